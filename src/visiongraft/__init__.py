@@ -1,0 +1,60 @@
+"""Vision networks that mix convolution and attention: choose, train, graft, compare and ship them."""
+
+from visiongraft.blocks.bottleneck import Bottleneck
+from visiongraft.blocks.convmixer import ConvMixerBlock
+from visiongraft.blocks.head import Head
+from visiongraft.blocks.mbconv import MBConv
+from visiongraft.blocks.mixers import BlurAfter, ContextualTransformer, Conv, GatedConv, GridAttention
+from visiongraft.blocks.non_local import NonLocal
+from visiongraft.blocks.primitives import SqueezeExcite
+from visiongraft.blocks.relative_transformer import RelativeTransformer
+from visiongraft.blocks.site import Block, Mixer, Runtime, Site
+from visiongraft.blocks.stems import CoAtNetStem, DeepStem, PatchStem, ResNetStem, SmallStem
+from visiongraft.errors import GraftError
+from visiongraft.families.zoo import create_model, get_spec, list_models
+from visiongraft.network import FeatureExtractor, Network
+from visiongraft.preprocessing import Preprocessing
+from visiongraft.spec import Backbone, Stage, register, small_image
+from visiongraft.summary import Summary, summarize
+from visiongraft.weights.store import load, save
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Backbone",
+    "Block",
+    "BlurAfter",
+    "Bottleneck",
+    "CoAtNetStem",
+    "ContextualTransformer",
+    "Conv",
+    "ConvMixerBlock",
+    "DeepStem",
+    "FeatureExtractor",
+    "GatedConv",
+    "GraftError",
+    "GridAttention",
+    "Head",
+    "MBConv",
+    "Mixer",
+    "Network",
+    "NonLocal",
+    "PatchStem",
+    "Preprocessing",
+    "RelativeTransformer",
+    "ResNetStem",
+    "Runtime",
+    "Site",
+    "SmallStem",
+    "SqueezeExcite",
+    "Stage",
+    "Summary",
+    "create_model",
+    "get_spec",
+    "list_models",
+    "load",
+    "register",
+    "save",
+    "small_image",
+    "summarize",
+]

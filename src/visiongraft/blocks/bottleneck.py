@@ -1,0 +1,78 @@
+"""The residual bottleneck of ResNet, around any mixer."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from torch import Tensor, nn
+
+from visiongraft.blocks.mixers import Conv
+from visiongraft.blocks.primitives import Act, DropPath, HalveMean, SqueezeExcite, activation, conv, norm
+from visiongraft.blocks.site import Mixer, Site
+
+Shortcut = Literal["conv", "conv_act", "mean_conv"]
+
+
+@dataclass(frozen=True)
+class Bottleneck:
+    """Narrow, mix, widen, and add to what came in.
+
+    Args:
+        mixer: what works between the two pointwise convolutions.
+        ratio: width of the mixer as a share of the block's width.
+        squeeze: squeeze-and-excitation of the result, or None.
+        act: activation after each normalisation.
+        shortcut: how the incoming map meets the new width and stride. "conv": a strided pointwise convolution.
+            "conv_act": the same and an activation, as in BoTNet. "mean_conv": 2x2 means, then the convolution, as in
+            ResNet-D.
+
+    The last normalisation starts at zero, so that the block starts as its shortcut.
+
+    Source: arXiv:1512.03385, figure 5, with the stride in the mixer.
+    """
+
+    mixer: Mixer = field(default_factory=Conv)
+    ratio: float = 0.25
+    squeeze: SqueezeExcite | None = None
+    act: Act = "relu"
+    shortcut: Shortcut = "conv"
+
+    def build(self, site: Site) -> nn.Module:
+        """Make the block for this place."""
+        return BottleneckBlock(self, site)
+
+
+class BottleneckBlock(nn.Module):
+    """See `Bottleneck`."""
+
+    def __init__(self, spec: Bottleneck, site: Site) -> None:
+        super().__init__()
+        middle = int(site.width * spec.ratio)
+        self.reduce = conv(site.in_width, middle)
+        self.norm1 = norm(middle)
+        self.mixer = spec.mixer.build(site.inside(middle))
+        self.norm2 = nn.Identity() if spec.mixer.self_normalised else norm(middle)
+        self.expand = conv(middle, site.width)
+        self.norm3 = norm(site.width, starts_at=0.0)
+        self.squeeze = nn.Identity() if spec.squeeze is None else spec.squeeze.build(site.width)
+        self.shortcut = _shortcut(spec, site)
+        self.drop_path = DropPath(site.drop_path)
+        self.act = activation(spec.act)
+        self.mixer_act = nn.Identity() if spec.mixer.self_normalised else activation(spec.act)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        branch = self.act(self.norm1(self.reduce(maps)))
+        branch = self.mixer_act(self.norm2(self.mixer(branch)))
+        branch = self.squeeze(self.norm3(self.expand(branch)))
+        return self.act(self.shortcut(maps) + self.drop_path(branch))
+
+
+def _shortcut(spec: Bottleneck, site: Site) -> nn.Module:
+    if site.stride == 1 and site.in_width == site.width:
+        return nn.Identity()
+    if spec.shortcut == "mean_conv":
+        pool = HalveMean() if site.stride == 2 else nn.Identity()
+        return nn.Sequential(pool, conv(site.in_width, site.width), norm(site.width))
+    layers: list[nn.Module] = [conv(site.in_width, site.width, stride=site.stride), norm(site.width)]
+    if spec.shortcut == "conv_act":
+        layers.append(activation(spec.act))
+    return nn.Sequential(*layers)

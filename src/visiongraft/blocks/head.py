@@ -1,0 +1,65 @@
+"""The head: from the last feature map to one number per class."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+
+from visiongraft.blocks.primitives import ChannelNorm
+
+
+@dataclass(frozen=True)
+class Head:
+    """Average over the cells, perhaps a hidden layer, then a linear layer.
+
+    Args:
+        num_classes: how many numbers go out; 0 leaves out the linear layer.
+        norm: normalisation of the averaged features: "none" or "layer".
+        hidden: width of a hidden layer with tanh before the classifier, or None for no such layer.
+        dropout: probability of dropping a feature before the linear layer, in [0, 1).
+    """
+
+    num_classes: int = 1000
+    norm: Literal["none", "layer"] = "none"
+    hidden: int | None = None
+    dropout: float = 0.0
+
+    def build(self, width: int) -> "ClassifierHead":
+        """Make the head for maps of `width` channels."""
+        return ClassifierHead(self, width)
+
+
+class ClassifierHead(nn.Module):
+    """See `Head`."""
+
+    def __init__(self, spec: Head, width: int) -> None:
+        super().__init__()
+        self.norm = ChannelNorm(width) if spec.norm == "layer" else nn.Identity()
+        self.hidden = nn.Identity() if spec.hidden is None else nn.Sequential(_linear(width, spec.hidden), nn.Tanh())
+        self.num_features = spec.hidden or width
+        self.dropout = nn.Dropout(spec.dropout)
+        self.classifier = self._classifier(spec.num_classes)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.classifier(self.dropout(self.pool(maps)))
+
+    def pool(self, maps: Tensor) -> Tensor:
+        """Reduce maps (b, c, h, w) to the features (b, num_features) that the classifier sees."""
+        return self.hidden(self.norm(maps.mean((2, 3), keepdim=True)).flatten(1))
+
+    def reset(self, num_classes: int) -> None:
+        """Put a fresh classifier for `num_classes` in the place of the present one."""
+        like = next(self.parameters(), None)
+        self.classifier = self._classifier(num_classes)
+        if like is not None:
+            self.classifier.to(like.device, like.dtype)
+
+    def _classifier(self, num_classes: int) -> nn.Module:
+        return _linear(self.num_features, num_classes) if num_classes else nn.Identity()
+
+
+def _linear(in_width: int, width: int) -> nn.Linear:
+    layer = nn.Linear(in_width, width)
+    nn.init.trunc_normal_(layer.weight, std=0.02)
+    nn.init.zeros_(layer.bias)
+    return layer

@@ -1,0 +1,123 @@
+"""Learnt tables of positions: stored for one grid, used at any."""
+
+import torch
+from torch import Tensor, nn
+
+from visiongraft.kernels.relative import (
+    axis_vectors,
+    plane_bias,
+    resize_axis_table,
+    resize_cell_table,
+    resize_plane_table,
+)
+from visiongraft.kernels.types import Grid
+
+
+class PositionTables(nn.Module):
+    """Tables for a native grid, looked up for the grid at hand.
+
+    What is looked up is kept while nothing can change it, that is in eval mode without gradients, and made anew
+    otherwise, so that it is differentiable.
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        super().__init__()
+        self.grid = grid
+        self._kept: dict[object, tuple[Tensor, ...]] = {}
+
+    def forward(self, grid: Grid) -> tuple[Tensor, ...]:
+        """Give the tensors that attention takes for `grid`, height and width in cells."""
+        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return self._look_up(grid)
+        key = (grid, *((each.data_ptr(), each._version, each.dtype) for each in self.parameters()))
+        if key not in self._kept:
+            if len(self._kept) >= _KEPT_GRIDS:
+                self._kept.clear()
+            self._kept[key] = self._look_up(grid)
+        return self._kept[key]
+
+    def train(self, mode: bool = True) -> "PositionTables":  # noqa: FBT001, FBT002 - torch's own signature
+        self._kept.clear()
+        return super().train(mode)
+
+    def resized(self, grid: Grid) -> dict[str, Tensor]:
+        """Give the parameters, by name, as they are for another native grid."""
+        raise NotImplementedError
+
+    def adopt(self, grid: Grid) -> None:
+        """Store the tables for another native grid from now on, resampled."""
+        with torch.no_grad():
+            for name, table in self.resized(grid).items():
+                setattr(self, name, nn.Parameter(table.clone()))
+        self.grid = grid
+
+    def _look_up(self, grid: Grid) -> tuple[Tensor, ...]:
+        raise NotImplementedError
+
+    def _is_native(self, grid: Grid) -> bool:
+        # While a graph is recorded the grid may be symbolic: comparing it would fix the size.
+        return not torch.compiler.is_compiling() and grid == self.grid
+
+    def extra_repr(self) -> str:
+        return f"grid={self.grid[0]}x{self.grid[1]}"
+
+
+_KEPT_GRIDS = 8  # sizes per module; a detector sees many, and each costs cells^2 numbers
+
+
+class PlaneBias(PositionTables):
+    """One number per head and offset in the plane: CoAtNet's relative bias."""
+
+    def __init__(self, heads: int, grid: Grid) -> None:
+        super().__init__(grid)
+        self.table = nn.Parameter(torch.empty(heads, 2 * grid[0] - 1, 2 * grid[1] - 1))
+        nn.init.trunc_normal_(self.table, std=0.02)
+
+    def resized(self, grid: Grid) -> dict[str, Tensor]:
+        return {"table": resize_plane_table(self.table, grid)}
+
+    def _look_up(self, grid: Grid) -> tuple[Tensor, ...]:
+        table = self.table if self._is_native(grid) else resize_plane_table(self.table, grid)
+        return (plane_bias(table, grid),)
+
+
+class AxisVectors(PositionTables):
+    """One vector per offset along each axis, shared by all heads: BoTNet's relative positions."""
+
+    def __init__(self, head_dim: int, grid: Grid) -> None:
+        super().__init__(grid)
+        self.height = nn.Parameter(torch.empty(2 * grid[0] - 1, head_dim))
+        self.width = nn.Parameter(torch.empty(2 * grid[1] - 1, head_dim))
+        for table in (self.height, self.width):
+            nn.init.normal_(table, std=head_dim**-0.5)
+
+    def resized(self, grid: Grid) -> dict[str, Tensor]:
+        return {
+            "height": resize_axis_table(self.height, grid[0]),
+            "width": resize_axis_table(self.width, grid[1]),
+        }
+
+    def _look_up(self, grid: Grid) -> tuple[Tensor, ...]:
+        tables = (self.height, self.width) if self._is_native(grid) else tuple(self.resized(grid).values())
+        return tuple(axis_vectors(table, length) for table, length in zip(tables, grid, strict=True))
+
+
+class CellVectors(PositionTables):
+    """One vector per row and one per column, shared by all heads: BoTNet's absolute positions."""
+
+    def __init__(self, head_dim: int, grid: Grid) -> None:
+        super().__init__(grid)
+        self.height = nn.Parameter(torch.empty(grid[0], head_dim))
+        self.width = nn.Parameter(torch.empty(grid[1], head_dim))
+        for table in (self.height, self.width):
+            nn.init.normal_(table, std=head_dim**-0.5)
+
+    def resized(self, grid: Grid) -> dict[str, Tensor]:
+        return {
+            "height": resize_cell_table(self.height, grid[0]),
+            "width": resize_cell_table(self.width, grid[1]),
+        }
+
+    def _look_up(self, grid: Grid) -> tuple[Tensor, ...]:
+        tables = (self.height, self.width) if self._is_native(grid) else tuple(self.resized(grid).values())
+        return ((tables[0][:, None] + tables[1][None, :]).flatten(0, 1),)  # l d

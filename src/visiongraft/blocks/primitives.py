@@ -1,0 +1,166 @@
+"""The parts that several blocks are made of."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Act = Literal["relu", "silu", "gelu"]
+
+_ACTIVATIONS: dict[Act, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU}
+
+
+def activation(name: Act) -> nn.Module:
+    """Make the activation `name`."""
+    return _ACTIVATIONS[name]()
+
+
+def conv(
+    in_width: int,
+    width: int,
+    kernel: int = 1,
+    *,
+    stride: int = 1,
+    groups: int = 1,
+    bias: bool = False,
+) -> nn.Conv2d:
+    """Make a convolution that keeps the grid, divided by `stride` and rounded up, with weights for what follows it.
+
+    The weights are normal with variance 2 / (outputs that one input reaches), which for a depthwise convolution is
+    2 / k^2: PyTorch's own fan_out forgets the groups.
+    """
+    layer = nn.Conv2d(in_width, width, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=bias)
+    nn.init.normal_(layer.weight, std=math.sqrt(2.0 * groups / (kernel * kernel * width)))
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def norm(width: int, *, starts_at: float = 1.0) -> nn.BatchNorm2d:
+    """Make a batch normalisation whose scale starts at `starts_at`: 0 makes a residual branch start silent."""
+    layer = nn.BatchNorm2d(width)
+    nn.init.constant_(layer.weight, starts_at)
+    return layer
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer normalisation of each cell over its channels, for maps (b, c, h, w)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, eps=1e-6)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        cells = maps.permute(0, 2, 3, 1)  # b h w c, a view where maps are channels_last
+        return super().forward(cells).permute(0, 3, 1, 2)
+
+
+class DropPath(nn.Module):
+    """Drop the whole residual branch of a sample with probability `rate` while training.
+
+    Source: arXiv:1603.09382. What is kept is divided by the probability of keeping it.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, branch: Tensor) -> Tensor:
+        if not self.training or self.rate == 0.0:
+            return branch
+        keep = 1.0 - self.rate
+        mask = torch.empty((branch.shape[0], 1, 1, 1), dtype=branch.dtype, device=branch.device)
+        return branch * mask.bernoulli_(keep).div_(keep)
+
+    def extra_repr(self) -> str:
+        return f"rate={self.rate:.3f}"
+
+
+class HalveMax(nn.Module):
+    """The maximum of each 2x2 window; a last odd row or column makes windows of its own."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return F.max_pool2d(_even(maps), 2)
+
+
+class HalveMean(nn.Module):
+    """The mean of each 2x2 window, over the cells that exist."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return F.avg_pool2d(_even(maps), 2)
+
+
+def _even(maps: Tensor) -> Tensor:
+    """Repeat a last odd row or column, so that 2x2 windows round up and neither maximum nor mean changes.
+
+    PyTorch's own ceil_mode fixes the parity of the size when a graph is recorded. One more row or column never hurts,
+    since windows round down: so a graph, which must hold for every size, always repeats them. (By concatenation:
+    compiled, the gradient of a replicating pad of channels_last maps has the wrong strides in torch 2.15.)
+    """
+    always = torch.compiler.is_compiling()
+    if always or maps.shape[2] % 2:
+        maps = torch.cat([maps, maps[:, :, -1:]], 2)
+    if always or maps.shape[3] % 2:
+        maps = torch.cat([maps, maps[:, :, :, -1:]], 3)
+    return maps
+
+
+class HalveBlur(nn.Module):
+    """Smooth with the binomial 3x3 filter, mirrored at the border, and keep every second cell.
+
+    Source: arXiv:1904.11486.
+    """
+
+    taps: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        line = torch.tensor([0.25, 0.5, 0.25])
+        self.register_buffer("taps", line[:, None] * line[None, :], persistent=False)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        width = maps.shape[1]
+        taps = self.taps.to(maps.dtype).expand(width, 1, 3, 3)
+        return F.conv2d(F.pad(maps, (1, 1, 1, 1), mode="reflect"), taps, stride=2, groups=width)
+
+
+@dataclass(frozen=True)
+class SqueezeExcite:
+    """Scale each channel by a number in (0, 1) that the means of all channels decide.
+
+    Args:
+        ratio: width of the hidden layer, as a share of the width that the block names.
+        act: activation of the hidden layer.
+        min_width: the hidden layer is never narrower.
+        hidden_norm: normalise the hidden layer over the batch.
+
+    Source: arXiv:1709.01507. With `hidden_norm` and `min_width=32` it is the split attention of arXiv:2004.08955 for
+    radix 1, which SE-CoTNetD uses.
+    """
+
+    ratio: float = 1 / 16
+    act: Act = "relu"
+    min_width: int = 1
+    hidden_norm: Literal["none", "batch"] = "none"
+
+    def build(self, width: int, *, of: int | None = None) -> nn.Module:
+        """Make the module for maps of `width` channels, its hidden layer a share of `of` (by default of `width`)."""
+        hidden = max(int((of or width) * self.ratio), self.min_width)
+        return SqueezeExciteGate(self, width, hidden)
+
+
+class SqueezeExciteGate(nn.Module):
+    """See `SqueezeExcite`."""
+
+    def __init__(self, spec: SqueezeExcite, width: int, hidden: int) -> None:
+        super().__init__()
+        self.reduce = conv(width, hidden, bias=True)
+        self.norm = norm(hidden) if spec.hidden_norm == "batch" else nn.Identity()
+        self.act = activation(spec.act)
+        self.expand = conv(hidden, width, bias=True)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        means = maps.mean((2, 3), keepdim=True)  # b c 1 1
+        return maps * self.expand(self.act(self.norm(self.reduce(means)))).sigmoid()

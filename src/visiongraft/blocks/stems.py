@@ -1,0 +1,115 @@
+"""Stems: from the image to the first feature map."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import nn
+
+from visiongraft.blocks.primitives import Act, activation, conv, norm
+from visiongraft.kernels.types import Grid
+
+
+@dataclass(frozen=True)
+class ResNetStem:
+    """One 7x7 convolution at stride 2, normalised and activated. Source: arXiv:1512.03385."""
+
+    stride: ClassVar[int] = 2
+
+    width: int = 64
+    act: Act = "relu"
+
+    def build(self, in_chans: int) -> nn.Module:
+        """Make the stem for images of `in_chans` channels."""
+        return nn.Sequential(conv(in_chans, self.width, 7, stride=2), norm(self.width), activation(self.act))
+
+
+@dataclass(frozen=True)
+class DeepStem:
+    """Three 3x3 convolutions, the first at stride 2, each normalised and activated. Source: arXiv:1812.01187."""
+
+    stride: ClassVar[int] = 2
+
+    widths: tuple[int, int, int] = (32, 32, 64)
+    act: Act = "relu"
+
+    @property
+    def width(self) -> int:
+        """Channels that go out."""
+        return self.widths[-1]
+
+    def build(self, in_chans: int) -> nn.Module:
+        """Make the stem for images of `in_chans` channels."""
+        layers: list[nn.Module] = []
+        for index, width in enumerate(self.widths):
+            stride = 2 if index == 0 else 1
+            layers += [conv(in_chans, width, 3, stride=stride), norm(width), activation(self.act)]
+            in_chans = width
+        return nn.Sequential(*layers)
+
+
+@dataclass(frozen=True)
+class CoAtNetStem:
+    """Two 3x3 convolutions, the first at stride 2, with one normalisation between. Source: arXiv:2106.04803."""
+
+    stride: ClassVar[int] = 2
+
+    width: int = 64
+    act: Act = "gelu"
+
+    def build(self, in_chans: int) -> nn.Module:
+        """Make the stem for images of `in_chans` channels."""
+        return nn.Sequential(
+            conv(in_chans, self.width, 3, stride=2),
+            norm(self.width),
+            activation(self.act),
+            conv(self.width, self.width, 3),
+        )
+
+
+@dataclass(frozen=True)
+class PatchStem:
+    """Cut the image into patches and embed each by itself: convolve, activate, normalise. Source: arXiv:2201.09792.
+
+    Pixels at the right and bottom that do not fill a patch are left out, as in the paper's code.
+    """
+
+    width: int = 768
+    patch: int = 7
+    act: Act = "gelu"
+
+    @property
+    def stride(self) -> int:
+        """Side of a patch in pixels."""
+        return self.patch
+
+    def build(self, in_chans: int) -> nn.Module:
+        """Make the stem for images of `in_chans` channels."""
+        return nn.Sequential(
+            nn.Conv2d(in_chans, self.width, self.patch, stride=self.patch),
+            activation(self.act),
+            nn.BatchNorm2d(self.width),
+        )
+
+
+@dataclass(frozen=True)
+class SmallStem:
+    """One 3x3 convolution at stride 1, normalised and activated: the form for images of 32 pixels or so."""
+
+    stride: ClassVar[int] = 1
+
+    width: int = 64
+    act: Act = "relu"
+
+    def build(self, in_chans: int) -> nn.Module:
+        """Make the stem for images of `in_chans` channels."""
+        return nn.Sequential(conv(in_chans, self.width, 3), norm(self.width), activation(self.act))
+
+
+Stem = ResNetStem | DeepStem | CoAtNetStem | PatchStem | SmallStem
+
+
+def grid_after(stem: Stem, image: Grid) -> Grid:
+    """Give the grid that a stem makes of an image: rounded up, but for patches, which must be whole."""
+    if isinstance(stem, PatchStem):
+        return image[0] // stem.patch, image[1] // stem.patch
+    return -(-image[0] // stem.stride), -(-image[1] // stem.stride)

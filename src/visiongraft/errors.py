@@ -1,0 +1,57 @@
+"""What a user can get wrong, each said in one line: what came, what was expected, what to do."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class GraftError(ValueError):
+    """Anything a user can cause and mend. The command line prints it as one line and exits with 2."""
+
+
+class SpecError(GraftError):
+    """A network description that cannot be built, or a document that is not one."""
+
+
+class UnknownModel(GraftError):
+    """A name that is not in the zoo."""
+
+
+class ImageSizeError(GraftError):
+    """An image, or a feature map, whose shape the network cannot take."""
+
+
+class DataError(GraftError):
+    """A data set, or a file of it, that cannot be read as images with labels."""
+
+
+class WeightsError(GraftError):
+    """A weight file that is damaged, of another format, or of another network."""
+
+
+class RunError(GraftError):
+    """A run folder that cannot be written, or already holds a run."""
+
+
+class DivergedError(GraftError):
+    """A loss that is no longer a finite number."""
+
+
+class MissingExtra(GraftError):
+    """An optional library that this work needs and that is not installed."""
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
+    """Say which known names are spelt like `name`, as a sentence to put into an error.
+
+    Args:
+        name: what the user wrote.
+        known: every name that would have been right.
+        count: how many suggestions at the most.
+
+    Returns:
+        " Did you mean 'a' or 'b'?", or an empty string where nothing is close.
+    """
+    close = get_close_matches(name.lower(), list(known), n=count, cutoff=0.5)
+    if not close:
+        return ""
+    return " Did you mean " + " or ".join(repr(each) for each in close) + "?"

@@ -1,0 +1,1 @@
+"""The zoo: every network of the papers as a table of values."""

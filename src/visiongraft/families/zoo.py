@@ -1,0 +1,144 @@
+"""The zoo by name."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import Literal, overload
+
+from visiongraft.blocks.site import Runtime
+from visiongraft.errors import UnknownModel, nearest
+from visiongraft.families import botnet, coatnet, convmixer, cotnet, resnet
+from visiongraft.kernels.types import Grid
+from visiongraft.network import FeatureExtractor, Network
+from visiongraft.spec import Backbone, small_image
+
+FAMILIES: dict[str, tuple[Backbone, ...]] = {
+    "resnet": resnet.SPECS,
+    "botnet": botnet.SPECS,
+    "coatnet": coatnet.SPECS,
+    "convmixer": convmixer.SPECS,
+    "cotnet": cotnet.SPECS,
+}
+"""The specs of each family, in the order of the papers' tables."""
+
+_SPECS = {spec.name: spec for specs in FAMILIES.values() for spec in specs}
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """List the names of the zoo that match a pattern.
+
+    Args:
+        pattern: a name with * for any letters and ? for any one, such as "cot*".
+    """
+    return [name for name in _SPECS if fnmatchcase(name, pattern.lower())]
+
+
+def get_spec(name: str) -> Backbone:
+    """Give the network called `name`, as a value.
+
+    Args:
+        name: one of `list_models`; with "_small" behind it, its form for images of 32 pixels or so.
+
+    Raises:
+        UnknownModel: if there is none; the error suggests near names.
+    """
+    spec = _SPECS.get(name.lower().removesuffix("_small"))
+    if spec is not None and name.lower().endswith("_small"):
+        return small_image(spec)
+    if spec is None:
+        raise UnknownModel(f"No network is named {name!r}.{nearest(name, _SPECS)} `graft list` shows all.")
+    return spec
+
+
+@overload
+def create_model(
+    model: str | Backbone,
+    *,
+    num_classes: int | None = ...,
+    in_chans: int | None = ...,
+    image: int | Grid | None = ...,
+    drop_path: float | None = ...,
+    dropout: float | None = ...,
+    features_only: Literal[False] = ...,
+    runtime: Runtime | None = ...,
+) -> Network: ...
+
+
+@overload
+def create_model(
+    model: str | Backbone,
+    *,
+    num_classes: int | None = ...,
+    in_chans: int | None = ...,
+    image: int | Grid | None = ...,
+    drop_path: float | None = ...,
+    dropout: float | None = ...,
+    features_only: Literal[True],
+    out_indices: Sequence[int] | None = ...,
+    runtime: Runtime | None = ...,
+) -> FeatureExtractor: ...
+
+
+def create_model(
+    model: str | Backbone,
+    *,
+    num_classes: int | None = None,
+    in_chans: int | None = None,
+    image: int | Grid | None = None,
+    drop_path: float | None = None,
+    dropout: float | None = None,
+    features_only: bool = False,
+    out_indices: Sequence[int] | None = None,
+    runtime: Runtime | None = None,
+) -> Network | FeatureExtractor:
+    """Build a network, with fresh random weights.
+
+    Args:
+        model: a name of the zoo, or a spec.
+        num_classes: how many logits go out; 0 leaves out the classifier.
+        in_chans: channels of the images.
+        image: native size in pixels, one number or (height, width). Any other size works as well.
+        drop_path: probability of dropping the last residual branch while training, in [0, 1).
+        dropout: probability of dropping a feature before the classifier while training, in [0, 1).
+        features_only: give a list of feature maps instead of logits, as timm does.
+        out_indices: with `features_only`, which maps: 0 is the stem, 1 the first stage. None means all.
+        runtime: what follows from the machine.
+
+    Arguments that are None leave what the spec says.
+
+    Raises:
+        UnknownModel: if no network has that name.
+        SpecError: if the parts do not fit together.
+    """
+    network = Network(
+        customized(
+            model, num_classes=num_classes, in_chans=in_chans, image=image, drop_path=drop_path, dropout=dropout
+        ),
+        runtime,
+    )
+    return FeatureExtractor(network, out_indices) if features_only else network
+
+
+def customized(
+    model: str | Backbone,
+    *,
+    num_classes: int | None = None,
+    in_chans: int | None = None,
+    image: int | Grid | None = None,
+    drop_path: float | None = None,
+    dropout: float | None = None,
+) -> Backbone:
+    """Give the spec that `create_model` builds from the same arguments."""
+    spec = get_spec(model) if isinstance(model, str) else model
+    head = replace(
+        spec.head,
+        num_classes=spec.head.num_classes if num_classes is None else num_classes,
+        dropout=spec.head.dropout if dropout is None else dropout,
+    )
+    spec = replace(
+        spec,
+        head=head,
+        in_chans=spec.in_chans if in_chans is None else in_chans,
+        drop_path=spec.drop_path if drop_path is None else drop_path,
+    )
+    return spec if image is None else spec.at(image)

@@ -1,0 +1,117 @@
+"""Softmax attention over the cells of a grid, with the two kinds of relative position.
+
+Every function takes queries that are already scaled by head_dim ** -0.5, since BoTNet scales them before the content
+and before the position logits alike.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from visiongraft.kernels.types import Path
+
+Heads = Float[Tensor, "b n l d"]
+Rows = Float[Tensor, "h h d"]
+Columns = Float[Tensor, "w w d"]
+
+
+def attention_plain(query: Heads, key: Heads, value: Heads, bias: Float[Tensor, "n l l"] | None = None) -> Heads:
+    """Mix values by softmax(query key^T + bias): the definition.
+
+    Args:
+        query: (batch, heads, cells, head_dim), scaled.
+        key: the same shape.
+        value: the same shape.
+        bias: (heads, cells, cells), or None for content alone.
+
+    The softmax is taken in float32 whatever the inputs are.
+    """
+    logits = query @ key.transpose(-2, -1)
+    if bias is not None:
+        logits = logits + bias
+    return _softmax(logits, value.dtype) @ value
+
+
+def attention_fused(query: Heads, key: Heads, value: Heads, bias: Float[Tensor, "n l l"] | None = None) -> Heads:
+    """`attention_plain` by one call of PyTorch's fused attention."""
+    mask = None if bias is None else bias.to(query.dtype)[None]
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=1.0)
+
+
+def attention(
+    query: Heads, key: Heads, value: Heads, bias: Float[Tensor, "n l l"] | None = None, *, path: Path = "auto"
+) -> Heads:
+    """`attention_plain`, by the form that suits the device and the direction."""
+    chosen = attention_plain if _plain_wins(query, bias, path) else attention_fused
+    return chosen(query, key, value, bias)
+
+
+def axial_attention_plain(query: Heads, key: Heads | None, value: Heads, rows: Rows, columns: Columns) -> Heads:
+    """Mix values by softmax(query key^T + query rows^T + query columns^T): BoTNet's definition.
+
+    Args:
+        query: (batch, heads, h*w, head_dim), scaled.
+        key: the same shape, or None for positions alone.
+        value: the same shape.
+        rows: one vector for each pair of grid rows (of the query, of the key), (h, h, head_dim), shared by the heads.
+        columns: the same for pairs of grid columns, (w, w, head_dim).
+    """
+    row_logits, column_logits = _axis_logits(query, rows, columns)
+    logits = row_logits[..., :, None] + column_logits[..., None, :]  # b n h w h w
+    logits = logits.flatten(4, 5).flatten(2, 3)
+    if key is not None:
+        logits = logits + query @ key.transpose(-2, -1)
+    return _softmax(logits, value.dtype) @ value
+
+
+def axial_attention_fused(query: Heads, key: Heads | None, value: Heads, rows: Rows, columns: Columns) -> Heads:
+    """`axial_attention_plain` without a table of cells by cells.
+
+    The position logits split into a term for the key's row and one for its column. So the query carries its h row
+    logits and w column logits as extra features, and the key carries a one-hot code of its row and of its column:
+    their product adds exactly the wanted terms inside any fused attention.
+    """
+    batch, heads, cells, _ = query.shape
+    height, width = rows.shape[0], columns.shape[0]
+    row_logits, column_logits = _axis_logits(query, rows, columns)
+    positions = torch.cat([row_logits, column_logits], dim=-1).flatten(2, 3).to(query.dtype)  # b n l h+w
+    row_code = torch.eye(height, dtype=query.dtype, device=query.device)[:, None].expand(-1, width, -1)
+    column_code = torch.eye(width, dtype=query.dtype, device=query.device)[None].expand(height, -1, -1)
+    codes = torch.cat([row_code, column_code], dim=-1).flatten(0, 1).expand(batch, heads, cells, -1)
+    if key is None:
+        return F.scaled_dot_product_attention(positions, codes, value, scale=1.0)
+    wide_query = torch.cat([query, positions], dim=-1)
+    wide_key = torch.cat([key.to(query.dtype), codes], dim=-1)
+    return F.scaled_dot_product_attention(wide_query, wide_key, value, scale=1.0)
+
+
+def axial_attention(
+    query: Heads, key: Heads | None, value: Heads, rows: Rows, columns: Columns, *, path: Path = "auto"
+) -> Heads:
+    """`axial_attention_plain`, by the form that suits the device and the direction."""
+    chosen = axial_attention_plain if _plain_wins(query, rows, path) else axial_attention_fused
+    return chosen(query, key, value, rows, columns)
+
+
+def _axis_logits(
+    query: Heads, rows: Rows, columns: Columns
+) -> tuple[Float[Tensor, "b n h w h"], Float[Tensor, "b n h w w"]]:
+    """Multiply every query by the vectors of its own row with each row, and of its own column with each column."""
+    height, width = rows.shape[0], columns.shape[0]
+    cells = query.unflatten(2, (height, width))  # b n h w d
+    row_logits = torch.einsum("bnhwd,hkd->bnhwk", cells, rows.to(query.dtype))
+    column_logits = torch.einsum("bnhwd,wkd->bnhwk", cells, columns.to(query.dtype))
+    return row_logits, column_logits
+
+
+def _softmax(logits: Tensor, dtype: torch.dtype) -> Tensor:
+    return logits.softmax(dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32)).to(dtype)
+
+
+def _plain_wins(query: Tensor, position: Tensor | None, path: Path) -> bool:
+    """Choose by measurement: on a CPU the fused backward with a learnt bias is slower than the plain form."""
+    if path != "auto":
+        return path == "plain"
+    learns = torch.is_grad_enabled() and position is not None and position.requires_grad
+    return query.device.type == "cpu" and learns

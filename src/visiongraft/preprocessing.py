@@ -1,0 +1,113 @@
+"""What an image goes through before a network sees it: a value that travels inside the weight file."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from operator import index
+from typing import Any, Literal, get_args
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from visiongraft.errors import DataError
+
+RGB = tuple[float, float, float]
+"""A number for each of red, green and blue, on the scale 0 to 1."""
+
+Interpolation = Literal["bilinear", "bicubic"]
+"""How images are resized."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What an image goes through before a network sees it; it travels inside the weight file.
+
+    Args:
+        image: height and width in pixels that the network is shown.
+        mean: of the pixels, subtracted; ImageNet's unless told otherwise.
+        std: of the pixels, divided by.
+        interpolation: how images are resized.
+        crop: the share of the resized image that the central crop keeps, in (0, 1]; timm's `crop_pct`.
+    """
+
+    image: tuple[int, int] = (224, 224)
+    mean: RGB = (0.485, 0.456, 0.406)
+    std: RGB = (0.229, 0.224, 0.225)
+    interpolation: Interpolation = "bicubic"
+    crop: float = 0.875
+
+    def __post_init__(self) -> None:
+        """Check every value.
+
+        Raises:
+            DataError: if one cannot be.
+        """
+        if min(self.image) < 1:
+            raise DataError(f"Images of {self.image} pixels cannot be shown. Expected at least 1 each way.")
+        if not 0 < self.crop <= 1:
+            raise DataError(f"A central crop of {self.crop} cannot be taken. Expected a share in (0, 1].")
+        known = get_args(Interpolation)
+        if self.interpolation not in known:
+            raise DataError(f"Interpolation {self.interpolation!r} is unknown. Expected one of {sorted(known)}.")
+        if not all(math.isfinite(each) for each in self.mean + self.std) or min(self.std) <= 0:
+            raise DataError(f"Pixels cannot be normalised by mean {self.mean} and std {self.std}. A std is above 0.")
+
+    def at(self, image: tuple[int, int]) -> "Preprocessing":
+        """Give the same for another image size, (height, width) in pixels."""
+        return replace(self, image=image)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the values as JSON knows them."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> "Preprocessing":
+        """Read what `to_dict` gave.
+
+        Raises:
+            DataError: if a key is missing or unknown, or a value is of another kind.
+        """
+        expected = {each.name for each in fields(cls)}
+        if set(document) != expected:
+            raise DataError(
+                f"A preprocessing has the keys {sorted(expected)}. Missing here: "
+                f"{sorted(expected - set(document)) or 'none'}; unknown: {sorted(set(document) - expected) or 'none'}."
+            )
+        try:
+            height, width = (index(each) for each in document["image"])
+            return cls(
+                image=(height, width),
+                mean=_rgb(document["mean"]),
+                std=_rgb(document["std"]),
+                interpolation=document["interpolation"],
+                crop=float(document["crop"]),
+            )
+        except (TypeError, ValueError) as error:
+            if isinstance(error, DataError):
+                raise
+            raise DataError(f"A preprocessing cannot be read from {dict(document)}: {error}.") from None
+
+
+def _rgb(values: Sequence[float]) -> RGB:
+    """Read three numbers."""
+    red, green, blue = (float(each) for each in values)
+    return red, green, blue
+
+
+def normalize(
+    images: UInt8[Tensor, "b 3 h w"], pre: Preprocessing, dtype: torch.dtype = torch.float32
+) -> Float[Tensor, "b 3 h w"]:
+    """Turn bytes into the numbers that a network was trained on: (images / 255 - mean) / std.
+
+    Batches stay bytes until they are on the device, since they travel four times as fast. The work is done in
+    float32, and the memory format is kept.
+
+    Args:
+        images: from 0 to 255.
+        pre: holds mean and std.
+        dtype: of the result.
+    """
+    mean = torch.tensor(pre.mean, device=images.device).view(3, 1, 1) * 255
+    std = torch.tensor(pre.std, device=images.device).view(3, 1, 1) * 255
+    return images.to(torch.float32).sub_(mean).div_(std).to(dtype)

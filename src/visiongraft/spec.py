@@ -1,0 +1,300 @@
+"""A backbone as a value: what it is made of, how its grids shrink, and its form as a document."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass, replace
+from itertools import groupby
+from typing import Literal, TypeVar
+
+from visiongraft.blocks.bottleneck import Bottleneck
+from visiongraft.blocks.convmixer import ConvMixerBlock
+from visiongraft.blocks.head import Head
+from visiongraft.blocks.mbconv import MBConv
+from visiongraft.blocks.mixers import BlurAfter, ContextualTransformer, Conv, GatedConv, GridAttention
+from visiongraft.blocks.non_local import NonLocal
+from visiongraft.blocks.primitives import SqueezeExcite
+from visiongraft.blocks.relative_transformer import RelativeTransformer
+from visiongraft.blocks.site import Block, Runtime, Site, shrink
+from visiongraft.blocks.stems import CoAtNetStem, DeepStem, PatchStem, ResNetStem, SmallStem, Stem, grid_after
+from visiongraft.errors import ImageSizeError, SpecError, nearest
+from visiongraft.kernels.types import Grid
+
+FORMAT = "visiongraft.spec/1"
+"""Name and version of the JSON form. It rises when an older document would be misread."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Blocks of one width.
+
+    Args:
+        width: channels of every block.
+        stride: by how much the stage shrinks the grid, 1 or 2.
+        blocks: one after the other, at least one.
+        stride_in: what takes the stride: the first "block", or a 3x3 max "pool" before it, as in ResNet's first stage.
+    """
+
+    width: int
+    stride: int
+    blocks: tuple[Block, ...]
+    stride_in: Literal["block", "pool"] = "block"
+
+    def __post_init__(self) -> None:
+        if self.stride not in (1, 2):
+            raise SpecError(f"A stage has stride 1 or 2, not {self.stride}.")
+        if not self.blocks:
+            raise SpecError("A stage needs at least one block.")
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network, as data.
+
+    Args:
+        name: what the zoo calls it.
+        stem: from the image to the first map.
+        stages: from there on.
+        head: from the last map to the classes.
+        image: height and width in pixels that position tables are stored for. Any other size works as well.
+        in_chans: channels of the image.
+        drop_path: probability of dropping the last block's residual branch, in [0, 1); it grows from 0 at the first.
+    """
+
+    name: str
+    stem: Stem
+    stages: tuple[Stage, ...]
+    head: Head = Head()
+    image: Grid = (224, 224)
+    in_chans: int = 3
+    drop_path: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise SpecError(f"{self.name} has no stages: a backbone needs at least one.")
+        if not 0.0 <= self.drop_path < 1.0:
+            raise SpecError(f"drop_path is a probability below 1, not {self.drop_path}.")
+        if self.in_chans < 1 or self.head.num_classes < 0:
+            raise SpecError(f"in_chans={self.in_chans} and num_classes={self.head.num_classes} are not both possible.")
+
+    def at(self, image: int | Grid) -> "Backbone":
+        """Give the same network with another native image size, in pixels: one number for a square, or (h, w)."""
+        return replace(self, image=(image, image) if isinstance(image, int) else (int(image[0]), int(image[1])))
+
+    def grids(self, image: Grid | None = None) -> tuple[Grid, ...]:
+        """Give height and width in cells after the stem and after each stage, for an image of (h, w) pixels.
+
+        Raises:
+            ImageSizeError: if a strided step would find less than two cells, or less than one patch, to work on.
+        """
+        image = image or self.image
+        smallest = self.smallest_image
+        if min(image) < smallest:
+            raise ImageSizeError(
+                f"{self.name} needs at least {smallest}x{smallest} pixels, and got {image[0]}x{image[1]}."
+                " Enlarge the images, or use visiongraft.small_image(spec) for small ones."
+            )
+        return self._shrink(image)
+
+    @property
+    def smallest_image(self) -> int:
+        """The smallest side in pixels at which every strided step still has at least two cells to halve."""
+        return next(side for side in range(1, 10_000) if self._can_take(side))
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Pixels per cell after the stem and after each stage."""
+        strides = [self.stem.stride]
+        for stage in self.stages:
+            strides.append(strides[-1] * stage.stride)
+        return tuple(strides)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels after the stem and after each stage."""
+        return (self.stem.width, *(stage.width for stage in self.stages))
+
+    @property
+    def depth(self) -> int:
+        """Blocks of all stages."""
+        return sum(len(stage.blocks) for stage in self.stages)
+
+    def sites(self, runtime: Runtime) -> Iterator[list[Site]]:
+        """Give, stage by stage, the site of each block."""
+        rates = iter(drop_path_rates(self.drop_path, self.depth))
+        in_width = self.stem.width
+        grids = self.grids()
+        for stage, before, after in zip(self.stages, grids, grids[1:], strict=False):
+            sites = []
+            for index, _ in enumerate(stage.blocks):
+                strided = index == 0 and stage.stride_in == "block"
+                grid = before if strided else after
+                sites.append(Site(in_width, stage.width, stage.stride if strided else 1, grid, next(rates), runtime))
+                in_width = stage.width
+            yield sites
+
+    def to_dict(self) -> dict[str, object]:
+        """Give the spec as plain values that `from_dict` and JSON take."""
+        return {"format": FORMAT, **_encode_word(self)}
+
+    @staticmethod
+    def from_dict(document: dict[str, object]) -> "Backbone":
+        """Make the spec that `to_dict` described.
+
+        Raises:
+            SpecError: for another format, an unknown word of the vocabulary, or missing and unknown keys.
+        """
+        content = dict(document)
+        found = content.pop("format", None)
+        if found != FORMAT:
+            raise SpecError(f"This network description is of format {found!r}; this version reads {FORMAT!r}.")
+        spec = _decode(content)
+        if not isinstance(spec, Backbone):
+            raise SpecError(f"A network description must describe a Backbone, not {content.get('kind')!r}.")
+        return spec
+
+    def to_json(self) -> str:
+        """Give `to_dict` as JSON text."""
+        return json.dumps(self.to_dict())
+
+    @staticmethod
+    def from_json(text: str) -> "Backbone":
+        """Make the spec that `to_json` described. Raises SpecError where the text is not one."""
+        try:
+            document = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise SpecError(f"A network description must be JSON: {error}.") from error
+        if not isinstance(document, dict):
+            raise SpecError(f"A network description must be a JSON object, not {type(document).__name__}.")
+        return Backbone.from_dict(document)
+
+    def _shrink(self, image: Grid) -> tuple[Grid, ...]:
+        grids = [grid_after(self.stem, image)]
+        for stage in self.stages:
+            grids.append(shrink(grids[-1], stage.stride))
+        return tuple(grids)
+
+    def _can_take(self, side: int) -> bool:
+        enough = self.stem.patch if isinstance(self.stem, PatchStem) else min(self.stem.stride, 2)
+        if side < enough:
+            return False
+        grids = self._shrink((side, side))
+        return all(stage.stride == 1 or grid[0] >= 2 for stage, grid in zip(self.stages, grids, strict=False))
+
+
+def drop_path_rates(peak: float, depth: int) -> list[float]:
+    """Spread stochastic depth linearly over the network: 0 at the first block, `peak` at the last.
+
+    Args:
+        peak: probability of dropping the last block, in [0, 1).
+        depth: number of blocks in the whole network, at least 1.
+
+    Source: arXiv:1603.09382, section 4. We start at 0, as timm does; the paper starts at peak/depth.
+    """
+    return [peak * index / max(depth - 1, 1) for index in range(depth)]
+
+
+def small_image(spec: Backbone, image: int | Grid = 32) -> Backbone:
+    """Give the form of a network for images of 32 pixels or so: a 3x3 stem at stride 1, and no pooling before stage 1.
+
+    Args:
+        spec: any network of the zoo.
+        image: the native size of the result, in pixels.
+    """
+    stem = SmallStem(spec.stem.width, spec.stem.act)
+    stages = tuple(
+        replace(stage, stride=1, stride_in="block") if stage.stride_in == "pool" else stage for stage in spec.stages
+    )
+    return replace(spec, name=f"{spec.name}_small", stem=stem, stages=stages).at(image)
+
+
+_WORDS: dict[str, type] = {
+    word.__name__: word
+    for word in (
+        Backbone,
+        BlurAfter,
+        Bottleneck,
+        CoAtNetStem,
+        ContextualTransformer,
+        Conv,
+        ConvMixerBlock,
+        DeepStem,
+        GatedConv,
+        GridAttention,
+        Head,
+        MBConv,
+        NonLocal,
+        PatchStem,
+        RelativeTransformer,
+        ResNetStem,
+        SmallStem,
+        SqueezeExcite,
+        Stage,
+    )
+}
+
+
+Word = TypeVar("Word", bound=type)
+
+
+def register(word: Word) -> Word:
+    """Add a block or mixer of your own to the vocabulary, so that specs with it can be saved and read.
+
+    Args:
+        word: a frozen dataclass with `build(site)`; usable as a decorator.
+
+    Raises:
+        SpecError: if it is no frozen dataclass, or another word has its name.
+    """
+    parameters = getattr(word, "__dataclass_params__", None)
+    if parameters is None or not parameters.frozen:
+        raise SpecError(f"{word.__name__} must be a frozen dataclass: write @dataclass(frozen=True) above it.")
+    if _WORDS.setdefault(word.__name__, word) is not word:
+        raise SpecError(f"The vocabulary already has a {word.__name__}. Give yours another name.")
+    return word
+
+
+def _encode_word(word: object) -> dict[str, object]:
+    assert is_dataclass(word) and not isinstance(word, type)
+    name = type(word).__name__
+    if _WORDS.get(name) is not type(word):
+        raise SpecError(f"{name} is not in the vocabulary. Add it with visiongraft.register({name}).")
+    return {"kind": name, **{each.name: _encode(getattr(word, each.name)) for each in fields(word)}}
+
+
+def _encode(value: object) -> object:
+    if is_dataclass(value):
+        return _encode_word(value)
+    if isinstance(value, tuple):
+        return [item for each, run in groupby(value) for item in _encode_run(each, len(list(run)))]
+    return value
+
+
+def _encode_run(value: object, times: int) -> list[object]:
+    """Write equal neighbours once, with their number: stages repeat one block many times."""
+    encoded = _encode(value)
+    if times == 1 or not is_dataclass(value):
+        return [encoded] * times
+    return [{"times": times, "of": encoded}]
+
+
+def _decode(value: object) -> object:
+    if isinstance(value, list):
+        return tuple(each for item in value for each in _decode_run(item))
+    if not isinstance(value, dict):
+        return value
+    content = dict(value)
+    name = content.pop("kind", None)
+    word = _WORDS.get(name) if isinstance(name, str) else None
+    if word is None:
+        raise SpecError(f"The vocabulary has no word {name!r}.{nearest(str(name), _WORDS)}")
+    known = {each.name for each in fields(word)}
+    if content.keys() != known:
+        odd = ", ".join(sorted(content.keys() ^ known))
+        raise SpecError(f"The description of a {name} has missing or unknown keys: {odd}.")
+    return word(**{key: _decode(each) for key, each in content.items()})
+
+
+def _decode_run(item: object) -> tuple[object, ...]:
+    if isinstance(item, dict) and item.keys() == {"times", "of"}:
+        return (_decode(item["of"]),) * int(item["times"])
+    return (_decode(item),)

@@ -1,0 +1,163 @@
+"""Our weight files: safetensors with the network's description, its classes and its preprocessing beside the weights.
+
+A file is all that is needed to use a network again. Nothing in it is ever executed.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+
+from visiongraft.errors import GraftError, WeightsError
+from visiongraft.kernels.types import Grid
+from visiongraft.network import Network
+from visiongraft.preprocessing import Preprocessing
+from visiongraft.spec import Backbone
+
+FORMAT = "visiongraft.weights/1"
+"""Name and version of the file format. It rises when an older file would be misread."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network with what is needed to use it.
+
+    Args:
+        network: spec and weights.
+        preprocessing: what images go through before the network sees them.
+        classes: the name of each class, in the order of the logits; empty where nobody said.
+        scores: what was measured with these weights, such as {"val_top1": 0.84}; shares are in [0, 1].
+    """
+
+    network: Network
+    preprocessing: Preprocessing
+    classes: tuple[str, ...] = ()
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+    def at(self, image: int | Grid) -> "Trained":
+        """Give the same for another image size in pixels: position tables are resampled."""
+        network = self.network.at(image)
+        preprocessing = self.preprocessing.at(network.spec.image)
+        return Trained(network, preprocessing, self.classes, {})  # scores are those of the old size
+
+
+def save(
+    network: Network,
+    path: str | Path,
+    *,
+    preprocessing: Preprocessing | None = None,
+    classes: Sequence[str] = (),
+    scores: Mapping[str, float] | None = None,
+) -> Path:
+    """Write a network into one file, whole or not at all.
+
+    Args:
+        network: what to save.
+        path: where; by convention it ends in .safetensors.
+        preprocessing: what images go through; by default ImageNet's normalisation at the spec's image size.
+        classes: the name of each class, as many as there are logits, or none.
+        scores: what was measured with these weights.
+
+    Raises:
+        WeightsError: if the classes are not as many as the logits, or the file cannot be written.
+    """
+    if classes and len(classes) != network.num_classes:
+        raise WeightsError(
+            f"{len(classes)} class names came for {network.num_classes} logits. Name each class, or none."
+        )
+    metadata = {
+        "format": FORMAT,
+        "spec": network.spec.to_json(),
+        "preprocessing": json.dumps((preprocessing or Preprocessing(network.spec.image)).to_dict()),
+        "classes": json.dumps(list(classes), ensure_ascii=False),
+        "scores": json.dumps(dict(scores or {})),
+    }
+    tensors = {name: each.detach().cpu().contiguous() for name, each in network.state_dict().items()}
+    _write_whole(Path(path), to_bytes(tensors, metadata))
+    return Path(path)
+
+
+def load(path: str | Path, *, image: int | Grid | None = None) -> Network:
+    """Read a network, in eval mode.
+
+    Args:
+        path: a file that `save` wrote.
+        image: native size in pixels to resample the position tables for; by default the file's own.
+
+    Raises:
+        WeightsError: if the file is missing, damaged, or of another format.
+    """
+    return read(path, image=image).network
+
+
+def read(path: str | Path, *, image: int | Grid | None = None) -> Trained:
+    """Read a network with its preprocessing, classes and scores. Arguments and errors as in `load`."""
+    path = Path(path)
+    metadata, tensors = _read_tensors(path)
+    found = metadata.get("format")
+    if found != FORMAT:
+        reason = f"is of format {found!r}; this version reads {FORMAT!r}" if found else "holds no network description"
+        raise WeightsError(f"{path} {reason}. Write such files with visiongraft.save or `graft train`.")
+    try:
+        network = Network(Backbone.from_json(metadata["spec"]))
+        preprocessing = Preprocessing.from_dict(json.loads(metadata["preprocessing"]))
+        classes, scores = tuple(json.loads(metadata["classes"])), json.loads(metadata["scores"])
+    except (KeyError, json.JSONDecodeError, GraftError) as error:
+        raise WeightsError(f"{path} describes its network in a way that cannot be read: {error}") from error
+    _fill(network, tensors, path)
+    trained = Trained(network.eval(), preprocessing, classes, scores)
+    return trained if image is None else trained.at(image)
+
+
+def _fill(network: Network, tensors: dict[str, torch.Tensor], path: Path) -> None:
+    wanted = {name: tuple(each.shape) for name, each in network.state_dict().items()}
+    found = {name: tuple(each.shape) for name, each in tensors.items()}
+    if wanted != found:
+        odd = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+        raise WeightsError(
+            f"{path} does not fit the network that it describes: {len(odd)} tensors are missing, left over or of"
+            f" another shape, the first is {odd[0]}. The file is damaged; take it from its source again."
+        )
+    network.load_state_dict(tensors)
+
+
+def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError as error:
+        raise WeightsError(
+            f"{path} cannot be read: {error.strerror}. Give the path of a .safetensors file."
+        ) from error
+    if start[:1] == b"\x80" or start == b"PK\x03\x04":
+        raise WeightsError(
+            f"{path} is a pickle, as torch.save writes it. Loading one can run any code, so visiongraft does not."
+            " Give a .safetensors file."
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except SafetensorError as error:
+        raise WeightsError(f"{path} is no whole safetensors file: {error}. Take it from its source again.") from error
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write beside the target and rename, so that a kill or a full disk leaves the previous file."""
+    try:
+        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            try:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            except BaseException:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+        Path(file.name).replace(path)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be written: {error.strerror}. Choose another place.") from error

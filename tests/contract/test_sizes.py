@@ -1,0 +1,202 @@
+"""Sizes equal the papers' tables: parameters exactly, multiply-adds within half a percent.
+
+The numbers were counted from the originals with the same weights layout (timm 1.0.31, the authors' code of CoTNet, the
+listings of BoTNet and ConvMixer), batch 1, convolutions, linear layers and products inside attention.
+"""
+
+from dataclasses import replace
+
+import pytest
+
+from visiongraft.blocks.bottleneck import Bottleneck
+from visiongraft.blocks.head import Head
+from visiongraft.blocks.mixers import GridAttention
+from visiongraft.blocks.primitives import SqueezeExcite
+from visiongraft.blocks.relative_transformer import RelativeTransformer
+from visiongraft.families.botnet import botnet
+from visiongraft.families.cotnet import se_cotnetd
+from visiongraft.families.resnet import DEPTHS, resnet, with_non_local
+from visiongraft.families.zoo import get_spec, list_models
+from visiongraft.spec import Backbone, Stage, small_image
+from visiongraft.summary import summarize
+
+ZOO = [
+    # name, image, parameters, multiply-adds in billions
+    ("resnet50", 224, 25_557_032, 4.089184256),
+    ("resnet50", 1024, 25_557_032, 85.414854656),
+    ("resnet101", 224, 44_549_160, 7.80140544),
+    ("resnet101", 1024, 44_549_160, 162.99270144),
+    ("resnet152", 224, 60_192_808, 11.513626624),
+    ("resnet152", 1024, 60_192_808, 240.570548224),
+    ("seresnet50", 224, 28_088_024, 4.0916992),
+    ("seresnet101", 224, 49_326_872, 7.806148608),
+    ("seresnet152", 224, 66_821_848, 11.5202048),
+    ("botnet50", 224, 20_852_008, 4.024557568),
+    ("botnet50", 1024, 20_903_208, 102.991085568),
+    ("botnet50", 1280, 20_919_592, 178.1714944),
+    ("botnet50_001", 224, 23_987_496, 4.015224832),
+    ("botnet50_001", 1024, 24_000_296, 84.944044032),
+    ("botnet50_011", 224, 22_417_960, 3.941265408),
+    ("botnet50_011", 1024, 22_443_560, 84.473233408),
+    ("botnet50_111", 224, 20_852_008, 4.024557568),
+    ("botnet101", 1024, 39_895_336, 180.568932352),
+    ("botnet152", 1024, 55_538_984, 258.146779136),
+    ("botnet200", 1024, 60_020_008, 331.161223168),
+    ("botnet_s1_50", 224, 20_859_176, 5.41804544),
+    # The T models with squeeze-and-excitation in the convolution blocks only, as the paper's text has them; its table
+    # (33.5, 54.7, 75.1, 53.9, 75.1 million) counts it in the attention blocks as well.
+    ("botnet_t3", 224, 30_500_696, 7.248805888),
+    ("botnet_t4", 224, 51_739_544, 10.963255296),
+    ("botnet_t5", 256, 69_131_672, 19.299016704),
+    ("botnet_t6", 320, 47_917_400, 23.32069888),
+    ("botnet_t7", 384, 69_180_824, 45.794435072),
+    ("botnet_t7", 320, 69_156_248, 30.898888704),
+    # CoAtNet with the hidden layer in its head, which the paper's sizes need; "dw" is its strided depthwise option.
+    ("coatnet_0_dw", 224, 25_036_820, 4.546507776),
+    ("coatnet_1_dw", 224, 42_225_776, 8.643499008),
+    ("coatnet_2_dw", 224, 74_684_744, 16.427134976),
+    ("coatnet_3_dw", 224, 166_966_264, 36.453156864),
+    ("coatnet_4_dw", 224, 275_425_288, 62.31684096),
+    ("convmixer_1536_20", 224, 51_625_960, 51.099168768),
+    ("convmixer_1024_20", 224, 24_383_464, 5.948547072),
+    ("convmixer_768_32", 224, 21_110_248, 20.676851712),
+    ("convmixer_1024_16", 224, 19_381_224, 18.694),
+    ("convmixer_1024_12", 224, 14_621_672, 13.845),
+    ("convmixer_512_16", 224, 5_357_544, 4.909),
+    ("convmixer_512_12", 224, 4_165_608, 3.701),
+    ("convmixer_768_32_k3_p14", 224, 20_465_896, 5.005),
+    ("convmixer_256_8", 32, 594_186, 0.14811392),
+    ("convmixer_256_8_k9_p1", 32, 706_570, 0.7075),
+    ("cotnet50", 224, 22_222_416, 3.242870272),
+    ("cotnet101", 224, 38_272_048, 6.050032128),
+    ("cotnext50", 224, 30_046_276, 4.254957312),
+    ("cotnext101", 224, 53_346_068, 8.072871168),
+    ("se_cotnetd50", 224, 23_107_784, 4.048278016),
+    ("se_cotnetd101", 224, 40_912_392, 8.435660288),
+    ("se_cotnetd152", 224, 55_783_688, 12.898663936),
+    ("se_cotnetd152", 256, 55_783_688, 16.845500416),
+    ("se_cotnetd152", 320, 55_783_688, 26.317907968),
+]
+
+COATNET_PLAIN_HEAD = [
+    # The same networks with a linear layer alone as their head: number, image, parameters, stride in the expansion, in
+    # the depthwise convolution.
+    (0, 224, 24_446_228, 4.141298688, 4.545917952),
+    (0, 384, 24_552_308, 13.050882048, 14.239967232),
+    (1, 224, 41_635_184, 8.23828992, 8.642909184),
+    (1, 384, 41_901_104, 26.60348928, 27.792574464),
+    (2, 224, 73_635_144, 15.501242368, 16.4260864),
+    (2, 384, 73_989_704, 48.744931328, 51.46284032),
+    (2, 512, 74_411_592, 93.350305792, 98.182144),
+    (3, 224, 164_605_432, 34.369898496, 36.450797568),
+    (3, 384, 165_137_272, 105.789566976, 111.904862208),
+    (3, 512, 165_770_104, 198.108819456, 208.980455424),
+    (4, 224, 273_064_456, 60.233582592, 62.314481664),
+    (4, 384, 274_093_576, 186.500493312, 192.615788544),
+    (4, 512, 275_317_768, 351.458537472, 362.33017344),
+]
+
+
+def assert_counts(spec: Backbone, params: int, gmacs: float) -> None:
+    found = summarize(spec)
+    assert found.params == params
+    assert found.macs / 1e9 == pytest.approx(gmacs, rel=0.005)
+
+
+@pytest.mark.parametrize(("name", "image", "params", "gmacs"), ZOO)
+def test_the_networks_of_the_zoo_have_the_published_sizes(name: str, image: int, params: int, gmacs: float) -> None:
+    assert_counts(get_spec(name).at(image), params, gmacs)
+
+
+@pytest.mark.parametrize(("index", "image", "params", "expansion", "depthwise"), COATNET_PLAIN_HEAD)
+def test_coatnet_without_the_hidden_layer_has_the_sizes_of_a_linear_head(
+    index: int, image: int, params: int, expansion: float, depthwise: float
+) -> None:
+    for suffix, gmacs in (("", expansion), ("_dw", depthwise)):
+        spec = get_spec(f"coatnet_{index}{suffix}").at(image)
+        assert_counts(replace(spec, head=Head(norm="layer")), params, gmacs)
+
+
+def test_the_stride_in_coatnets_depthwise_convolution_changes_no_size() -> None:
+    for index in range(8):
+        assert summarize(get_spec(f"coatnet_{index}")).params == summarize(get_spec(f"coatnet_{index}_dw")).params
+
+
+def with_head_dim(spec: Backbone, head_dim: int) -> Backbone:
+    def change(stage: Stage) -> Stage:
+        blocks = (
+            replace(block, head_dim=head_dim) if isinstance(block, RelativeTransformer) else block
+            for block in stage.blocks
+        )
+        return replace(stage, blocks=tuple(blocks))
+
+    return replace(spec, stages=tuple(change(stage) for stage in spec.stages))
+
+
+def test_coatnet_5_has_the_counted_sizes_with_heads_of_32_and_the_papers_own_heads_are_of_64() -> None:
+    paper = get_spec("coatnet_5_dw")
+    assert_counts(with_head_dim(paper, 32), 687_472_008, 145.264287744)
+    plain = with_head_dim(replace(paper, head=Head(norm="layer")), 32).at(512)
+    assert_counts(plain, 687_005_832, 820.083113984)
+    assert paper.stages[2].blocks[0] == RelativeTransformer(head_dim=64)
+
+
+def test_coatnet_7_has_the_papers_2_44_billion_parameters() -> None:
+    assert summarize(get_spec("coatnet_7")).params / 1e9 == pytest.approx(2.44, abs=0.005)
+
+
+@pytest.mark.parametrize("name", ["coatnet_cccc", "coatnet_ccct", "coatnet_cctt", "coatnet_cttt", "coatnet_vit_rel"])
+def test_the_layout_study_stays_within_four_percent_of_coatnet_0(name: str) -> None:
+    assert summarize(get_spec(name)).params == pytest.approx(summarize(get_spec("coatnet_0")).params, rel=0.04)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "gmacs"),
+    [("botnet_t3", 33_659_480, 7.251951616), ("botnet_t7", 75_498_392, 45.800726528)],
+)
+def test_the_papers_t_sizes_come_from_squeezing_the_attention_blocks_too(name: str, params: int, gmacs: float) -> None:
+    spec = get_spec(name)
+    last = spec.stages[-1]
+    squeezed = tuple(replace(block, squeeze=SqueezeExcite(1 / 16, "silu")) for block in last.blocks)
+    assert_counts(replace(spec, stages=(*spec.stages[:-1], replace(last, blocks=squeezed))), params, gmacs)
+
+
+def test_variants_outside_the_zoo_that_papers_compare_with_have_their_sizes() -> None:
+    squeezed = Bottleneck(squeeze=SqueezeExcite(1 / 16))
+    attend = Bottleneck(mixer=GridAttention(4), shortcut="conv_act")
+    assert_counts(botnet("", DEPTHS[50], conv=squeezed, attend=attend), 21_803_608, 4.025499648)
+    assert_counts(botnet("", DEPTHS[50], conv=squeezed, attend=attend, stride=1), 21_810_776, 5.41898752)
+    assert_counts(resnet("", DEPTHS[350], squeezed).at(384), 151_814_504, 76.2015744)
+    deep = (64, 64, 128)
+    assert_counts(se_cotnetd("", (3, 24, 36, 3), stem=deep, blur=True).at(256), 60_399_368, 21.40903424)
+    assert_counts(se_cotnetd("", (4, 29, 53, 4), stem=deep, blur=True).at(256), 83_380_648, 27.558780928)
+
+
+@pytest.mark.parametrize(("stage", "params"), [(2, 526_592), (3, 2_101_760), (4, 8_397_824)])
+def test_a_non_local_block_adds_its_own_parameters_and_nothing_else(stage: int, params: int) -> None:
+    plain = get_spec("resnet50")
+    more = with_non_local(plain, stage, 1, name="more")
+    assert summarize(more).params - summarize(plain).params == params
+
+
+@pytest.mark.parametrize("name", list_models("*_pico"))
+def test_a_pico_is_small_enough_for_a_cpu(name: str) -> None:
+    found = summarize(get_spec(name), (64, 64))
+    assert 1_000_000 <= found.params <= 3_000_000
+    assert found.macs <= 60_000_000
+
+
+def test_the_block_rows_add_up_to_the_network() -> None:
+    import torch
+
+    from visiongraft.network import Network
+
+    spec = get_spec("botnet50")
+    with torch.device("meta"):
+        params = sum(each.numel() for each in Network(spec).parameters())
+    assert summarize(spec).params == params
+
+
+def test_the_cifar_form_of_botnet50_attends_on_the_grids_that_the_cifar_listings_use() -> None:
+    spec = small_image(get_spec("botnet50"))
+    assert spec.grids() == ((32, 32), (32, 32), (16, 16), (8, 8), (4, 4))

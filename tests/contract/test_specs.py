@@ -1,0 +1,224 @@
+"""Specs are values: they round-trip through JSON, refuse what is none, and differ only where they say so."""
+
+import json
+from dataclasses import FrozenInstanceError, dataclass, replace
+from typing import ClassVar
+
+import pytest
+import torch
+from torch import nn
+
+from visiongraft.blocks.bottleneck import Bottleneck
+from visiongraft.blocks.mixers import BlurAfter, ContextualTransformer, Conv, GridAttention
+from visiongraft.blocks.non_local import NonLocal
+from visiongraft.blocks.relative_transformer import RelativeTransformer
+from visiongraft.blocks.site import Block, Mixer, Site
+from visiongraft.blocks.stems import ResNetStem
+from visiongraft.errors import SpecError, UnknownModel
+from visiongraft.families.resnet import with_non_local
+from visiongraft.families.zoo import FAMILIES, create_model, get_spec, list_models
+from visiongraft.network import Network
+from visiongraft.spec import Backbone, Stage, register
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_every_spec_survives_json(name: str) -> None:
+    spec = get_spec(name)
+    assert Backbone.from_json(spec.to_json()) == spec
+
+
+def test_every_word_of_every_spec_keeps_its_protocol() -> None:
+    for name in list_models():
+        for stage in get_spec(name).stages:
+            for block in stage.blocks:
+                assert isinstance(block, Block)
+                assert not isinstance(block, Bottleneck) or isinstance(block.mixer, Mixer)
+
+
+def test_botnet50_differs_from_resnet50_only_in_its_last_stage() -> None:
+    plain, attending = get_spec("resnet50"), get_spec("botnet50")
+    assert attending.stem == plain.stem
+    assert attending.stages[:3] == plain.stages[:3]
+    assert [type(block.mixer) for block in attending.stages[3].blocks] == [GridAttention] * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "mixers"), [("botnet50_001", "CCG"), ("botnet50_011", "CGG"), ("botnet50_111", "GGG")]
+)
+def test_a_botnet_names_which_blocks_of_its_last_stage_attend(name: str, mixers: str) -> None:
+    assert "".join(type(block.mixer).__name__[0] for block in get_spec(name).stages[3].blocks) == mixers
+
+
+def test_the_position_ablation_changes_the_position_and_nothing_else() -> None:
+    base = get_spec("botnet50")
+    for suffix, position in {
+        "content": "none",
+        "relative": "relative_only",
+        "content_relative": "relative",
+        "content_absolute": "absolute",
+    }.items():
+        spec = get_spec(f"botnet50_{suffix}")
+        assert spec.stages[3].blocks[0].mixer == GridAttention(heads=4, position=position)
+        assert spec.stages[:3] == base.stages[:3]
+
+
+def test_se_cotnetd_alternates_in_its_third_stage_from_a_contextual_block_on() -> None:
+    kinds = [type(block.mixer).__name__ for block in get_spec("se_cotnetd50").stages[2].blocks]
+    assert kinds == ["ContextualTransformer", "GatedConv"] * 3
+
+
+def test_coatnets_heads_have_the_papers_widths() -> None:
+    def head_dims(name: str) -> set[int]:
+        blocks = (block for stage in get_spec(name).stages for block in stage.blocks)
+        return {block.head_dim for block in blocks if isinstance(block, RelativeTransformer)}
+
+    assert [head_dims(f"coatnet_{index}") for index in range(8)] == [{32}] * 5 + [{64}] + [{128}] * 2
+
+
+def test_stochastic_depth_grows_from_zero_to_its_peak() -> None:
+    network = create_model("resnet_pico", drop_path=0.3)
+    rates = [module.rate for module in network.modules() if hasattr(module, "rate")]
+    assert rates == pytest.approx([0.0, 0.06, 0.12, 0.18, 0.24, 0.3])
+
+
+def test_a_spec_cannot_be_changed_in_place() -> None:
+    with pytest.raises(FrozenInstanceError):
+        get_spec("resnet50").drop_path = 0.5
+
+
+def test_names_are_listed_by_pattern_and_grouped_by_family() -> None:
+    assert list_models("cot*") == [spec.name for spec in FAMILIES["cotnet"] if spec.name.startswith("cot")]
+    assert list_models("*NEXT50") == ["cotnext50"]
+    assert sum(len(specs) for specs in FAMILIES.values()) == len(list_models())
+
+
+def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UnknownModel, match=r"No network is named 'botnet5'\. Did you mean 'botnet50'"):
+        get_spec("botnet5")
+
+
+def test_timm_like_arguments_change_the_network_and_leave_the_zoo_alone() -> None:
+    model = create_model("coatnet_pico", num_classes=7, in_chans=1, image=(96, 64), drop_path=0.1, dropout=0.2)
+    assert model(torch.randn(2, 1, 80, 80)).shape == (2, 7)
+    assert model.spec.image == (96, 64)
+    assert get_spec("coatnet_pico").in_chans == 3
+
+
+def test_a_network_without_a_classifier_gives_features_and_can_be_given_one() -> None:
+    model = create_model("botnet_pico", num_classes=0)
+    images = torch.randn(2, 3, 64, 64)
+    assert model(images).shape == (2, model.num_features)
+    model.reset_classifier(4)
+    assert model(images).shape == (2, 4)
+    assert model.get_classifier().out_features == 4
+    assert Backbone.from_json(model.spec.to_json()).head.num_classes == 4
+
+
+def test_head_and_features_together_are_the_whole_network() -> None:
+    torch.manual_seed(0)
+    model = create_model("coatnet_pico", num_classes=3).eval()
+    images = torch.randn(2, 3, 64, 64)
+    maps = model.forward_features(images)
+    torch.testing.assert_close(model.forward_head(maps), model(images))
+    torch.testing.assert_close(model.get_classifier()(model.forward_head(maps, pre_logits=True)), model(images))
+    torch.testing.assert_close(model.features(images)["stage4"], maps)
+
+
+def test_feature_extraction_gives_the_chosen_maps_with_their_widths_and_strides() -> None:
+    model = create_model("botnet_pico", features_only=True, out_indices=(1, -1))
+    maps = model(torch.randn(1, 3, 64, 64))
+    assert [each.shape[1] for each in maps] == model.feature_info.channels() == [64, 512]
+    assert [64 // each.shape[2] for each in maps] == model.feature_info.reduction() == [2, 16]
+    assert not [name for name, _ in model.named_parameters() if "head" in name]
+    with pytest.raises(SpecError, match=r"has feature maps 0 to 4, and out_indices asks for \(7,\)"):
+        create_model("botnet_pico", features_only=True, out_indices=(7,))
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (
+            lambda spec: spec | {"format": "visiongraft.spec/9"},
+            "is of format 'visiongraft.spec/9'; this version reads",
+        ),
+        (lambda spec: spec | {"kind": "Backbon"}, "has no word 'Backbon'. Did you mean 'Backbone'"),
+        (lambda spec: spec | {"colour": 1}, "description of a Backbone has missing or unknown keys: colour"),
+        (lambda spec: {key: spec[key] for key in spec if key != "stem"}, "missing or unknown keys: stem"),
+        (lambda spec: spec["stem"] | {"format": spec["format"]}, "must describe a Backbone, not 'ResNetStem'"),
+    ],
+)
+def test_a_document_that_describes_no_network_is_refused_in_words(change, text: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        Backbone.from_dict(change(get_spec("resnet50").to_dict()))
+    assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '"resnet50"', "{"])
+def test_text_that_is_no_document_is_refused(text: str) -> None:
+    with pytest.raises(SpecError, match="network description must be"):
+        Backbone.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: Stage(64, 3, (Bottleneck(),)), "stride 1 or 2, not 3"),
+        (lambda: Stage(64, 1, ()), "needs at least one block"),
+        (lambda: Backbone("none", ResNetStem(), ()), "none has no stages"),
+        (lambda: replace(get_spec("resnet50"), drop_path=1.0), "a probability below 1, not 1.0"),
+        (lambda: create_model("resnet_pico", in_chans=0), "in_chans=0"),
+        (lambda: BlurAfter(Conv()), "a mixer with a normalisation of its own, not Conv"),
+        (lambda: with_non_local(get_spec("resnet50"), 5, 1, name="x"), "no block 1 in a stage 5"),
+        (lambda: build(Bottleneck(GridAttention(heads=5)), 64), r"heads=5\) does not divide a width of 16.*such as 4"),
+        (lambda: build(RelativeTransformer(head_dim=48), 64), r"head_dim=48\) does not divide a width of 64"),
+        (lambda: build(Bottleneck(ContextualTransformer()), 40), "needs a width that 8 divides, not 10"),
+        (lambda: build(NonLocal(), 40), "NonLocal keeps width and grid"),
+    ],
+)
+def test_parts_that_do_not_fit_say_why(make, text: str) -> None:
+    with pytest.raises(SpecError, match=text):
+        make()
+
+
+def build(block: Block, width: int) -> Network:
+    return Network(Backbone("broken", ResNetStem(8), (Stage(width, 2, (block,)),)))
+
+
+def test_a_mixer_of_ones_own_joins_the_vocabulary() -> None:
+    @register
+    @dataclass(frozen=True)
+    class Average:
+        self_normalised: ClassVar[bool] = False
+        window: int = 3
+
+        def build(self, site: Site) -> nn.Module:
+            return nn.AvgPool2d(self.window, site.stride, self.window // 2)
+
+    spec = get_spec("resnet_pico")
+    last = replace(spec.stages[-1], blocks=(Bottleneck(mixer=Average(5)),))
+    spec = replace(spec, stages=(*spec.stages[:-1], last))
+    assert Backbone.from_json(spec.to_json()) == spec
+    assert create_model(spec, num_classes=2)(torch.randn(2, 3, 64, 64)).shape == (2, 2)
+
+
+def test_a_word_must_be_frozen_new_and_registered() -> None:
+    @dataclass
+    class Loose:
+        pass
+
+    @dataclass(frozen=True)
+    class Conv:
+        pass
+
+    with pytest.raises(SpecError, match="Loose must be a frozen dataclass"):
+        register(Loose)
+    with pytest.raises(SpecError, match="already has a Conv"):
+        register(Conv)
+    stranger = replace(get_spec("resnet_pico"), stages=(Stage(8, 1, (Conv(),)),))
+    with pytest.raises(SpecError, match="Conv is not in the vocabulary"):
+        stranger.to_json()
+
+
+def test_the_json_form_is_short_because_equal_blocks_are_written_once() -> None:
+    document = json.loads(get_spec("se_cotnetd152").to_json())
+    assert document["stages"][1]["blocks"] == [{"times": 8, "of": document["stages"][1]["blocks"][0]["of"]}]
