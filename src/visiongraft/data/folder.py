@@ -1,0 +1,198 @@
+"""Folders of image files: a folder for each class, with or without a split into train/ and val/ above them."""
+
+import hashlib
+import os
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from visiongraft.data.images import EXTENSIONS
+from visiongraft.data.sets import FileImages, ImageData, Parts, no_images
+from visiongraft.errors import DataError
+
+TRAIN_NAME = "train"
+"""The folder that holds what to learn from."""
+
+VAL_NAMES = ("val", "valid", "validation", "test")
+"""The folders that may hold what to be scored on; the first that exists is taken."""
+
+HELD_OUT = 0.2
+"""The share of the images that a split by file name gives to val."""
+
+LAYOUT = "Expected one folder for each class (photos/cat/1.jpg), or train/ and val/ with such folders inside"
+
+
+def open_folder(root: Path, *, parts: Parts = "both") -> ImageData:
+    """Find the images of a folder, and which of them are held out for scoring.
+
+    Args:
+        root: holds train/ and val/ with a folder for each class in both, or the folders of the classes themselves, of
+            which a fifth is then held out by `split_by_name`. Class folders are sorted by name, searched to any
+            depth, and what is hidden (a leading dot) is passed over.
+        parts: "val" reads only what to be scored on, and does not ask for train/ where there is val/.
+
+    Returns:
+        The data set, named after the folder.
+
+    Raises:
+        DataError: if there is no image, only one class, a class without images, or a class in val/ that train/ lacks.
+    """
+    folders = {each.name: each for each in _folders(root)}
+    train = folders.get(TRAIN_NAME)
+    val = next((folders[name] for name in VAL_NAMES if name in folders), None)
+    # A class may be called "train": a folder of a split is one that holds folders.
+    train = train if train is not None and _folders(train) else None
+    val = val if val is not None and _folders(val) else None
+    if val is not None and (train is not None or parts == "val"):
+        return _split_already(root, train, val, parts)
+    if val is not None:
+        raise DataError(f"{str(root)!r} has {val.name}/ but no {TRAIN_NAME}/ to learn from. {LAYOUT}.")
+    return _split_here(root, train or root, parts)
+
+
+def split_by_name(images: FileImages, classes: Sequence[str]) -> tuple[FileImages, FileImages]:
+    """Hold out a fifth of the images of every class, chosen by their names alone.
+
+    Whether a file is held out follows from the SHA-256 of its path below the folder of its class, so files that come
+    or go move no other. One exception: a class of so few files that none, or all, would be held out gives or keeps
+    the one file that is nearest to the line, so that it can be both learnt and scored.
+
+    Args:
+        images: files whose paths begin with the folder of their class.
+        classes: the names of the classes, for errors.
+
+    Returns:
+        What to learn from, and what is held out.
+
+    Raises:
+        DataError: if a class has fewer than two images.
+    """
+    places = np.array([position(name.partition("/")[2] or name) for name in images.files])
+    held_out = places < HELD_OUT
+    for label, name in enumerate(classes):
+        members = np.flatnonzero(images.labels == label)
+        if len(members) < 2:
+            raise DataError(
+                f"Class {name!r} has only {len(members)} image in {str(images.root)!r}. "
+                "At least 2 are needed, one to learn from and one to be scored on: add images, or remove the class."
+            )
+        if not held_out[members].any():
+            held_out[members[places[members].argmin()]] = True
+        elif held_out[members].all():
+            held_out[members[places[members].argmax()]] = False
+    return images.subset(np.flatnonzero(~held_out).tolist()), images.subset(np.flatnonzero(held_out).tolist())
+
+
+def position(name: str) -> float:
+    """Give a file name its place in [0, 1), evenly spread and the same on every machine.
+
+    Letters with accents count the same however the file system spells them: macOS takes them apart, others do not.
+    """
+    spelt = unicodedata.normalize("NFC", name).encode("utf-8", "surrogateescape")
+    return int.from_bytes(hashlib.sha256(spelt).digest()[:6]) / 2**48
+
+
+def _split_already(root: Path, train: Path | None, val: Path, parts: Parts) -> ImageData:
+    """Read a folder with train/ and val/; the classes are those of train/."""
+    classes = tuple(each.name for each in _folders(train or val))
+    strangers = sorted({each.name for each in _folders(val)} - set(classes))
+    if strangers:
+        raise DataError(
+            f"{str(val)!r} has a class {strangers[0]!r} that {TRAIN_NAME}/ lacks ({len(strangers)} in all). "
+            f"Every class of {val.name}/ must be one that can be learnt."
+        )
+    _need_two_classes(train or val, classes)
+    scored, notes = _images_of(val, classes)
+    learnt = no_images()
+    if train is not None and parts == "both":
+        learnt, more = _images_of(train, classes)
+        notes = (*more, *notes)
+    missing = [name for name in classes if not (val / name).is_dir()]
+    if missing:
+        notes += (f"{len(missing)} classes have no folder in {str(val)!r}, among them {missing[0]!r}.",)
+    return ImageData(str(root), classes, learnt, scored, notes)
+
+
+def _split_here(root: Path, folder: Path, parts: Parts) -> ImageData:
+    """Read a folder of class folders, and hold out a fifth."""
+    classes = tuple(each.name for each in _folders(folder))
+    _need_two_classes(folder, classes)
+    images, notes = _images_of(folder, classes)
+    train, val = split_by_name(images, classes)
+    notes += (f"{str(folder)!r} comes without val/: {len(val)} of {len(images)} images are held out by file name.",)
+    return ImageData(str(root), classes, train if parts == "both" else no_images(), val, notes)
+
+
+def _folders(folder: Path) -> list[Path]:
+    """List the folders in a folder, sorted by name, without hidden ones and what macOS puts into zip files."""
+    try:
+        found = [each for each in folder.iterdir() if each.is_dir()]
+    except OSError as error:
+        _cannot_list(error)
+    return sorted((each for each in found if not _is_hidden(each.name)), key=lambda each: each.name)
+
+
+def _is_hidden(name: str) -> bool:
+    """Tell whether a file or folder is there for a program and not for its user."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _cannot_list(error: OSError) -> NoReturn:
+    """Say which folder cannot be searched, where skipping it would lose images without a word."""
+    raise DataError(f"Cannot list the folder {error.filename!r}: {error.strerror}.") from None
+
+
+def _need_two_classes(folder: Path, classes: Sequence[str]) -> None:
+    """Refuse a folder from which nothing can be told apart."""
+    if len(classes) == 1:
+        raise DataError(
+            f"{str(folder)!r} holds only one class, {classes[0]!r}. At least two are needed to learn a difference. "
+            f"{LAYOUT}."
+        )
+    if not classes:
+        files, others = _walk(folder)
+        found = f"{len(files)} images" if files else f"{others} files that are no images" if others else "nothing"
+        raise DataError(f"{str(folder)!r} holds {found} and no folders. {LAYOUT}.")
+
+
+def _images_of(folder: Path, classes: Sequence[str]) -> tuple[FileImages, tuple[str, ...]]:
+    """List the images of the classes, and say how many other files were passed over."""
+    files: list[str] = []
+    labels: list[int] = []
+    strange = 0
+    for label, name in enumerate(classes):
+        if not (folder / name).is_dir():
+            continue  # a class that val/ lacks; the caller says so
+        found, others = _walk(folder / name)
+        if not found:
+            what = f"{others} files but no image" if others else "no file"
+            known = " ".join(sorted(EXTENSIONS))
+            raise DataError(
+                f"The class folder {str(folder / name)!r} holds {what}. "
+                f"Add images (their names end in {known}), or remove the folder."
+            )
+        files += [f"{name}/{each}" for each in found]
+        labels += [label] * len(found)
+        strange += others
+    note = f"{strange} files under {str(folder)!r} are no images by their names, and were passed over."
+    return FileImages(folder, tuple(files), np.array(labels, np.int64)), (note,) if strange else ()
+
+
+def _walk(folder: Path) -> tuple[list[str], int]:
+    """List the image files under a folder, sorted, as relative paths; count the others. Links are followed."""
+    images: list[str] = []
+    others = 0
+    for place, folders, names in os.walk(folder, onerror=_cannot_list, followlinks=True):
+        folders[:] = [name for name in folders if not _is_hidden(name)]
+        below = Path(place).relative_to(folder)
+        for name in names:
+            if _is_hidden(name):
+                continue
+            if Path(name).suffix.lower() in EXTENSIONS:
+                images.append((below / name).as_posix())
+            else:
+                others += 1
+    return sorted(images), others

@@ -1,0 +1,166 @@
+"""A set of images with labels, wherever the pixels lie, and the two sets that make a data set."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from visiongraft.data.images import read_image
+
+Labels = NDArray[np.int64]
+"""The class of each image, from 0."""
+
+Pixels = NDArray[np.uint8]
+"""Images of one size: (count, height, width), or the same with 1, 3 or 4 channels as a last axis."""
+
+Parts = Literal["both", "val"]
+"""What is wanted of a data set: all of it, or only the images that it is scored on."""
+
+
+@runtime_checkable
+class ImageSet(Protocol):
+    """A sequence of images with labels."""
+
+    @property
+    def labels(self) -> Labels:
+        """The class of each image."""
+
+    @property
+    def native(self) -> tuple[int, int] | None:
+        """Height and width where all images are known to share them, otherwise None."""
+
+    def __len__(self) -> int:
+        """How many images there are."""
+
+    def load(self, index: int) -> Image.Image:
+        """Give an image as RGB, or raise `UnreadableImage`."""
+
+    def name_of(self, index: int) -> str:
+        """Say where an image is, for errors and reports: a path, or a place such as `train[17]`."""
+
+    def fingerprint(self) -> str:
+        """Give 64 characters that are the same for the same images with the same labels."""
+
+
+@dataclass(frozen=True, eq=False)
+class FileImages:
+    """Image files under one folder, read when they are asked for.
+
+    Args:
+        root: the folder.
+        files: paths relative to it, with forward slashes.
+        labels: the class of each file.
+    """
+
+    root: Path
+    files: tuple[str, ...]
+    labels: Labels
+
+    @property
+    def native(self) -> None:
+        """Unknown before every file has been opened."""
+        return
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def load(self, index: int) -> Image.Image:
+        """Read a file, as `read_image` does."""
+        return read_image(self.root / self.files[index])
+
+    def name_of(self, index: int) -> str:
+        """Give the path of a file."""
+        return str(self.root / self.files[index])
+
+    def subset(self, indices: Sequence[int]) -> "FileImages":
+        """Keep some of the files, in the order given."""
+        return FileImages(self.root, tuple(self.files[index] for index in indices), self.labels[list(indices)])
+
+    def fingerprint(self) -> str:
+        """Digest the names and labels, not the content: reading all of ImageNet to name it would take an hour."""
+        digest = hashlib.sha256(self.labels.tobytes())
+        for name in self.files:
+            digest.update(name.encode("utf-8", "surrogateescape") + b"\0")
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayImages:
+    """Images of one size, held in memory.
+
+    Args:
+        name: what the set is called, such as "train".
+        pixels: gray (count, height, width) or (count, height, width, channels); a fourth channel is dropped, as it
+            is in files.
+        labels: the class of each image.
+    """
+
+    name: str
+    pixels: Pixels
+    labels: Labels
+
+    @property
+    def native(self) -> tuple[int, int]:
+        """Height and width of all images."""
+        return self.pixels.shape[1], self.pixels.shape[2]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def load(self, index: int) -> Image.Image:
+        """Give an image as RGB."""
+        pixels = self.pixels[index]  # h w, or h w c
+        if pixels.ndim == 3 and pixels.shape[2] == 1:
+            pixels = pixels[:, :, 0]
+        image = Image.fromarray(pixels)
+        return image if image.mode == "RGB" else image.convert("RGB")
+
+    def name_of(self, index: int) -> str:
+        """Give the place of an image in the set."""
+        return f"{self.name}[{index}]"
+
+    def fingerprint(self) -> str:
+        """Digest pixels and labels."""
+        digest = hashlib.sha256(self.labels.tobytes())
+        digest.update(repr(self.pixels.shape).encode())
+        digest.update(np.ascontiguousarray(self.pixels).data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class ImageData:
+    """A data set: what to learn from, what to be scored on, and what the classes are called.
+
+    Args:
+        name: what the user called it.
+        classes: the name of each class; a label is a place in this tuple.
+        train: the images to learn from; none where only `val` was asked for.
+        val: the images to be scored on.
+        notes: what the user should know of how it was read, one sentence each.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: ImageSet
+    val: ImageSet
+    notes: tuple[str, ...] = ()
+
+    @property
+    def native(self) -> tuple[int, int] | None:
+        """Height and width where all images are known to share them, otherwise None."""
+        return self.val.native if len(self.train) == 0 or self.train.native == self.val.native else None
+
+    def fingerprint(self) -> str:
+        """Give 64 characters that tell two data sets apart: other images, another split, other classes."""
+        parts = (*self.classes, self.train.fingerprint(), self.val.fingerprint())
+        return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def no_images() -> FileImages:
+    """Give the training set of a data set of which only `val` was asked for."""
+    return FileImages(Path(), (), np.zeros(0, np.int64))

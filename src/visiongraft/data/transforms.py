@@ -1,0 +1,138 @@
+"""From an image of any size to the pixels that a network takes: the same for everyone, or drawn at random."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+
+from visiongraft.errors import DataError
+from visiongraft.preprocessing import Preprocessing
+
+RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+"""Pillow's filters, which average over all pixels that an output pixel covers (antialiasing)."""
+
+CROP_ATTEMPTS = 10
+"""How often a crop is drawn before the largest central one is taken, as in torchvision."""
+
+
+@runtime_checkable
+class Transform(Protocol):
+    """Turns an RGB image of any size into the pixels of one fixed size.
+
+    What is random in it comes from the global generators of torch, Python or numpy: the loader seeds them anew for
+    each sample.
+    """
+
+    @property
+    def pre(self) -> Preprocessing:
+        """What the network expects."""
+
+    def __call__(self, image: Image.Image) -> UInt8[Tensor, "3 h w"]:
+        """Transform an image."""
+
+
+@dataclass(frozen=True)
+class EvalTransform:
+    """Shrink the image until its central crop is what `pre` asks for: nothing is random.
+
+    An image that has the right size already is passed on as it is. For a square the result is that of torchvision's
+    `Resize` and `CenterCrop`; for another shape the image is resized just so far that it covers the crop.
+    """
+
+    pre: Preprocessing
+
+    def __call__(self, image: Image.Image) -> UInt8[Tensor, "3 h w"]:
+        """Transform an image."""
+        height, width = self.pre.image
+        if image.size != (width, height):
+            image = self._resize(image)
+            left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+            image = image.crop((left, top, left + width, top + height))
+        return to_tensor(image)
+
+    def _resize(self, image: Image.Image) -> Image.Image:
+        """Resize so that the image just covers the crop, and the margin that the crop cuts off."""
+        height, width = (int(side / self.pre.crop) for side in self.pre.image)
+        # The side that just covers is set exactly; the other follows, cut to whole pixels as torchvision does.
+        if image.width * height <= image.height * width:
+            size = (width, width * image.height // image.width)
+        else:
+            size = (height * image.width // image.height, height)
+        return image if size == image.size else image.resize(size, RESAMPLING[self.pre.interpolation])
+
+
+@dataclass(frozen=True)
+class TrainTransform:
+    """Cut out a random part, resize it, and flip every other one: `RandomResizedCrop` and `RandomHorizontalFlip`.
+
+    Args:
+        pre: what the network expects.
+        scale: the least and the largest share of the image's area that is cut out.
+        ratio: the narrowest and the widest shape of what is cut out, as width over height, relative to the shape of
+            `pre.image`, so that a network of wide images is shown wide parts. For a square this is torchvision's.
+        flip: the probability of mirroring left and right.
+        extra: further changes to the image, such as torchvision's `v2.TrivialAugmentWide()`, in this order.
+
+    Source: torchvision's `RandomResizedCrop`, drawn and resized in the same way. Written again because at 64 pixels
+    its general machinery takes twice the time of the resizing itself.
+    """
+
+    pre: Preprocessing
+    scale: tuple[float, float] = (0.35, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    flip: float = 0.5
+    extra: tuple[Callable[[Image.Image], Image.Image], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            DataError: if one is empty or out of bounds.
+        """
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise DataError(f"A crop's scale of {self.scale} is no range of shares within (0, 1].")
+        if not 0 < self.ratio[0] <= self.ratio[1]:
+            raise DataError(f"A crop's ratio of {self.ratio} is no range of numbers above 0.")
+        if not 0 <= self.flip <= 1:
+            raise DataError(f"A flip of {self.flip} is no probability in [0, 1].")
+
+    def __call__(self, image: Image.Image) -> UInt8[Tensor, "3 h w"]:
+        """Transform an image."""
+        height, width = self.pre.image
+        # One call draws all that the crop and the flip can need; a call for each number would take far longer.
+        *draws, mirror = torch.rand(2 * CROP_ATTEMPTS + 3).tolist()
+        image = image.resize((width, height), RESAMPLING[self.pre.interpolation], box=self._box(image.size, draws))
+        if mirror < self.flip:
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        for change in self.extra:
+            image = change(image)
+        return to_tensor(image)
+
+    def _box(self, size: tuple[int, int], draws: Sequence[float]) -> tuple[int, int, int, int]:
+        """Choose the part to cut out: left, top, right and bottom."""
+        width, height = size
+        shape = self.pre.image[1] / self.pre.image[0]
+        low, high = (math.log(each * shape) for each in self.ratio)
+        across, down = draws[-2:]
+        for attempt in range(CROP_ATTEMPTS):
+            area = width * height * (self.scale[0] + (self.scale[1] - self.scale[0]) * draws[2 * attempt])
+            aspect = math.exp(low + (high - low) * draws[2 * attempt + 1])
+            w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+            if 0 < w <= width and 0 < h <= height:
+                left, top = int(across * (width - w + 1)), int(down * (height - h + 1))
+                return left, top, left + w, top + h
+        aspect = min(max(width / height, math.exp(low)), math.exp(high))
+        w, h = min(width, round(height * aspect)), min(height, round(width / aspect))
+        left, top = (width - w) // 2, (height - h) // 2
+        return left, top, left + w, top + h
+
+
+def to_tensor(image: Image.Image) -> UInt8[Tensor, "3 h w"]:
+    """Copy the pixels of an RGB image. They keep their order in memory, which is channels-last."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)  # h w 3 -> 3 h w

@@ -1,0 +1,239 @@
+"""Promise 4: what is drawn for a sample is a function of (seed, epoch, index)."""
+
+import os
+import random
+import signal
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from visiongraft.data.loader import Batch, Draw, EpochSampler, Failure, Sample, Samples, collate, make_loader, mix
+from visiongraft.data.sets import ArrayImages, FileImages
+from visiongraft.data.transforms import EvalTransform, TrainTransform
+from visiongraft.errors import DataError
+from visiongraft.preprocessing import Preprocessing
+
+PRE = Preprocessing(image=(8, 8))
+COUNT = 21
+
+
+def draw_from_python_and_numpy(image):
+    """A change that ignores torch, as many do."""
+    return image.rotate(random.random() * 90 + np.random.uniform(0, 90))
+
+
+def images(count=COUNT):
+    pixels = np.random.default_rng(0).integers(0, 256, (count, 12, 10, 3), np.uint8)
+    return ArrayImages("train", pixels, np.arange(count) % 3)
+
+
+def samples(seed=0):
+    return Samples(images(), TrainTransform(PRE, extra=(draw_from_python_and_numpy,)), seed=seed)
+
+
+def epochs(loader, numbers, first=0):
+    """Run through some epochs and keep all that came."""
+    kept = []
+    for number in numbers:
+        loader.sampler.set_epoch(number, first=first)
+        first = 0
+        kept += [(batch.images.clone(), batch.labels.tolist(), batch.indices.tolist()) for batch in loader]
+    return kept
+
+
+def same(first, second):
+    return len(first) == len(second) and all(
+        torch.equal(a, c) and b == d and e == f for (a, b, e), (c, d, f) in zip(first, second, strict=True)
+    )
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_batches_are_the_same_with_any_number_of_workers(workers):
+    here = epochs(make_loader(samples(), batch_size=4, order="shuffled"), range(3))
+    there = epochs(make_loader(samples(), batch_size=4, order="shuffled", workers=workers), range(3))
+    assert same(here, there)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_that_starts_again_sees_what_it_would_have_seen(workers):
+    through = epochs(make_loader(samples(), batch_size=4, order="shuffled", workers=workers), range(4))
+    steps = len(through) // 4
+    torch.manual_seed(1234)  # a new process has other global states
+    random.seed(5)
+    again = make_loader(samples(), batch_size=4, order="shuffled", workers=workers)
+    assert same(through[2 * steps :], epochs(again, [2, 3]))
+    assert same(through[steps + 3 :], epochs(again, [1, 2, 3], first=3 * 4))
+
+
+def test_an_epoch_left_early_does_not_shift_the_next():
+    loader = make_loader(samples(), batch_size=4, order="shuffled", workers=2)
+    expected = epochs(loader, [1])
+    loader.sampler.set_epoch(0)
+    next(iter(loader))
+    assert same(expected, epochs(loader, [1]))
+
+
+def test_every_seed_epoch_and_index_draws_something_else():
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 99, 99, 3), np.uint8).repeat(4, axis=0)
+    same_pixels = ArrayImages("train", pixels, np.zeros(4, np.int64))
+    drawn = {
+        Samples(same_pixels, TrainTransform(PRE), seed=seed)[Draw(epoch, index)].image.numpy().tobytes()
+        for seed in range(4)
+        for epoch in range(4)
+        for index in range(4)
+    }
+    assert len(drawn) == 4 * 4 * 4
+
+
+def test_a_sample_does_not_depend_on_its_batch():
+    batch = samples().__getitems__([Draw(2, 5), Draw(2, 9)])
+    assert torch.equal(batch[1].image, samples()[Draw(2, 9)].image)
+
+
+def test_orders_are_permutations_that_differ_between_epochs_and_seeds():
+    orders = []
+    for seed, epoch in [(0, 0), (0, 1), (1, 0), (0, 0)]:
+        sampler = EpochSampler(100, order="shuffled", seed=seed)
+        sampler.set_epoch(epoch)
+        orders.append([draw.index for draw in sampler])
+        assert sorted(orders[-1]) == list(range(100))
+        assert {draw.epoch for draw in sampler} == {epoch}
+    assert orders[0] == orders[3]
+    assert orders[0] != orders[1] != orders[2] != orders[0]
+
+
+def test_order_and_samples_do_not_share_their_draws():
+    assert mix("order", 0, 1) != mix("sample", 0, 1)
+    assert len({mix("sample", a, b, c) for a in range(-3, 9) for b in range(12) for c in range(12)}) == 12**3
+    assert mix("sample", 2**70, 0, 0) < 2**64
+
+
+def test_the_sequential_order_is_the_stored_one():
+    loader = make_loader(Samples(images(), EvalTransform(PRE)), batch_size=8, order="sequential")
+    assert torch.cat([batch.indices for batch in loader]).tolist() == list(range(COUNT))
+    assert torch.cat([batch.labels for batch in loader]).tolist() == [index % 3 for index in range(COUNT)]
+
+
+def test_what_is_left_of_an_epoch_has_a_length():
+    sampler = EpochSampler(10, order="sequential")
+    sampler.set_epoch(0, first=4)
+    assert (len(sampler), [draw.index for draw in sampler]) == (6, [4, 5, 6, 7, 8, 9])
+    sampler.set_epoch(1)
+    assert len(sampler) == 10
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_loading_leaves_the_global_generators_alone(workers):
+    loader = make_loader(samples(), batch_size=4, order="shuffled", workers=workers)
+    torch.manual_seed(3)
+    random.seed(3)
+    np.random.seed(3)
+    expected = torch.rand(2).tolist(), random.random(), np.random.rand()
+    torch.manual_seed(3)
+    random.seed(3)
+    np.random.seed(3)
+    list(loader)
+    assert (torch.rand(2).tolist(), random.random(), np.random.rand()) == expected
+
+
+def test_the_generators_are_restored_even_when_a_change_fails():
+    def fail(image):
+        raise ZeroDivisionError
+
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    with pytest.raises(ZeroDivisionError):
+        Samples(images(), TrainTransform(PRE, extra=(fail,)))[Draw(0, 0)]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_batch_holds_bytes_in_channels_last_order():
+    batch = next(iter(make_loader(samples(), batch_size=4, order="shuffled")))
+    assert isinstance(batch, Batch)
+    assert (batch.images.shape, batch.images.dtype) == ((4, 3, 8, 8), torch.uint8)
+    assert batch.images.is_contiguous(memory_format=torch.channels_last)
+    assert (batch.labels.dtype, batch.indices.dtype, batch.failures) == (torch.int64, torch.int64, ())
+
+
+def test_the_last_batch_is_kept_or_dropped():
+    def sizes(**options):
+        return [len(batch.labels) for batch in make_loader(samples(), batch_size=8, order="shuffled", **options)]
+
+    assert sizes() == sizes(last_batch="keep") == [8, 8, 5]
+    assert sizes(last_batch="drop") == [8, 8]
+
+
+def test_a_batch_larger_than_the_data_names_the_largest():
+    with pytest.raises(DataError) as refusal:
+        make_loader(samples(), batch_size=22, order="shuffled")
+    assert str(refusal.value) == (
+        "A batch of 22 images is larger than the data. "
+        "The largest that it can fill is 21: use --batch-size 21 or less."
+    )
+    assert len(make_loader(samples(), batch_size=21, order="shuffled")) == 1
+    assert len(make_loader(samples(), batch_size=22, order="sequential")) == 1
+    with pytest.raises(DataError, match="A batch of 0 images is none"):
+        make_loader(samples(), batch_size=0, order="sequential")
+
+
+def files(folder, broken):
+    """Ten images of which some are cut short."""
+    for number in range(10):
+        path = folder / f"{number}.png"
+        Image.effect_noise((20, 20), 99).save(path)
+        if number in broken:
+            path.write_bytes(path.read_bytes()[:60])
+    return FileImages(folder, tuple(f"{number}.png" for number in range(10)), np.arange(10))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_unreadable_image_is_listed_and_the_others_are_kept(tmp_path, workers):
+    loader = make_loader(
+        Samples(files(tmp_path, {1, 6}), TrainTransform(PRE)), batch_size=5, order="sequential", workers=workers
+    )
+    first, second = list(loader)
+    assert first.indices.tolist() == first.labels.tolist() == [0, 2, 3, 4]
+    assert len(first.images) == 4
+    assert second.indices.tolist() == [5, 7, 8, 9]
+    (failure,) = second.failures
+    assert isinstance(failure, Failure)
+    assert (failure.index, failure.name) == (6, str(tmp_path / "6.png"))
+    assert failure.reason.startswith("it is damaged")
+
+
+def test_a_batch_in_which_all_images_fail_has_none(tmp_path):
+    loader = make_loader(Samples(files(tmp_path, range(10)), EvalTransform(PRE)), batch_size=5, order="sequential")
+    for batch in loader:
+        assert batch.images.shape == (0, 3, 8, 8)
+        assert len(batch.labels) == len(batch.indices) == 0
+        assert [failure.index for failure in batch.failures] in ([0, 1, 2, 3, 4], [5, 6, 7, 8, 9])
+
+
+def test_a_broken_image_does_not_change_what_is_drawn_for_the_others(tmp_path):
+    whole = Samples(files(tmp_path, ()), TrainTransform(PRE))
+    expected = whole[Draw(0, 4)].image
+    (tmp_path / "3.png").write_bytes(b"")
+    failed, drawn = whole.__getitems__([Draw(0, 3), Draw(0, 4)])
+    assert isinstance(failed, Failure)
+    assert torch.equal(drawn.image, expected)
+
+
+def test_collate_keeps_every_pixel_in_its_place():
+    pixels = torch.arange(2 * 3 * 4 * 5, dtype=torch.uint8).view(2, 3, 4, 5)
+    batch = collate([Sample(pixels[0], 7, 1), Failure(4, "a.jpg", "empty"), Sample(pixels[1], 8, 2)], image=(4, 5))
+    assert torch.equal(batch.images, pixels)
+    assert batch.labels.tolist() == [7, 8]
+    assert batch.failures == (Failure(4, "a.jpg", "empty"),)
+
+
+def test_an_interrupt_does_not_end_the_workers():
+    loader = make_loader(samples(), batch_size=4, order="shuffled", workers=1)
+    batches = iter(loader)
+    next(batches)
+    for worker in batches._workers:
+        os.kill(worker.pid, signal.SIGINT)
+    time.sleep(0.2)
+    assert len(list(batches)) == 5

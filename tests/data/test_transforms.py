@@ -1,0 +1,215 @@
+"""What a network is shown of an image."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision import transforms
+from torchvision.transforms import v2
+
+from visiongraft.data.transforms import EvalTransform, TrainTransform, Transform, to_tensor
+from visiongraft.errors import DataError
+from visiongraft.preprocessing import Preprocessing, normalize
+
+
+def noise(width, height, seed=0):
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8))
+
+
+def ramp(width, height):
+    """Red tells the column and green the row."""
+    y, x = np.mgrid[0:height, 0:width]
+    return Image.fromarray(np.stack([x, y, 0 * x], axis=-1).astype(np.uint8))
+
+
+@pytest.mark.parametrize("size", [(300, 200), (200, 300), (80, 80), (333, 127), (31, 500), (256, 256), (257, 255)])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(("side", "crop"), [(64, 0.875), (224, 0.95), (96, 1.0)])
+def test_a_square_is_what_torchvision_cuts_out(size, interpolation, side, crop):
+    pre = Preprocessing(image=(side, side), interpolation=interpolation, crop=crop)
+    torchvisions = transforms.Compose(
+        [
+            transforms.Resize(int(side / crop), transforms.InterpolationMode(interpolation)),
+            transforms.CenterCrop(side),
+            transforms.PILToTensor(),
+        ]
+    )
+    assert torch.equal(EvalTransform(pre)(noise(*size)), torchvisions(noise(*size)))
+
+
+def test_an_image_of_the_right_size_is_passed_on_untouched():
+    image = noise(48, 32)
+    pixels = EvalTransform(Preprocessing(image=(32, 48)))(image)
+    assert np.array_equal(pixels.permute(1, 2, 0).numpy(), np.asarray(image))
+
+
+@pytest.mark.parametrize("image", [(32, 64), (64, 32), (50, 47)])
+@pytest.mark.parametrize("size", [(100, 100), (90, 200), (200, 90), (7, 5), (64, 33), (1, 1)])
+@pytest.mark.parametrize("crop", [0.875, 1.0])
+def test_any_shape_is_filled_from_any_image_without_a_margin(image, size, crop):
+    white = Image.new("RGB", size, "white")
+    pixels = EvalTransform(Preprocessing(image=image, crop=crop))(white)
+    assert pixels.shape == (3, *image)
+    assert pixels.min() == 255  # a crop that leaves the image would be filled with black
+
+
+def test_a_wide_crop_keeps_the_shape_of_things():
+    pixels = EvalTransform(Preprocessing(image=(50, 100), crop=1.0, interpolation="bilinear"))(ramp(200, 200))
+    across = pixels[0, 25, 90] - pixels[0, 25, 10].int()
+    down = pixels[1, 45, 50] - pixels[1, 5, 50].int()
+    assert (across, down) == (160, 80)  # 2 source pixels a step in both directions
+    assert 95 <= pixels[1, 25, 50] <= 105  # and centred
+
+
+def test_equal_generators_cut_out_equal_parts_and_others_do_not():
+    train = TrainTransform(Preprocessing(image=(32, 32)))
+    drawn = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        drawn.append(train(noise(60, 40)))
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+
+
+def crops(train, size, count=2000):
+    """Read off which parts were cut out of images whose colors tell the place: left, top, right, bottom, flipped."""
+    torch.manual_seed(0)
+    found = []
+    for _ in range(count):
+        pixels = train(ramp(*size)).int()
+        red, green = pixels[0, 0], pixels[1, :, 0]
+        found.append((red.min(), green.min(), red.max() + 1, green.max() + 1, red[0] > red[-1]))
+    return np.array(found, float).T
+
+
+def test_crops_have_the_areas_shapes_places_and_flips_that_were_asked_for():
+    size = (120, 100)
+    train = TrainTransform(Preprocessing(image=(64, 64), interpolation="bilinear"), scale=(0.3, 0.6))
+    left, top, right, bottom, flipped = crops(train, size)
+    # The first and last pixel of a resized crop are averages, so an edge is known to about a source pixel.
+    shares = (right - left) * (bottom - top) / (size[0] * size[1])
+    assert 0.27 < shares.min() < 0.33
+    assert 0.55 < shares.max() < 0.65
+    assert abs(shares.mean() - 0.45) < 0.02
+    shapes = (right - left) / (bottom - top)
+    assert 0.70 < shapes.min() < 0.80
+    assert 1.27 < shapes.max() < 1.40
+    assert abs(np.log(shapes).mean()) < 0.02
+    for low, high, side in ((left, right, size[0]), (top, bottom, size[1])):
+        assert low.min() <= 1
+        assert high.max() >= side - 1
+        assert abs((low + high).mean() / 2 - side / 2) < 1.5
+    assert 0.46 < flipped.mean() < 0.54
+
+
+def test_the_mean_crop_is_that_of_torchvision():
+    size = (120, 100)
+    ours = crops(TrainTransform(Preprocessing(image=(64, 64), interpolation="bilinear")), size)
+    theirs = v2.Compose([v2.RandomResizedCrop(64, scale=(0.35, 1.0)), v2.RandomHorizontalFlip(), v2.PILToTensor()])
+    assert np.abs(ours.mean(axis=1) - crops(theirs, size).mean(axis=1)).max() < 1.2
+
+
+def test_wide_networks_are_shown_wide_parts():
+    pre = Preprocessing(image=(32, 64), interpolation="bilinear")
+    left, top, right, bottom, _ = crops(TrainTransform(pre, scale=(0.2, 0.4)), (200, 200), count=500)
+    assert abs(np.log((right - left) / (bottom - top) / 2).mean()) < 0.05
+
+
+def test_an_image_too_narrow_for_any_crop_gives_its_middle():
+    train = TrainTransform(Preprocessing(image=(32, 32), interpolation="bilinear"), scale=(1.0, 1.0))
+    left, top, right, bottom, _ = crops(train, (20, 200), count=50)
+    assert (left.max(), right.min()) == (0, 20)
+    assert np.all(np.abs((top + bottom) / 2 - 100) < 2)
+    assert np.all(bottom - top < 30)
+
+
+def test_flips_can_be_switched_off():
+    *_, flipped = crops(TrainTransform(Preprocessing(image=(32, 32)), flip=0.0), (64, 64), count=50)
+    assert not flipped.any()
+
+
+def test_extra_changes_come_after_the_crop_in_their_order():
+    seen = []
+
+    def remember(name):
+        def change(image):
+            seen.append((name, image.size))
+            return image
+
+        return change
+
+    TrainTransform(Preprocessing(image=(32, 48)), extra=(remember("first"), remember("second")))(noise(99, 77))
+    assert seen == [("first", (48, 32)), ("second", (48, 32))]
+
+
+def test_torchvisions_own_changes_can_be_added():
+    train = TrainTransform(Preprocessing(image=(32, 32)), extra=(v2.TrivialAugmentWide(), v2.Grayscale(3)))
+    pixels = train(noise(64, 64))
+    assert torch.equal(pixels[0], pixels[2])
+
+
+def test_both_are_transforms():
+    assert isinstance(EvalTransform(Preprocessing()), Transform)
+    assert isinstance(TrainTransform(Preprocessing()), Transform)
+
+
+def test_normalised_pixels_are_those_of_torchvision_in_the_format_they_came_in():
+    pre = Preprocessing()
+    batch = torch.stack([to_tensor(noise(8, 6, seed)) for seed in range(3)]).contiguous(
+        memory_format=torch.channels_last
+    )
+    expected = transforms.Normalize(pre.mean, pre.std)(batch.float() / 255)
+    ours = normalize(batch, pre)
+    assert torch.allclose(ours, expected, atol=1e-6)
+    assert ours.is_contiguous(memory_format=torch.channels_last)
+    assert batch.dtype == torch.uint8
+    half = normalize(batch, pre, torch.bfloat16)
+    assert half.dtype == torch.bfloat16
+    assert torch.equal(half, ours.bfloat16())
+
+
+def test_a_batch_without_images_can_be_normalised():
+    assert normalize(torch.empty(0, 3, 4, 4, dtype=torch.uint8), Preprocessing()).shape == (0, 3, 4, 4)
+
+
+def test_a_preprocessing_survives_json():
+    pre = Preprocessing((64, 96), (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), "bilinear", 0.9)
+    assert Preprocessing.from_dict(json.loads(json.dumps(pre.to_dict()))) == pre
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"crop": None}, r"Missing here: \['crop'\]; unknown: none"),
+        ({"size": 3}, r"Missing here: none; unknown: \['size'\]"),
+        ({"image": [64]}, "A preprocessing cannot be read from"),
+        ({"image": [64.5, 64]}, "A preprocessing cannot be read from"),
+        ({"image": "64"}, "A preprocessing cannot be read from"),
+        ({"image": [0, 64]}, r"Images of \(0, 64\) pixels cannot be shown"),
+        ({"mean": [0.5, 0.5]}, "A preprocessing cannot be read from"),
+        ({"mean": ["a", "b", "c"]}, "A preprocessing cannot be read from"),
+        ({"std": [0.5, 0.5, 0.0]}, "A std is above 0"),
+        ({"mean": [float("nan"), 0.5, 0.5]}, "Pixels cannot be normalised by mean"),
+        ({"crop": 1.5}, r"A central crop of 1.5 cannot be taken. Expected a share in \(0, 1\]"),
+        ({"crop": [1]}, "A preprocessing cannot be read from"),
+        ({"interpolation": "cubic"}, r"Interpolation 'cubic' is unknown. Expected one of \['bicubic', 'bilinear'\]"),
+        ({"interpolation": []}, "A preprocessing cannot be read from"),
+    ],
+)
+def test_a_document_that_is_no_preprocessing_is_refused(change, message):
+    document = Preprocessing().to_dict() | change
+    document = {key: value for key, value in document.items() if value is not None}
+    with pytest.raises(DataError, match=message) as refusal:
+        Preprocessing.from_dict(document)
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "change", [{"scale": (0.0, 1.0)}, {"scale": (0.9, 0.5)}, {"ratio": (2.0, 1.0)}, {"flip": 1.5}]
+)
+def test_ranges_that_are_none_are_refused(change):
+    with pytest.raises(DataError, match="is no"):
+        replace(TrainTransform(Preprocessing()), **change)
