@@ -237,3 +237,12 @@ def test_an_interrupt_does_not_end_the_workers():
         os.kill(worker.pid, signal.SIGINT)
     time.sleep(0.2)
     assert len(list(batches)) == 5
+
+
+def test_images_grow_with_the_epochs_and_keep_the_last_size() -> None:
+    sizes = [(8, 8), (12, 16)]
+    samples = Samples(images(), [TrainTransform(PRE.at(size)) for size in sizes])
+    loader = make_loader(samples, batch_size=4, order="shuffled")
+    for epoch, size in ((0, (8, 8)), (1, (12, 16)), (5, (12, 16))):
+        loader.sampler.set_epoch(epoch)
+        assert next(iter(loader)).images.shape[2:] == size

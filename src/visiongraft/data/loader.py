@@ -64,13 +64,14 @@ class Samples(Dataset[Sample | Failure]):
 
     Args:
         images: where they come from.
-        transform: what is done to each.
+        transform: what is done to each. Given one per epoch, the last one stays for all further epochs: so images may
+            grow while a network learns.
         seed: of the run.
     """
 
-    def __init__(self, images: ImageSet, transform: Transform, *, seed: int = 0) -> None:
+    def __init__(self, images: ImageSet, transform: Transform | Sequence[Transform], *, seed: int = 0) -> None:
         self.images = images
-        self.transform = transform
+        self.transforms = tuple(transform) if isinstance(transform, Sequence) else (transform,)
         self.seed = seed
 
     def __len__(self) -> int:
@@ -92,7 +93,8 @@ class Samples(Dataset[Sample | Failure]):
             image = self.images.load(draw.index)
         except UnreadableImage as error:
             return Failure(draw.index, error.name, error.reason)
-        return Sample(self.transform(image), int(self.images.labels[draw.index]), draw.index)
+        transform = self.transforms[min(draw.epoch, len(self.transforms) - 1)]
+        return Sample(transform(image), int(self.images.labels[draw.index]), draw.index)
 
 
 class EpochSampler(Sampler[Draw]):
@@ -174,7 +176,7 @@ def make_loader(
         sampler=EpochSampler(len(samples), order=order, seed=samples.seed),
         drop_last=last_batch == "drop",
         num_workers=workers,
-        collate_fn=partial(collate, image=samples.transform.pre.image),
+        collate_fn=partial(collate, image=samples.transforms[-1].pre.image),
         pin_memory=memory == "pinned",
         persistent_workers=workers > 0,
         worker_init_fn=_leave_interrupts_to_the_main_process,
@@ -187,11 +189,12 @@ def collate(samples: Sequence[Sample | Failure], *, image: tuple[int, int]) -> B
 
     Args:
         samples: of one size.
-        image: that size, height and width, which a batch without any image has too.
+        image: height and width of a batch without any image.
     """
     made = [each for each in samples if isinstance(each, Sample)]
     failures = tuple(each for each in samples if isinstance(each, Failure))
-    images = torch.empty(len(made), *image, 3, dtype=torch.uint8)  # b h w 3
+    size = made[0].image.shape[1:] if made else image
+    images = torch.empty(len(made), *size, 3, dtype=torch.uint8)  # b h w 3
     for place, sample in enumerate(made):
         images[place] = sample.image.permute(1, 2, 0)
     return Batch(

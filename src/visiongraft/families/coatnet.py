@@ -1,12 +1,13 @@
 """CoAtNet: stages of MBConv, then stages of relative attention (arXiv:2106.04803)."""
 
+import re
 from dataclasses import replace
 
 from visiongraft.blocks.head import Head
 from visiongraft.blocks.mbconv import MBConv
 from visiongraft.blocks.relative_transformer import RelativeTransformer
 from visiongraft.blocks.site import Block
-from visiongraft.blocks.stems import CoAtNetStem, PatchStem, SmallStem
+from visiongraft.blocks.stems import CoAtNetStem, PatchStem
 from visiongraft.spec import Backbone, Stage
 
 
@@ -16,33 +17,58 @@ def coatnet(
     depths: tuple[int, ...],
     widths: tuple[int, ...],
     *,
-    stem: int = 64,
-    head_dim: int = 32,
+    stem: CoAtNetStem = CoAtNetStem(64),
     convolve: MBConv = MBConv(),
+    attend: RelativeTransformer = RelativeTransformer(),
 ) -> Backbone:
     """Give a CoAtNet.
 
     Args:
         name: what the zoo calls it.
-        pattern: one letter per stage: C for MBConv, T for RelativeTransformer.
+        pattern: one letter per stage: C for `convolve`, T for `attend`, and a dot before a letter for a stage that
+            stays on the grid of the one before it.
         depths: blocks of each stage.
         widths: channels of each stage.
-        stem: channels of the stem.
-        head_dim: channels of one attention head.
+        stem: from the image to the first map.
         convolve: the block behind the letter C.
+        attend: the block behind the letter T.
     """
-    words: dict[str, Block] = {"C": convolve, "T": RelativeTransformer(head_dim)}
+    words: dict[str, Block] = {"C": convolve, "T": attend}
+    marks = re.findall(r"\.?[CT]", pattern)
     stages = tuple(
-        Stage(width, 2, (words[letter],) * depth) for letter, depth, width in zip(pattern, depths, widths, strict=True)
+        Stage(width, 1 if mark.startswith(".") else 2, (words[mark[-1]],) * depth)
+        for mark, depth, width in zip(marks, depths, widths, strict=True)
     )
-    return Backbone(name, CoAtNetStem(stem), stages, Head(norm="layer", hidden=widths[-1]))
+    return Backbone(name, stem, stages, Head(norm="layer", hidden=widths[-1]))
 
 
-def _with_long_third_stage(spec: Backbone) -> Backbone:
-    """Let the fourth stage of CoAtNet-6 and -7 stay on the grid of the third, which is one stage in the paper."""
-    stages = list(spec.stages)
-    stages[3] = replace(stages[3], stride=1)
-    return replace(spec, stages=tuple(stages))
+# Channels of a head, channels of the stem, pattern, depths, widths: the paper's tables 3, 11, 12. The third stage of
+# 6 and 7 changes its block and its width on one grid; here these are two stages.
+_TABLE = (
+    (32, 64, "CCTT", (2, 3, 5, 2), (96, 192, 384, 768)),
+    (32, 64, "CCTT", (2, 6, 14, 2), (96, 192, 384, 768)),
+    (32, 128, "CCTT", (2, 6, 14, 2), (128, 256, 512, 1024)),
+    (32, 192, "CCTT", (2, 6, 14, 2), (192, 384, 768, 1536)),
+    (32, 192, "CCTT", (2, 12, 28, 2), (192, 384, 768, 1536)),
+    (64, 192, "CCTT", (2, 12, 28, 2), (256, 512, 1280, 2048)),
+    (128, 192, "CCC.TT", (2, 4, 8, 42, 2), (192, 384, 768, 1536, 2048)),
+    (128, 192, "CCC.TT", (2, 4, 8, 42, 2), (256, 512, 1024, 2048, 3072)),
+)
+
+
+def _published(suffix: str, convolve: MBConv) -> tuple[Backbone, ...]:
+    return tuple(
+        coatnet(
+            f"coatnet_{index}{suffix}",
+            pattern,
+            depths,
+            widths,
+            stem=CoAtNetStem(stem),
+            convolve=convolve,
+            attend=RelativeTransformer(head_dim),
+        )
+        for index, (head_dim, stem, pattern, depths, widths) in enumerate(_TABLE)
+    )
 
 
 def _vit_rel() -> Backbone:
@@ -51,45 +77,27 @@ def _vit_rel() -> Backbone:
     return Backbone("coatnet_vit_rel", PatchStem(384, 16), (stage,), Head(norm="layer", hidden=384))
 
 
-_0 = ((2, 3, 5, 2), (96, 192, 384, 768))
-_TABLE = {
-    # By number: channels of the stem, depths, widths, channels of a head.
-    0: (64, *_0, 32),
-    1: (64, (2, 6, 14, 2), (96, 192, 384, 768), 32),
-    2: (128, (2, 6, 14, 2), (128, 256, 512, 1024), 32),
-    3: (192, (2, 6, 14, 2), (192, 384, 768, 1536), 32),
-    4: (192, (2, 12, 28, 2), (192, 384, 768, 1536), 32),
-    5: (192, (2, 12, 28, 2), (256, 512, 1280, 2048), 64),
-}
+_WIDTHS = (96, 192, 384, 768)
 
-
-def _row(index: int, suffix: str, convolve: MBConv) -> Backbone:
-    stem, depths, widths, head_dim = _TABLE[index]
-    return coatnet(f"coatnet_{index}{suffix}", "CCTT", depths, widths, stem=stem, head_dim=head_dim, convolve=convolve)
-
-
-def _giant(index: int, suffix: str, convolve: MBConv) -> Backbone:
-    depths, widths = {
-        6: ((2, 4, 8, 42, 2), (192, 384, 768, 1536, 2048)),
-        7: ((2, 4, 8, 42, 2), (256, 512, 1024, 2048, 3072)),
-    }[index]
-    return _with_long_third_stage(
-        coatnet(f"coatnet_{index}{suffix}", "CCCTT", depths, widths, stem=192, head_dim=128, convolve=convolve)
-    )
-
-
-_STRIDES = {"": MBConv(), "_dw": MBConv(stride_at="depthwise")}
-
-_PICO = coatnet("coatnet_pico", "CCTT", (2, 2, 2, 2), (32, 64, 128, 192), stem=32)
+# Small enough to learn on two cores: cheap activations where the grid is large, less expansion, a plain head.
+_PICO = coatnet(
+    "coatnet_pico",
+    "CCTT",
+    (1, 2, 3, 2),
+    (32, 64, 128, 160),
+    stem=CoAtNetStem(16, "relu"),
+    convolve=MBConv(expansion=2, act="relu"),
+    attend=RelativeTransformer(expansion=3),
+)
 
 SPECS = (
-    *(_row(index, suffix, convolve) for suffix, convolve in _STRIDES.items() for index in _TABLE),
-    *(_giant(index, suffix, convolve) for suffix, convolve in _STRIDES.items() for index in (6, 7)),
+    *_published("", MBConv()),
+    *_published("_dw", MBConv(stride_at="depthwise")),
     _vit_rel(),
     # The layout study at equal size: MBConv is smaller than a transformer block, so stage 3 gets more of it.
-    coatnet("coatnet_cccc", "CCCC", (2, 3, 8, 2), _0[1]),
-    coatnet("coatnet_ccct", "CCCT", (2, 3, 6, 2), _0[1]),
-    coatnet("coatnet_cctt", "CCTT", *_0),
-    coatnet("coatnet_cttt", "CTTT", *_0),
-    replace(_PICO, stem=SmallStem(32, "gelu"), head=Head(norm="layer")).at(64),
+    coatnet("coatnet_cccc", "CCCC", (2, 3, 8, 2), _WIDTHS),
+    coatnet("coatnet_ccct", "CCCT", (2, 3, 6, 2), _WIDTHS),
+    coatnet("coatnet_cctt", "CCTT", (2, 3, 5, 2), _WIDTHS),
+    coatnet("coatnet_cttt", "CTTT", (2, 3, 5, 2), _WIDTHS),
+    replace(_PICO, head=Head(norm="layer")).at(64),
 )

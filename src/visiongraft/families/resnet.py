@@ -9,7 +9,7 @@ from visiongraft.blocks.stems import ResNetStem, SmallStem
 from visiongraft.errors import SpecError
 from visiongraft.spec import Backbone, Stage
 
-DEPTHS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3), 200: (3, 24, 36, 3), 350: (4, 36, 72, 4)}
+DEPTHS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3), 200: (3, 24, 36, 3), 350: (4, 40, 60, 12)}
 """Blocks of the four stages, by the number of layers that names the network."""
 
 

@@ -8,7 +8,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -149,15 +148,13 @@ def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
 
 def _write_whole(path: Path, content: bytes) -> None:
     """Write beside the target and rename, so that a kill or a full disk leaves the previous file."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            try:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
-        Path(file.name).replace(path)
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
     except OSError as error:
+        draft.unlink(missing_ok=True)
         raise WeightsError(f"{path} cannot be written: {error.strerror}. Choose another place.") from error

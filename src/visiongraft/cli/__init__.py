@@ -1,0 +1,1 @@
+"""The command `graft`: each verb parses, calls the library and prints."""

@@ -1,0 +1,72 @@
+"""`graft eval`."""
+
+from pathlib import Path
+
+from visiongraft.cli.progress import counting
+from visiongraft.cli.values import read_weights
+from visiongraft.data.sources import open_data
+from visiongraft.errors import DataError
+from visiongraft.train.devices import find_device, workers_for
+from visiongraft.train.evaluate import Evaluation, evaluate
+
+
+def run(
+    weights: Path,
+    *,
+    data: str | None = None,
+    data_dir: Path | None = None,
+    image: int | str | None = None,
+    batch_size: int = 64,
+    workers: int | str = "auto",
+    device: str = "auto",
+) -> Evaluation:
+    """Score a trained network on labelled images: the validation part of a data set.
+
+    Args:
+        weights: a .safetensors file of `graft train`, or its run folder
+        data: a folder of images, an .npz file or a name such as cifar10; by default the bundled flowers
+        data_dir: where the files of a data set by name lie
+        image: size in pixels, as 224 or as 256x128 for height and width; by default the one of the training
+        batch_size: images at a time
+        workers: processes that read images; auto for none if they are in memory, else one per spare core
+        device: auto, cpu, cuda, cuda:1 or mps
+    """
+    model = read_weights(weights, image)
+    place = find_device(device)
+    images = open_data(data, data_dir=data_dir, parts="val")
+    if model.classes and images.classes != model.classes:
+        raise DataError(
+            f"{weights} tells apart {', '.join(model.classes[:5])} ({len(model.classes)} classes), and the data has"
+            f" {', '.join(images.classes[:5])} ({len(images.classes)}). Use data with the classes of the training."
+        )
+    with counting(len(images.val), "scored") as advance:
+        return evaluate(
+            model.network.to(place),
+            images.val,
+            model.preprocessing,
+            batch_size=batch_size,
+            workers=workers_for(workers, in_memory=images.native is not None),
+            on_batch=advance,
+        )
+
+
+def as_json(found: Evaluation) -> dict[str, object]:
+    """Give the scores."""
+    return {
+        "top1": found.top1,
+        "top5": found.top5,
+        "loss": found.loss,
+        "images": found.images,
+        "images_per_second": found.images / found.seconds,
+        "unreadable": [{"file": each.name, "reason": each.reason} for each in found.failures],
+    }
+
+
+def show(found: Evaluation) -> None:
+    """Print the scores."""
+    print(f"top-1  {found.top1:.2%}")
+    print(f"top-5  {found.top5:.2%}")
+    print(f"loss   {found.loss:.4f}")
+    print(f"{found.images} images, {found.images / found.seconds:.0f} per second")
+    for each in found.failures:
+        print(f"not read: {each.name}: {each.reason}")

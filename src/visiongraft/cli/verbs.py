@@ -1,0 +1,30 @@
+"""The verbs by name. A verb's module is only imported when it is used, so that `graft list` starts quickly."""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, NamedTuple
+
+
+class Verb(NamedTuple):
+    """One verb: its name, what it does in a few words, and where it lives.
+
+    Its module has `run`, whose arguments are the options and whose docstring is the help, `as_json`, which turns what
+    `run` gave into plain values, and `show`, which prints it for a person.
+    """
+
+    name: str
+    purpose: str
+    module: str
+
+    def function(self, name: str) -> Callable[..., Any]:
+        """Give one of the functions `run`, `as_json` and `show`."""
+        return getattr(import_module(f"visiongraft.cli.{self.module}"), name)
+
+
+VERBS = (
+    Verb("list", "list the networks of the zoo", "list_models"),
+    Verb("info", "show what a network is made of, and what it costs", "info"),
+    Verb("train", "train a network on images", "train"),
+    Verb("eval", "score a trained network on labelled images", "evaluate"),
+    Verb("predict", "classify files and folders of images", "predict"),
+)

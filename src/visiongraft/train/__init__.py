@@ -1,0 +1,1 @@
+"""From a spec and a data set to weights with a score."""

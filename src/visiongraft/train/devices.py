@@ -1,0 +1,56 @@
+"""Which device computes."""
+
+import ctypes
+import os
+
+import torch
+
+from visiongraft.errors import GraftError
+
+
+def find_device(name: str) -> torch.device:
+    """Give the device that a user named.
+
+    Args:
+        name: "auto" for the fastest there is, or "cpu", "cuda", "cuda:1", "mps".
+
+    Raises:
+        GraftError: if this machine has no such device.
+    """
+    if name == "auto":
+        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise GraftError(f"There is no device {name!r} here. Use auto, cpu, cuda, cuda:N or mps.") from error
+    return device
+
+
+def workers_for(count: str | int, *, in_memory: bool) -> int:
+    """Give the number of processes that read images: none for images in memory, else one per spare core, up to 8.
+
+    Args:
+        count: a number, or "auto".
+        in_memory: whether the images are decoded already.
+    """
+    if count != "auto":
+        return int(count)
+    return 0 if in_memory else min(max((os.cpu_count() or 1) - 1, 1), 8)
+
+
+def keep_freed_memory() -> None:
+    """Let this process reuse the memory that a training step freed, instead of handing it back to the system.
+
+    Each step on a CPU allocates and frees the same few hundred megabytes. glibc returns large pieces at once, and the
+    system then has to clear every page anew: about 20,000 page faults a step for the default network. It concerns the
+    whole process, so a program calls it, never a library. Where there is no glibc, nothing happens.
+    """
+    trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # the names of <malloc.h>
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(mmap_threshold, 32 << 20)  # the largest that glibc takes; larger tensors still come and go
+    mallopt(trim_threshold, 2**31 - 1)
+    mallopt(top_pad, 256 << 20)

@@ -1,0 +1,303 @@
+"""Training, by Lightning. This is the one file that knows it."""
+
+import logging
+import signal
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from time import perf_counter
+from types import FrameType
+from typing import Any, Protocol
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+
+from visiongraft.data.loader import Batch, Failure, Samples, make_loader, mix
+from visiongraft.data.sets import ImageData
+from visiongraft.data.transforms import TrainTransform
+from visiongraft.errors import DataError, DivergedError
+from visiongraft.network import Network
+from visiongraft.preprocessing import Preprocessing, normalize
+from visiongraft.spec import Backbone
+from visiongraft.train.evaluate import Evaluation, evaluate
+from visiongraft.train.optim import make_optimizer, make_schedule
+from visiongraft.train.recipe import Recipe
+from visiongraft.train.run import RunFolder
+from visiongraft.weights import store
+
+Metrics = dict[str, float | None]
+"""One row of metrics.csv; None where the epoch was not validated."""
+
+
+class Listener(Protocol):
+    """Someone who wants to know how a training goes, while it goes."""
+
+    def step(self, done: int, steps: int, loss: float) -> None:
+        """Hear of a step: how many are done, of how many, and its loss."""
+
+    def epoch(self, row: Metrics) -> None:
+        """Hear of an epoch: its row of metrics.csv."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training gave.
+
+    Args:
+        evaluation: of the best weights, on the validation images.
+        epochs: how many were finished or, by Ctrl-C, begun.
+        seconds: duration of training, validation included.
+        run: the folder with the weights and everything else.
+        unreadable: images that could not be read.
+    """
+
+    evaluation: Evaluation
+    epochs: int
+    seconds: float
+    run: RunFolder
+    unreadable: tuple[Failure, ...]
+
+
+def train(
+    spec: Backbone,
+    data: ImageData,
+    recipe: Recipe,
+    run: RunFolder,
+    *,
+    preprocessing: Preprocessing,
+    device: torch.device,
+    options: Mapping[str, object] | None = None,
+    workers: int = 0,
+    max_unreadable: float = 0.01,
+    listener: Listener | None = None,
+) -> Trained:
+    """Train a network from random weights and keep the ones that validate best.
+
+    Args:
+        spec: the network; its head gets the classes of the data.
+        data: what to learn from, and to validate on.
+        recipe: how.
+        run: the folder to make, once everything else is known to be possible.
+        preprocessing: what images go through.
+        device: where to compute.
+        options: what to write into the run's config.yaml.
+        workers: processes that read images beside this one.
+        max_unreadable: share of the images that may be unreadable before the run stops, in [0, 1].
+        listener: told of every step and epoch.
+
+    Ctrl-C ends the run after the present step: it is validated and saved as if its time were over.
+
+    Raises:
+        DivergedError: when the loss is no longer a number; the best weights so far stay in the run folder.
+        DataError: when too many images cannot be read, or a batch is larger than the data.
+    """
+    _quieten()
+    torch.manual_seed(recipe.seed)
+    head = replace(spec.head, num_classes=len(data.classes), dropout=recipe.dropout)
+    network = Network(replace(spec, head=head, drop_path=recipe.drop_path))
+    loader = make_loader(
+        Samples(data.train, _transforms(recipe, network, preprocessing), seed=recipe.seed),
+        batch_size=recipe.batch_size,
+        order="shuffled",
+        last_batch="drop",
+        workers=workers,
+        memory="pinned" if device.type == "cuda" else "pageable",
+    )
+    lesson = _Lesson(network, data, recipe, run, preprocessing, workers, max_unreadable, len(loader), listener)
+    run.create(options or {})
+    trainer = L.Trainer(
+        accelerator=device.type,
+        devices=[device.index or 0] if device.type == "cuda" else 1,
+        precision="bf16-mixed" if recipe.precision == "bfloat16" else "32-true",
+        max_epochs=recipe.epochs,
+        callbacks=[ModelCheckpoint(run.path, filename=run.last.stem, enable_version_counter=False)],
+        logger=TensorBoardLogger(run.path, name="", version=""),
+        log_every_n_steps=_LOG_EVERY,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+    )
+    began = perf_counter()
+    with _stopping_on_interrupt(trainer):
+        trainer.fit(lesson, loader)
+    seconds = perf_counter() - began
+    assert lesson.best is not None
+    return Trained(lesson.best, lesson.rows, seconds, run, tuple(lesson.unreadable.values()))
+
+
+_LOG_EVERY = 10  # steps between two points of TensorBoard's curves
+
+
+class _Lesson(L.LightningModule):
+    """One training, as Lightning wants to be told of it."""
+
+    def __init__(
+        self,
+        network: Network,
+        data: ImageData,
+        recipe: Recipe,
+        run: RunFolder,
+        preprocessing: Preprocessing,
+        workers: int,
+        max_unreadable: float,
+        steps_per_epoch: int,
+        listener: Listener | None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.data = data
+        self.recipe = recipe
+        self.run = run
+        self.preprocessing = preprocessing
+        self.workers = workers
+        self.max_unreadable = max_unreadable
+        self.steps = steps_per_epoch * recipe.epochs
+        self.listener = listener
+        self.best: Evaluation | None = None
+        self.rows = 0
+        self.unreadable: dict[str, Failure] = {}
+        self._epoch_loss = torch.zeros(())
+        self._epoch_images = 0
+        self._epoch_began = 0.0
+
+    def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own type has eight alternatives
+        optimizer = make_optimizer(self.network, self.recipe)
+        schedule = make_schedule(optimizer, self.recipe, self.steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(self, *_: object, **__: object) -> None:
+        # Lightning's own refuses fused optimisers in bfloat16, where there is nothing to unscale.
+        if self.recipe.clip_grad:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_grad)
+
+    def on_train_epoch_start(self) -> None:
+        self._epoch_loss = torch.zeros((), device=self.device)
+        self._epoch_images = 0
+        self._epoch_began = perf_counter()
+
+    def training_step(self, batch: Batch, _: int) -> Tensor | None:
+        self._note(batch.failures)
+        if not len(batch.labels):
+            return None
+        # What a step draws follows from its number, not from what was drawn before it.
+        torch.manual_seed(mix("step", self.recipe.seed, self.global_step))
+        logits = self.network(normalize(batch.images, self.preprocessing))
+        loss = F.cross_entropy(logits.float(), batch.labels, label_smoothing=self.recipe.label_smoothing)
+        if not torch.isfinite(loss):
+            raise self._diverged(f"the loss is {float(loss.detach())}")
+        self._epoch_loss += loss.detach() * len(batch.labels)
+        self._epoch_images += len(batch.labels)
+        self.log("train_loss_step", loss, batch_size=len(batch.labels))
+        if self.listener is not None:
+            self.listener.step(self.global_step + 1, self.steps, float(loss.detach()))
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        seconds = perf_counter() - self._epoch_began
+        row: Metrics = {
+            "epoch": self.current_epoch + 1,
+            "step": self.global_step,
+            "lr": self.trainer.optimizers[0].param_groups[0]["lr"],
+            "train_loss": float(self._epoch_loss) / max(self._epoch_images, 1),
+            "train_images_per_second": self._epoch_images / seconds,
+        }
+        last = self.current_epoch + 1 == self.recipe.epochs or self.trainer.should_stop
+        due = last or (self.current_epoch + 1) % self.recipe.val_every == 0
+        found = self._validate() if due else None
+        row |= {"val_loss": found.loss, "val_top1": found.top1} if found else {"val_loss": None, "val_top1": None}
+        self.rows += 1
+        self.run.append_metrics(row)
+        self.log_dict({name: float(value) for name, value in row.items() if value is not None})
+        if self.listener is not None:
+            self.listener.epoch(row)
+
+    def _validate(self) -> Evaluation:
+        found = evaluate(
+            self.network,
+            self.data.val,
+            self.preprocessing,
+            batch_size=self.recipe.batch_size,
+            workers=self.workers,
+        )
+        self._note(found.failures)
+        if not torch.isfinite(torch.tensor(found.loss)):
+            raise self._diverged(f"the validation loss is {found.loss}")
+        if self.best is None or (found.top1, -found.loss) > (self.best.top1, -self.best.loss):
+            self.best = found
+            store.save(
+                self.network,
+                self.run.best,
+                preprocessing=self.preprocessing,
+                classes=self.data.classes,
+                scores={"val_top1": found.top1, "val_loss": found.loss},
+            )
+        return found
+
+    def _note(self, failures: tuple[Failure, ...]) -> None:
+        new = [each for each in failures if each.name not in self.unreadable]
+        if not new:
+            return
+        self.unreadable |= {each.name: each for each in new}
+        self.run.append_unreadable(new)
+        total = len(self.data.train) + len(self.data.val)
+        if len(self.unreadable) > max(1, self.max_unreadable * total):
+            raise DataError(
+                f"{len(self.unreadable)} of {total} images cannot be read, more than the {self.max_unreadable:.1%}"
+                f" that --max-unreadable allows; {self.run.unreadable} lists them, the last: {new[-1].reason}."
+            )
+
+    def _diverged(self, what: str) -> DivergedError:
+        lr = self.trainer.optimizers[0].param_groups[0]["lr"]
+        kept = f"the best weights so far are in {self.run.best}" if self.best else "no weights were worth keeping yet"
+        return DivergedError(
+            f"At step {self.global_step + 1} of {self.steps}, with a learning rate of {lr:.3g}, {what}: training"
+            f" stopped, and {kept}. Use a lower --lr than {self.recipe.lr:g}."
+        )
+
+
+def _transforms(recipe: Recipe, network: Network, preprocessing: Preprocessing) -> list[TrainTransform]:
+    """Make one transform per epoch."""
+    full = TrainTransform(preprocessing, scale=(recipe.crop_scale, 1.0), flip=recipe.flip)
+    sizes = [
+        recipe.image_at(epoch, preprocessing.image, smallest=network.smallest_image) for epoch in range(recipe.epochs)
+    ]
+    return [replace(full, pre=preprocessing.at(size)) for size in sizes]
+
+
+@contextmanager
+def _stopping_on_interrupt(trainer: L.Trainer) -> Iterator[None]:
+    """Let the first Ctrl-C end the run in good order, and the second one at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        trainer.should_stop = True
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _quieten() -> None:
+    """Keep Lightning's remarks about our choices, which are made knowingly, from a user's terminal."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for message in (
+        ".*does not have many workers.*",
+        ".*number of training batches.*",
+        ".*Checkpoint directory.*",
+        ".*LeafSpec.*",
+    ):
+        warnings.filterwarnings("ignore", message)

@@ -1,0 +1,91 @@
+"""What a training run is made of, beside the network and the data."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from visiongraft.errors import GraftError
+from visiongraft.kernels.types import Grid
+
+Precision = Literal["float32", "bfloat16"]
+Optimiser = Literal["muon", "adamw"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train: the defaults suit a few thousand images and a network of a few million parameters.
+
+    Args:
+        epochs: passes over the training images.
+        batch_size: images per step.
+        opt: "adamw", or "muon": Muon for the matrices in the middle of the network, and AdamW for the rest.
+        lr: highest learning rate; it rises from 0 during the warm-up and falls to 0 along a cosine.
+        warmup_epochs: epochs during which the learning rate rises.
+        weight_decay: pull of the weights towards 0; biases, normalisations and position tables feel none.
+        clip_grad: longest gradient, as a Euclidean norm; longer ones are shortened. 0 leaves them.
+        label_smoothing: share of the target that is spread over all classes, in [0, 1).
+        drop_path: probability of dropping the last residual branch, in [0, 1).
+        dropout: probability of dropping a feature before the classifier, in [0, 1).
+        grow_from: size of the training images at the first epoch, as a share of the network's image size, in (0, 1].
+        grow_to: the same at the last epoch. Validation is always at the full size, where objects look as large as in
+            the random crops of somewhat smaller images.
+        crop_scale: smallest share of an image's area that a random crop shows, in (0, 1].
+        flip: probability of mirroring an image, in [0, 1].
+        precision: number format of the layers' arithmetic; weights are always float32.
+        val_every: epochs between two validations; the last epoch is always validated.
+        seed: of weights, order and augmentation.
+    """
+
+    epochs: int = 40
+    batch_size: int = 128
+    opt: Optimiser = "muon"
+    lr: float = 8e-3
+    warmup_epochs: float = 2.0
+    weight_decay: float = 0.05
+    clip_grad: float = 1.0
+    label_smoothing: float = 0.1
+    drop_path: float = 0.05
+    dropout: float = 0.0
+    grow_from: float = 0.5
+    grow_to: float = 0.8
+    crop_scale: float = 0.35
+    flip: float = 0.5
+    precision: Precision = "float32"
+    val_every: int = 4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        rules = {
+            "epochs": (self.epochs >= 1, "at least 1"),
+            "batch_size": (self.batch_size >= 1, "at least 1"),
+            "lr": (0.0 < self.lr < float("inf"), "above 0"),
+            "warmup_epochs": (self.warmup_epochs >= 0, "at least 0"),
+            "weight_decay": (self.weight_decay >= 0, "at least 0"),
+            "clip_grad": (self.clip_grad >= 0, "at least 0"),
+            "label_smoothing": (0 <= self.label_smoothing < 1, "in [0, 1)"),
+            "drop_path": (0 <= self.drop_path < 1, "in [0, 1)"),
+            "dropout": (0 <= self.dropout < 1, "in [0, 1)"),
+            "grow_from": (0 < self.grow_from <= 1, "in (0, 1]"),
+            "grow_to": (0 < self.grow_to <= 1, "in (0, 1]"),
+            "crop_scale": (0 < self.crop_scale <= 1, "in (0, 1]"),
+            "flip": (0 <= self.flip <= 1, "in [0, 1]"),
+            "val_every": (self.val_every >= 1, "at least 1"),
+        }
+        for name, (holds, expected) in rules.items():
+            if not holds:
+                raise GraftError(f"--{name.replace('_', '-')} must be {expected}, not {getattr(self, name)}.")
+
+    def image_at(self, epoch: int, image: Grid, *, smallest: int = 1) -> Grid:
+        """Give height and width in pixels of the training images in an epoch: a line from `grow_from` to `grow_to`.
+
+        Args:
+            epoch: from 0.
+            image: height and width of the network's images.
+            smallest: no side gets shorter than this.
+
+        Sides are multiples of 8, unless they are whole, so that an image does not grow by a pixel each epoch.
+        """
+        share = self.grow_from + (self.grow_to - self.grow_from) * epoch / max(self.epochs - 1, 1)
+        if share == 1.0:
+            return image
+        height, width = (max(8 * round(share * side / 8), smallest) for side in image)
+        return height, width

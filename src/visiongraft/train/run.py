@@ -1,0 +1,111 @@
+"""The folder that a training run leaves behind."""
+
+import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import yaml
+
+from visiongraft.data.loader import Failure
+from visiongraft.errors import RunError
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Names and files of a run: the one place that knows them.
+
+    Args:
+        path: the folder.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The options of the run, which `graft train --config` takes."""
+        return self.path / "config.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        """A row per epoch."""
+        return self.path / "metrics.csv"
+
+    @property
+    def best(self) -> Path:
+        """The weights with the best validation score."""
+        return self.path / "best.safetensors"
+
+    @property
+    def last(self) -> Path:
+        """The training state after the last whole epoch."""
+        return self.path / "last.ckpt"
+
+    @property
+    def unreadable(self) -> Path:
+        """The images that could not be read, if there were any."""
+        return self.path / "unreadable.csv"
+
+    @property
+    def report(self) -> Path:
+        """The page about the run."""
+        return self.path / "report.html"
+
+    def create(self, options: Mapping[str, object]) -> None:
+        """Make the folder and write the options of the run, from which `--config` repeats it in another folder.
+
+        Raises:
+            RunError: if it cannot be written.
+        """
+        plain = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
+        text = yaml.safe_dump(plain | {"output": None} if plain else {}, sort_keys=False, allow_unicode=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.config.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise RunError(f"{self.path} cannot be written: {error.strerror}. Give another --output.") from error
+
+    def append_metrics(self, row: Mapping[str, float | None]) -> None:
+        """Add one row; the first row decides the columns."""
+        _append(self.metrics, tuple(row), [tuple(row.values())])
+
+    def append_unreadable(self, failures: Iterable[Failure]) -> None:
+        """Add images that could not be read."""
+        _append(self.unreadable, ("file", "reason"), [(each.name, each.reason) for each in failures])
+
+
+def plan_run(path: Path | None, *, name: str, parent: Path = Path("runs")) -> RunFolder:
+    """Choose the folder of a new run; nothing is written before `create`.
+
+    Args:
+        path: where, or None for the first free one of `parent`/`name`, `parent`/`name`-2 and so on.
+        name: what the run is about.
+        parent: the folder of all runs.
+
+    Raises:
+        RunError: if the folder holds a run already, or anything else.
+    """
+    if path is None:
+        path = next(each for each in _candidates(parent, name) if not each.exists())
+    run = RunFolder(path)
+    if run.config.exists() or run.metrics.exists() or run.best.exists():
+        raise RunError(f"{path} already holds a run. Give another --output, or delete it first.")
+    if path.is_dir() and any(path.iterdir()):
+        raise RunError(f"{path} is not empty. Give a new or an empty folder as --output.")
+    return run
+
+
+def _candidates(parent: Path, name: str) -> Iterable[Path]:
+    yield parent / name
+    for number in count(2):
+        yield parent / f"{name}-{number}"
+
+
+def _append(path: Path, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
+    fresh = not path.exists()
+    with path.open("a", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        if fresh:
+            writer.writerow(columns)
+        writer.writerows(rows)

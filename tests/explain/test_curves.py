@@ -1,0 +1,59 @@
+"""The course of a training: rows read back, the epoch that was kept, and drawings."""
+
+import re
+
+import pytest
+from matplotlib import rc_context
+
+from visiongraft.explain.curves import Epoch, Validation, best_epoch, drawings, read_epochs, to_svg
+from visiongraft.train.run import RunFolder
+
+
+def epochs(*validations: tuple[float, float] | None) -> tuple[Epoch, ...]:
+    return tuple(
+        Epoch(number, 0.001, 2.0 / number, val and Validation(*val)) for number, val in enumerate(validations, start=1)
+    )
+
+
+def test_an_epoch_that_was_not_validated_is_read_as_such(tmp_path):
+    run = RunFolder(tmp_path)
+    run.append_metrics({"epoch": 1, "lr": 1e-3, "train_loss": 1.5, "val_loss": None, "val_top1": None})
+    run.append_metrics({"epoch": 2, "lr": 0.0, "train_loss": 1.25, "val_loss": 1.0, "val_top1": 0.5})
+    assert read_epochs(run.metrics) == (Epoch(1, 1e-3, 1.5, None), Epoch(2, 0.0, 1.25, Validation(1.0, 0.5)))
+
+
+def test_the_epoch_that_was_kept_has_the_best_score_then_the_smallest_loss_then_comes_first():
+    assert best_epoch(epochs((1.0, 0.5), (0.1, 0.4), None)) == 1
+    assert best_epoch(epochs((1.0, 0.5), (0.9, 0.5), (0.95, 0.5))) == 2
+    assert best_epoch(epochs(None, (1.0, 0.5), (1.0, 0.5))) == 2
+
+
+def test_curves_pass_only_through_the_epochs_that_were_validated():
+    loss, top1, _ = drawings(epochs(None, (1.0, 0.5), None, (0.5, 0.75)))
+    assert [line.name for line in loss.lines] == ["training", "validation"]
+    assert [number for number, _ in loss.lines[0].points] == [1, 2, 3, 4]
+    assert loss.lines[1].points == ((2, 1.0), (4, 0.5))
+    assert (top1.lines[0].points, top1.best) == (((2, 0.5), (4, 0.75)), 4)
+    assert top1.summary == "Top-1: validation from 0.5 in epoch 2 to 0.75 in epoch 4."
+
+
+@pytest.mark.parametrize("course", [epochs((1.0, 0.5)), epochs(*[(1.0, 0.5)] * 40)], ids=["one", "forty"])
+def test_a_drawing_takes_its_colours_and_font_from_the_page_and_keeps_its_text(course):
+    for drawing in drawings(course):
+        svg = to_svg(drawing)
+        assert svg.startswith("<svg viewBox=")
+        assert "var(--right)" in svg
+        assert not re.search(r"#[0-9a-f]{6}|font-family|<style|<metadata|http", svg)
+        assert re.search(r"<text [^>]*>epoch</text>", svg)
+
+
+def test_drawings_on_one_page_share_no_id():
+    ids = [each for drawing in drawings(epochs((1.0, 0.5))) for each in re.findall(r'id="([^"]+)"', to_svg(drawing))]
+    assert len(ids) == len(set(ids)) > 20
+
+
+def test_the_users_own_settings_of_matplotlib_change_nothing():
+    drawing = drawings(epochs((1.0, 0.5), (0.5, 0.75)))[0]
+    usual = to_svg(drawing)
+    with rc_context({"lines.linewidth": 9, "axes.facecolor": "red", "svg.fonttype": "path", "font.size": 40}):
+        assert to_svg(drawing) == usual

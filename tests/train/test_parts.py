@@ -1,0 +1,234 @@
+"""The parts of a training: recipe, learning rate, weight decay, scores, run folder."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.pictures import stripes
+from visiongraft.data.sets import ArrayImages
+from visiongraft.errors import DataError, GraftError, RunError
+from visiongraft.families.zoo import create_model
+from visiongraft.preprocessing import Preprocessing
+from visiongraft.train.devices import find_device, workers_for
+from visiongraft.train.evaluate import Evaluation, evaluate
+from visiongraft.train.optim import (
+    MuonAdamW,
+    lr_share,
+    make_optimizer,
+    make_schedule,
+    orthogonalized,
+    parameter_groups,
+)
+from visiongraft.train.recipe import Recipe
+from visiongraft.train.run import plan_run
+
+
+def test_the_learning_rate_rises_in_a_line_and_falls_along_half_a_cosine() -> None:
+    shares = [lr_share(step, steps=110, warmup=10) for step in range(111)]
+    np.testing.assert_allclose(np.diff(shares[:11]), 1 / 11)
+    assert shares[10] == 1.0
+    assert shares[60] == pytest.approx(0.5)
+    assert shares[110] == 0.0
+    assert all(0 < share <= 1 for share in shares[:110])
+
+
+def test_the_schedule_reaches_the_recipes_rate_after_its_warm_up() -> None:
+    recipe = Recipe(epochs=10, lr=0.3, warmup_epochs=2, opt="adamw")
+    optimizer = make_optimizer(torch.nn.Linear(2, 2), recipe)
+    schedule = make_schedule(optimizer, recipe, steps=50)
+    rates = []
+    for _ in range(50):
+        rates.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    assert max(rates) == rates[10] == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("name", ["coatnet_pico", "botnet_pico", "cotnet_pico"])
+@pytest.mark.parametrize("opt", ["muon", "adamw"])
+def test_weight_decay_spares_biases_normalisations_and_position_tables(name: str, opt: str) -> None:
+    network = create_model(name)
+    groups = make_optimizer(network, Recipe(opt=opt)).param_groups
+    decayed = {id(each) for group in groups for each in group["params"] if group["weight_decay"] > 0}
+    spared = {id(each) for group in groups for each in group["params"] if group["weight_decay"] == 0}
+    assert len(decayed) + len(spared) == sum(len(group["params"]) for group in groups) == count(network)
+    for path, each in network.named_parameters():
+        table = ".bias.table" in path or ".positions." in path
+        assert (id(each) in spared) == (table or each.ndim == 1)
+
+
+def count(network: torch.nn.Module) -> int:
+    return len(list(network.parameters()))
+
+
+def test_muon_takes_the_matrices_between_the_first_layer_and_the_classifier() -> None:
+    network = create_model("coatnet_pico")
+    matrices, others, free = parameter_groups(network)
+    assert len(matrices) + len(others) + len(free) == count(network)
+    names = {id(each): name for name, each in network.named_parameters()}
+    left = {names[id(each)] for each in others}
+    assert {"stem.0.weight", "head.classifier.weight"} <= left
+    assert all("depthwise" in name for name in left - {"stem.0.weight", "head.classifier.weight"})
+
+
+@pytest.mark.parametrize("shape", [(6, 40), (40, 6), (16, 16), (1, 9)])
+def test_an_orthogonalised_matrix_keeps_its_directions_and_loses_their_sizes(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    matrix = torch.randn(shape, dtype=torch.float64)
+    left, sizes, right = torch.linalg.svd(matrix, full_matrices=False)
+    found = orthogonalized(matrix)
+    turned = left.t() @ found @ right.t()
+    assert (sizes.max() / sizes.min() >= 1).all()
+    torch.testing.assert_close(turned, torch.diag(turned.diagonal()), atol=1e-9, rtol=0)
+    assert ((turned.diagonal() > 0.5) & (turned.diagonal() < 1.3)).all()
+
+
+def test_muon_leaves_what_is_no_matrix_to_adamw() -> None:
+    results = []
+    for opt in ("muon", "adamw"):
+        torch.manual_seed(0)
+        network = create_model("coatnet_pico", num_classes=3)
+        optimizer = make_optimizer(network, Recipe(opt=opt))
+        network(torch.randn(4, 3, 32, 32)).square().sum().backward()
+        optimizer.step()
+        results.append(network)
+    muon, adamw = (dict(network.named_parameters()) for network in results)
+    inner = {id(each) for each in parameter_groups(results[0])[0]}
+    for name, each in muon.items():
+        assert torch.equal(each, adamw[name]) == (id(each) not in inner), name
+
+
+def test_muon_fits_a_linear_map_and_its_state_can_be_saved(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    inputs, wanted = torch.randn(64, 8), torch.randn(8, 8)
+    weight = torch.nn.Parameter(torch.zeros(8, 8))
+    optimizer = MuonAdamW([weight], [], lr=0.1, weight_decay=0.0)
+    for step in range(200):
+        optimizer.param_groups[0]["lr"] = 0.1 * (1 - step / 200)
+        optimizer.zero_grad()
+        loss = (inputs @ (weight - wanted).t()).square().mean()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.01
+    torch.save(optimizer.state_dict(), tmp_path / "state.pt")
+    kept = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert torch.equal(kept["state"][0]["momentum"], optimizer.state[weight]["momentum"])
+
+
+def test_training_images_grow_in_a_line_and_by_whole_steps() -> None:
+    recipe = Recipe(epochs=5, grow_from=0.5, grow_to=1.0)
+    assert [recipe.image_at(epoch, (64, 128)) for epoch in range(5)] == [
+        (32, 64), (40, 80), (48, 96), (56, 112), (64, 128),
+    ]  # fmt: skip
+    assert Recipe(grow_from=0.1).image_at(0, (32, 32), smallest=17) == (17, 17)
+    assert Recipe(grow_from=1.0, grow_to=1.0).image_at(3, (67, 101)) == (67, 101)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"epochs": 0}, "--epochs must be at least 1, not 0."),
+        ({"batch_size": 0}, "--batch-size must be at least 1"),
+        ({"lr": 0.0}, "--lr must be above 0"),
+        ({"lr": float("nan")}, "--lr must be above 0, not nan"),
+        ({"drop_path": 1.0}, r"--drop-path must be in \[0, 1\)"),
+        ({"crop_scale": 0.0}, r"--crop-scale must be in \(0, 1\]"),
+        ({"flip": 1.5}, r"--flip must be in \[0, 1\], not 1.5"),
+        ({"label_smoothing": -0.1}, "--label-smoothing"),
+        ({"val_every": 0}, "--val-every"),
+        ({"grow_from": 0.0}, r"--grow-from must be in \(0, 1\]"),
+    ],
+)
+def test_a_recipe_refuses_values_that_cannot_be(change: dict, text: str) -> None:
+    with pytest.raises(GraftError, match=text):
+        replace(Recipe(), **change)
+
+
+def evaluation(probabilities: list[list[float]], labels: list[int]) -> Evaluation:
+    rows = np.array(probabilities, np.float32)
+    return Evaluation(rows, np.array(labels), np.arange(len(labels)), 0.0, (), 1.0)
+
+
+def test_scores_are_shares_of_right_answers() -> None:
+    found = evaluation([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.2, 0.5, 0.3]], [0, 1, 1])
+    assert found.top1 == pytest.approx(2 / 3)
+    assert found.top5 == 1.0
+    assert found.confusion.tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 0]]
+
+
+def test_the_fifth_place_counts_and_the_sixth_does_not() -> None:
+    row = [0.3, 0.2, 0.15, 0.12, 0.1, 0.08, 0.05]
+    assert evaluation([row, row], [4, 5]).top5 == 0.5
+
+
+def test_answers_that_are_no_numbers_are_never_right_among_the_five() -> None:
+    nan = [float("nan")] * 6
+    assert evaluation([nan], [3]).top5 == 0.0
+
+
+def test_evaluation_judges_every_image_once_and_leaves_the_mode_alone() -> None:
+    images, labels = stripes(10)
+    network = create_model("resnet_pico", num_classes=2).train()
+    found = evaluate(network, ArrayImages("val", images, labels), Preprocessing((24, 24)), batch_size=4)
+    assert found.indices.tolist() == list(range(10))
+    assert network.training
+    np.testing.assert_allclose(found.probabilities.sum(1), 1, rtol=1e-5)
+
+
+def test_labels_beyond_the_networks_classes_are_refused() -> None:
+    images, labels = stripes(4)
+    with pytest.raises(DataError, match="a class number 6, and resnet_pico tells 2 classes apart"):
+        evaluate(
+            create_model("resnet_pico", num_classes=2), ArrayImages("val", images, labels + 5), Preprocessing((24, 24))
+        )
+
+
+def test_runs_without_a_name_of_their_own_are_numbered(tmp_path: Path) -> None:
+    folders = []
+    for _ in range(3):
+        run = plan_run(None, name="pico-flowers", parent=tmp_path / "runs")
+        run.create({"lr": 0.5, "output": Path("elsewhere")})
+        folders.append(run.path.name)
+    assert folders == ["pico-flowers", "pico-flowers-2", "pico-flowers-3"]
+
+
+def test_a_folder_that_holds_a_run_or_anything_else_is_refused(tmp_path: Path) -> None:
+    run = plan_run(tmp_path / "run", name="")
+    run.create({})
+    run.append_metrics({"epoch": 1.0})
+    with pytest.raises(RunError, match="already holds a run. Give another --output, or delete it first"):
+        plan_run(run.path, name="")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").touch()
+    with pytest.raises(RunError, match="is not empty. Give a new or an empty folder as --output"):
+        plan_run(tmp_path / "other", name="")
+    assert not plan_run(tmp_path / "fresh", name="").path.exists()
+
+
+def test_a_place_that_cannot_be_a_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="cannot be written: .*Give another --output"):
+        plan_run(tmp_path / "file" / "run", name="").create({})
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(RunError, match="Permission denied"):
+        plan_run(tmp_path / "run", name="").create({})
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "toaster", "cuda:x"])
+def test_a_device_that_is_not_here_is_refused(name: str) -> None:
+    with pytest.raises(GraftError, match=f"There is no device '{name}' here"):
+        find_device(name)
+
+
+def test_images_in_memory_need_no_reading_processes() -> None:
+    assert workers_for("auto", in_memory=True) == 0
+    assert workers_for("auto", in_memory=False) >= 1
+    assert workers_for(3, in_memory=True) == 3
