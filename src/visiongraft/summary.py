@@ -75,9 +75,9 @@ def summarize(spec: Backbone, image: Grid | None = None) -> Summary:
     grids = spec.grids(image)
     with torch.device("meta"):
         network = Network(spec, Runtime(kernels="plain")).eval()
-        counter = FlopCounterMode(display=False)
-        with torch.no_grad(), counter:
-            network(torch.empty(1, spec.in_chans, *image))
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        network(torch.empty(1, spec.in_chans, *image, device="meta"))
     flops = {name: sum(each.values()) for name, each in counter.get_flop_counts().items()}
 
     def row(name: str, kind: str, module: nn.Module, level: int) -> Row:

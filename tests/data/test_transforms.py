@@ -10,7 +10,7 @@ from PIL import Image
 from torchvision import transforms
 from torchvision.transforms import v2
 
-from visiongraft.data.transforms import EvalTransform, TrainTransform, Transform, to_tensor
+from visiongraft.data.transforms import EvalTransform, TrainTransform, Transform, jitter_colors, to_tensor
 from visiongraft.errors import DataError
 from visiongraft.preprocessing import Preprocessing, normalize
 
@@ -196,7 +196,7 @@ def test_a_preprocessing_survives_json():
         ({"crop": 1.5}, r"A central crop of 1.5 cannot be taken. Expected a share in \(0, 1\]"),
         ({"crop": [1]}, "A preprocessing cannot be read from"),
         ({"interpolation": "cubic"}, r"Interpolation 'cubic' is unknown. Expected one of \['bicubic', 'bilinear'\]"),
-        ({"interpolation": []}, "A preprocessing cannot be read from"),
+        ({"interpolation": []}, r"Interpolation \[\] is unknown"),
     ],
 )
 def test_a_document_that_is_no_preprocessing_is_refused(change, message):
@@ -213,3 +213,25 @@ def test_a_document_that_is_no_preprocessing_is_refused(change, message):
 def test_ranges_that_are_none_are_refused(change):
     with pytest.raises(DataError, match="is no"):
         replace(TrainTransform(Preprocessing()), **change)
+
+
+def test_colours_are_jittered_image_by_image_around_what_they_were() -> None:
+    torch.manual_seed(0)
+    picture = torch.tensor([200, 100, 50], dtype=torch.uint8).view(1, 3, 1, 1).expand(4000, 3, 2, 2)
+    found = jitter_colors(picture, 0.2).float()
+    assert jitter_colors(picture, 0.0) is picture
+    assert found.dtype == torch.float32
+    assert len(found[:, :, 0, 0].unique(dim=0)) > 1000
+    torch.testing.assert_close(found.mean((0, 2, 3)), torch.tensor([200.0, 100.0, 50.0]), atol=2.0, rtol=0)
+    gray = torch.full((4000, 3, 2, 2), 100, dtype=torch.uint8)
+    brightness = jitter_colors(gray, 0.2) / 100
+    assert 0.79 < float(brightness.min()) < 0.85
+    assert 1.15 < float(brightness.max()) < 1.21
+
+
+def test_jittered_gray_stays_gray_and_within_bytes() -> None:
+    torch.manual_seed(0)
+    gray = torch.randint(0, 256, (50, 1, 4, 4), dtype=torch.uint8).expand(-1, 3, -1, -1)
+    found = jitter_colors(gray, 1.0)
+    assert found.dtype == torch.uint8
+    assert (found.amax(1) - found.amin(1)).max() <= 1

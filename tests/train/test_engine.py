@@ -29,6 +29,7 @@ QUICK = Recipe(
     val_every=1,
     drop_path=0.0,
     flip=0.0,
+    color_jitter=0.0,
     crop_scale=0.5,
     grow_from=1.0,
     grow_to=1.0,

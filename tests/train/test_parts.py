@@ -137,6 +137,7 @@ def test_training_images_grow_in_a_line_and_by_whole_steps() -> None:
         ({"lr": float("nan")}, "--lr must be above 0, not nan"),
         ({"drop_path": 1.0}, r"--drop-path must be in \[0, 1\)"),
         ({"crop_scale": 0.0}, r"--crop-scale must be in \(0, 1\]"),
+        ({"color_jitter": 2.0}, r"--color-jitter must be in \[0, 1\]"),
         ({"flip": 1.5}, r"--flip must be in \[0, 1\], not 1.5"),
         ({"label_smoothing": -0.1}, "--label-smoothing"),
         ({"val_every": 0}, "--val-every"),

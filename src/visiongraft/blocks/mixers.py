@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from visiongraft.blocks.positions import AxisVectors, CellVectors
-from visiongraft.blocks.primitives import HalveBlur, HalveMean, SqueezeExcite, activation, conv, norm
+from visiongraft.blocks.primitives import HalveBlur, HalveMean, SqueezeExcite, activation, conv, norm, start_normal
 from visiongraft.blocks.site import Mixer, Site
 from visiongraft.errors import SpecError
 from visiongraft.kernels.attention import attention, axial_attention
@@ -133,7 +133,7 @@ class GridAttentionMixer(nn.Module):
         self.head_dim = site.width // spec.heads
         self.path = site.runtime.kernels
         self.qkv = conv(site.in_width, 3 * site.width)
-        nn.init.normal_(self.qkv.weight, std=0.01)
+        start_normal(self.qkv.weight, std=0.01)
         if spec.position == "none":
             self.positions = None
         else:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from visiongraft.blocks.mixers import join_heads, split_heads
-from visiongraft.blocks.primitives import DropPath, conv, norm
+from visiongraft.blocks.primitives import DropPath, conv, norm, start_normal
 from visiongraft.blocks.site import Site
 from visiongraft.errors import SpecError
 from visiongraft.kernels.attention import attention
@@ -38,7 +38,7 @@ class NonLocalBlock(nn.Module):
         inner = site.width // 2
         self.path = site.runtime.kernels
         self.qkv = conv(site.width, 3 * inner, bias=True)
-        nn.init.normal_(self.qkv.weight, std=0.01)
+        start_normal(self.qkv.weight, std=0.01)
         self.project = conv(inner, site.width, bias=True)
         self.norm = norm(site.width, starts_at=0.0)
         self.drop_path = DropPath(site.drop_path)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from visiongraft.blocks.primitives import start_normal
 from visiongraft.kernels.relative import (
     axis_vectors,
     plane_bias,
@@ -89,7 +90,7 @@ class AxisVectors(PositionTables):
         self.height = nn.Parameter(torch.empty(2 * grid[0] - 1, head_dim))
         self.width = nn.Parameter(torch.empty(2 * grid[1] - 1, head_dim))
         for table in (self.height, self.width):
-            nn.init.normal_(table, std=head_dim**-0.5)
+            start_normal(table, std=head_dim**-0.5)
 
     def resized(self, grid: Grid) -> dict[str, Tensor]:
         return {
@@ -110,7 +111,7 @@ class CellVectors(PositionTables):
         self.height = nn.Parameter(torch.empty(grid[0], head_dim))
         self.width = nn.Parameter(torch.empty(grid[1], head_dim))
         for table in (self.height, self.width):
-            nn.init.normal_(table, std=head_dim**-0.5)
+            start_normal(table, std=head_dim**-0.5)
 
     def resized(self, grid: Grid) -> dict[str, Tensor]:
         return {

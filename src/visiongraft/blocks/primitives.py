@@ -33,10 +33,19 @@ def conv(
     2 / k^2: PyTorch's own fan_out forgets the groups.
     """
     layer = nn.Conv2d(in_width, width, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=bias)
-    nn.init.normal_(layer.weight, std=math.sqrt(2.0 * groups / (kernel * kernel * width)))
+    start_normal(layer.weight, std=math.sqrt(2.0 * groups / (kernel * kernel * width)))
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
+
+
+def start_normal(weight: Tensor, *, std: float) -> None:
+    """Fill a weight with normal numbers of a standard deviation, but not on the meta device.
+
+    There a weight has no numbers, and PyTorch would import its whole compiler, for seconds, to fill it with none.
+    """
+    if not weight.is_meta:
+        nn.init.normal_(weight, std=std)
 
 
 def norm(width: int, *, starts_at: float = 1.0) -> nn.BatchNorm2d:

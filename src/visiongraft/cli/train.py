@@ -38,6 +38,7 @@ def run(
     grow_from: float = Recipe.grow_from,
     grow_to: float = Recipe.grow_to,
     crop_scale: float = Recipe.crop_scale,
+    color_jitter: float = Recipe.color_jitter,
     flip: float = Recipe.flip,
     precision: Precision = Recipe.precision,
     val_every: int = Recipe.val_every,
@@ -70,6 +71,7 @@ def run(
         grow_from: size of the training images at first, as a share of --image
         grow_to: the same at last; validation is always at the full size
         crop_scale: smallest share of an image's area that a random crop shows
+        color_jitter: how far saturation, contrast and brightness are changed at random
         flip: probability of mirroring an image
         precision: arithmetic of the layers; weights stay float32
         val_every: epochs between two validations

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from visiongraft.data.loader import Batch, Failure, Samples, make_loader, mix
 from visiongraft.data.sets import ImageData
-from visiongraft.data.transforms import TrainTransform
+from visiongraft.data.transforms import TrainTransform, jitter_colors
 from visiongraft.errors import DataError, DivergedError
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing, normalize
@@ -188,7 +188,8 @@ class _Lesson(L.LightningModule):
             return None
         # What a step draws follows from its number, not from what was drawn before it.
         torch.manual_seed(mix("step", self.recipe.seed, self.global_step))
-        logits = self.network(normalize(batch.images, self.preprocessing))
+        images = jitter_colors(batch.images, self.recipe.color_jitter)
+        logits = self.network(normalize(images, self.preprocessing))
         loss = F.cross_entropy(logits.float(), batch.labels, label_smoothing=self.recipe.label_smoothing)
         if not torch.isfinite(loss):
             raise self._diverged(f"the loss is {float(loss.detach())}")

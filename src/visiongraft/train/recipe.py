@@ -29,6 +29,7 @@ class Recipe:
         grow_to: the same at the last epoch. Validation is always at the full size, where objects look as large as in
             the random crops of somewhat smaller images.
         crop_scale: smallest share of an image's area that a random crop shows, in (0, 1].
+        color_jitter: how far saturation, contrast and brightness are changed at random, in [0, 1].
         flip: probability of mirroring an image, in [0, 1].
         precision: number format of the layers' arithmetic; weights are always float32.
         val_every: epochs between two validations; the last epoch is always validated.
@@ -43,11 +44,12 @@ class Recipe:
     weight_decay: float = 0.05
     clip_grad: float = 1.0
     label_smoothing: float = 0.1
-    drop_path: float = 0.05
+    drop_path: float = 0.1
     dropout: float = 0.0
     grow_from: float = 0.5
     grow_to: float = 0.8
-    crop_scale: float = 0.35
+    crop_scale: float = 0.25
+    color_jitter: float = 0.3
     flip: float = 0.5
     precision: Precision = "float32"
     val_every: int = 4
@@ -67,6 +69,7 @@ class Recipe:
             "grow_from": (0 < self.grow_from <= 1, "in (0, 1]"),
             "grow_to": (0 < self.grow_to <= 1, "in (0, 1]"),
             "crop_scale": (0 < self.crop_scale <= 1, "in (0, 1]"),
+            "color_jitter": (0 <= self.color_jitter <= 1, "in [0, 1]"),
             "flip": (0 <= self.flip <= 1, "in [0, 1]"),
             "val_every": (self.val_every >= 1, "at least 1"),
         }

@@ -129,12 +129,12 @@ def _fill(network: Network, tensors: dict[str, torch.Tensor], path: Path) -> Non
 def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
     try:
         with path.open("rb") as file:
-            start = file.read(4)
+            start = file.read(9)
     except OSError as error:
         raise WeightsError(
             f"{path} cannot be read: {error.strerror}. Give the path of a .safetensors file."
         ) from error
-    if start[:1] == b"\x80" or start == b"PK\x03\x04":
+    if _looks_like_a_pickle(start):
         raise WeightsError(
             f"{path} is a pickle, as torch.save writes it. Loading one can run any code, so visiongraft does not."
             " Give a .safetensors file."
@@ -144,6 +144,11 @@ def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     except SafetensorError as error:
         raise WeightsError(f"{path} is no whole safetensors file: {error}. Take it from its source again.") from error
+
+
+def _looks_like_a_pickle(start: bytes) -> bool:
+    """Judge by the first nine bytes: safetensors begin with the length of a header, whose first byte may be 0x80."""
+    return start[:4] == b"PK\x03\x04" or (start[:1] == b"\x80" and start[8:9] != b"{")
 
 
 def _write_whole(path: Path, content: bytes) -> None:
