@@ -73,8 +73,12 @@ class Backbone:
             raise SpecError(f"{self.name} has no stages: a backbone needs at least one.")
         if not 0.0 <= self.drop_path < 1.0:
             raise SpecError(f"drop_path is a probability below 1, not {self.drop_path}.")
-        if self.in_chans < 1 or self.head.num_classes < 0:
-            raise SpecError(f"in_chans={self.in_chans} and num_classes={self.head.num_classes} are not both possible.")
+        if self.in_chans < 1:
+            raise SpecError(f"Images have at least one channel, and in_chans is {self.in_chans}.")
+        if self.head.num_classes < 0:
+            raise SpecError(
+                f"num_classes is 0 for no classifier, or the number of classes, not {self.head.num_classes}."
+            )
 
     def at(self, image: int | Grid) -> "Backbone":
         """Give the same network with another native image size, in pixels: one number for a square, or (h, w)."""
@@ -91,7 +95,7 @@ class Backbone:
         if min(image) < smallest:
             raise ImageSizeError(
                 f"{self.name} needs at least {smallest}x{smallest} pixels, and got {image[0]}x{image[1]}."
-                " Enlarge the images, or use visiongraft.small_image(spec) for small ones."
+                f" Show it larger images, or take {self.name}_small, its form for small ones."
             )
         return self._shrink(image)
 

@@ -166,7 +166,7 @@ def test_text_that_is_no_document_is_refused(text: str) -> None:
         (lambda: Stage(64, 1, ()), "needs at least one block"),
         (lambda: Backbone("none", ResNetStem(), ()), "none has no stages"),
         (lambda: replace(get_spec("resnet50"), drop_path=1.0), "a probability below 1, not 1.0"),
-        (lambda: create_model("resnet_pico", in_chans=0), "in_chans=0"),
+        (lambda: create_model("resnet_pico", in_chans=0), "in_chans is 0"),
         (lambda: BlurAfter(Conv()), "a mixer with a normalisation of its own, not Conv"),
         (lambda: with_non_local(get_spec("resnet50"), 5, 1, name="x"), "no block 1 in a stage 5"),
         (lambda: build(Bottleneck(GridAttention(heads=5)), 64), r"heads=5\) does not divide a width of 16.*such as 4"),

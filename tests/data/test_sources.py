@@ -43,7 +43,8 @@ def test_the_flowers_are_photographs_in_color(bundled):
     assert pixels.std(axis=(0, 1, 2)).min() > 50
     assert np.abs(pixels[..., 0].astype(int) - pixels[..., 2]).mean() > 20
     assert bundled.val.load(0).mode == "RGB"
-    assert bundled.val.name_of(17) == "val[17]"
+    assert bundled.val.name_of(17).startswith("val/daisy/")
+    assert "CC BY 2.0" in bundled.notes[0]
 
 
 def test_every_bundled_photograph_has_its_photographer():

@@ -10,7 +10,14 @@ from PIL import Image
 from torchvision import transforms
 from torchvision.transforms import v2
 
-from visiongraft.data.transforms import EvalTransform, TrainTransform, Transform, jitter_colors, to_tensor
+from visiongraft.data.transforms import (
+    EvalTransform,
+    TrainTransform,
+    Transform,
+    _middle,
+    jitter_colors,
+    to_tensor,
+)
 from visiongraft.errors import DataError
 from visiongraft.preprocessing import Preprocessing, normalize
 
@@ -235,3 +242,11 @@ def test_jittered_gray_stays_gray_and_within_bytes() -> None:
     found = jitter_colors(gray, 1.0)
     assert found.dtype == torch.uint8
     assert (found.amax(1) - found.amin(1)).max() <= 1
+
+
+@pytest.mark.parametrize("size", [(60_000, 1), (1, 60_000)])
+def test_a_thread_of_an_image_does_not_grow_into_a_wall(size):
+    image = Image.new("RGB", size, (10, 200, 30))
+    resized = EvalTransform(Preprocessing((64, 64)))._resize(_middle(image, 64, 64))
+    assert resized.width * resized.height < 10_000_000
+    assert EvalTransform(Preprocessing((64, 64)))(image).shape == (3, 64, 64)

@@ -134,6 +134,30 @@ def test_control_c_ends_the_run_after_the_step_and_saves_it(tmp_path: Path) -> N
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_control_c_before_any_validation_still_leaves_weights_and_a_score(tmp_path: Path) -> None:
+    class Impatient:
+        def step(self, done: int, steps: int, loss: float) -> None:
+            pass
+
+        def epoch(self, row: dict) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    recipe = replace(QUICK, epochs=50, val_every=50)
+    trained = run(tmp_path, write_npz(tmp_path / "stripes.npz"), recipe, listener=Impatient())
+    assert trained.epochs == 1
+    assert read(trained.run.best).scores["val_top1"] == trained.evaluation.top1
+
+
+def test_a_class_name_that_no_file_can_hold_is_refused_before_the_work(tmp_path: Path) -> None:
+    data = replace(open_data(write_npz(tmp_path / "stripes.npz")), classes=("upright", "l\udcffing"))
+    spec = get_spec("coatnet_pico").at(SIDE)
+    with pytest.raises(DataError, match="is no UTF-8 text. Rename its folder"):
+        train(
+            spec, data, QUICK, plan_run(tmp_path / "run", name=""), preprocessing=Preprocessing(spec.image), device=CPU
+        )
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_unreadable_image_is_skipped_counted_and_listed(tmp_path: Path) -> None:
     data = write_folder(tmp_path / "stripes")
     broken = data / "train" / "lying" / "001.png"

@@ -132,7 +132,7 @@ def test_training_images_grow_in_a_line_and_by_whole_steps() -> None:
     ("change", "text"),
     [
         ({"epochs": 0}, "--epochs must be at least 1, not 0."),
-        ({"batch_size": 0}, "--batch-size must be at least 1"),
+        ({"batch_size": 1}, "--batch-size must be at least 2"),
         ({"lr": 0.0}, "--lr must be above 0"),
         ({"lr": float("nan")}, "--lr must be above 0, not nan"),
         ({"drop_path": 1.0}, r"--drop-path must be in \[0, 1\)"),

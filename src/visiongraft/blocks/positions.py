@@ -24,18 +24,22 @@ class PositionTables(nn.Module):
     def __init__(self, grid: Grid) -> None:
         super().__init__()
         self.grid = grid
-        self._kept: dict[object, tuple[Tensor, ...]] = {}
+        self._kept: dict[object, tuple[tuple[Tensor, ...], list[Tensor]]] = {}
 
     def forward(self, grid: Grid) -> tuple[Tensor, ...]:
         """Give the tensors that attention takes for `grid`, height and width in cells."""
         if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return self._look_up(grid)
-        key = (grid, *((each.data_ptr(), each._version, each.dtype) for each in self.parameters()))
+        tables = list(self.parameters())
+        if any(each.is_inference() for each in tables):  # they do not count their changes
+            return self._look_up(grid)
+        key = (grid, *((each.data_ptr(), each._version, each.dtype) for each in tables))
         if key not in self._kept:
             if len(self._kept) >= _KEPT_GRIDS:
                 self._kept.clear()
-            self._kept[key] = self._look_up(grid)
-        return self._kept[key]
+            # The tables are kept as well: while they live, nothing else can come to their address.
+            self._kept[key] = (self._look_up(grid), [each.detach() for each in tables])
+        return self._kept[key][0]
 
     def train(self, mode: bool = True) -> "PositionTables":  # noqa: FBT001, FBT002 - torch's own signature
         self._kept.clear()
@@ -51,6 +55,7 @@ class PositionTables(nn.Module):
             for name, table in self.resized(grid).items():
                 setattr(self, name, nn.Parameter(table.clone()))
         self.grid = grid
+        self._kept.clear()
 
     def _look_up(self, grid: Grid) -> tuple[Tensor, ...]:
         raise NotImplementedError

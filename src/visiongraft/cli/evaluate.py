@@ -1,11 +1,13 @@
 """`graft eval`."""
 
+import math
 from pathlib import Path
+from typing import Literal
 
 from visiongraft.cli.progress import counting
 from visiongraft.cli.values import read_weights
 from visiongraft.data.sources import open_data
-from visiongraft.errors import DataError
+from visiongraft.errors import DataError, WeightsError
 from visiongraft.train.devices import find_device, workers_for
 from visiongraft.train.evaluate import Evaluation, evaluate
 
@@ -15,6 +17,7 @@ def run(
     *,
     data: str | None = None,
     data_dir: Path | None = None,
+    download: Literal["never", "if_missing"] = "never",
     image: int | str | None = None,
     batch_size: int = 64,
     workers: int | str = "auto",
@@ -26,6 +29,7 @@ def run(
         weights: a .safetensors file of `graft train`, or its run folder
         data: a folder of images, an .npz file or a name such as cifar10; by default the bundled flowers
         data_dir: where the files of a data set by name lie
+        download: whether a data set by name may be fetched when its files are missing
         image: size in pixels, as 224 or as 256x128 for height and width; by default the one of the training
         batch_size: images at a time
         workers: processes that read images; auto for none if they are in memory, else one per spare core
@@ -33,14 +37,14 @@ def run(
     """
     model = read_weights(weights, image)
     place = find_device(device)
-    images = open_data(data, data_dir=data_dir, parts="val")
+    images = open_data(data, data_dir=data_dir, parts="val", download=download)
     if model.classes and images.classes != model.classes:
         raise DataError(
             f"{weights} tells apart {', '.join(model.classes[:5])} ({len(model.classes)} classes), and the data has"
             f" {', '.join(images.classes[:5])} ({len(images.classes)}). Use data with the classes of the training."
         )
     with counting(len(images.val), "scored") as advance:
-        return evaluate(
+        found = evaluate(
             model.network.to(place),
             images.val,
             model.preprocessing,
@@ -48,6 +52,9 @@ def run(
             workers=workers_for(workers, in_memory=images.native is not None),
             on_batch=advance,
         )
+    if not math.isfinite(found.loss):
+        raise WeightsError(f"{weights} gives numbers that are none: its weights are damaged. Train it again.")
+    return found
 
 
 def as_json(found: Evaluation) -> dict[str, object]:

@@ -20,12 +20,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except GraftError as error:
         print(f"graft: {_one_line(str(error))}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("graft: stopped", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"graft: {error.filename!r}: {error.strerror}. Give another path.", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("graft: stopped", file=sys.stderr)
+        return 130
 
 
 def _dispatch(words: list[str]) -> int:

@@ -1,5 +1,6 @@
 """`graft train`."""
 
+from collections.abc import Iterable
 from dataclasses import fields
 from inspect import signature
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Literal
 from visiongraft.cli.progress import progress_bar
 from visiongraft.cli.values import parse_image
 from visiongraft.data.sources import open_data
+from visiongraft.errors import GraftError
 from visiongraft.explain.report import write_report
 from visiongraft.families.zoo import customized
 from visiongraft.preprocessing import Preprocessing
@@ -81,13 +83,15 @@ def run(
         max_unreadable: share of the images that may be unreadable before the run stops
     """
     options = dict(locals())
+    if not 0.0 <= max_unreadable <= 1.0:
+        raise GraftError(f"--max-unreadable must be in [0, 1], not {max_unreadable}.")
     recipe = Recipe(**{each.name: options[each.name] for each in fields(Recipe)})
     place = find_device(device)
     spec = customized(model, image=parse_image(image))
     images = open_data(data, data_dir=data_dir, download=download)
     folder = plan_run(output, name=f"{spec.name}-{Path(images.name).stem}")
     keep_freed_memory()
-    with _Narrator() as narrator:
+    with _Narrator(images.notes) as narrator:
         trained = train(
             spec,
             images,
@@ -130,7 +134,8 @@ def show(trained: Trained) -> None:
 class _Narrator:
     """Tells a person how the training goes: a line per epoch, and a bar where somebody watches."""
 
-    def __init__(self) -> None:
+    def __init__(self, notes: Iterable[str]) -> None:
+        self._notes = list(notes)  # told with the first epoch, since a refusal is one line and no more
         self._bar = progress_bar()
         self._task = self._bar.add_task("training", total=None)
 
@@ -147,6 +152,8 @@ class _Narrator:
 
     def epoch(self, row: Metrics) -> None:
         """Print what an epoch gave."""
+        while self._notes:
+            self._bar.console.print(self._notes.pop(0), highlight=False, markup=False, soft_wrap=True)
         score = "" if row["val_top1"] is None else f"  val loss {row['val_loss']:.3f}  val top-1 {row['val_top1']:.2%}"
         self._bar.console.print(
             f"epoch {row['epoch']:3.0f}  loss {row['train_loss']:.3f}{score}"

@@ -7,6 +7,8 @@ from visiongraft.errors import GraftError, WeightsError
 from visiongraft.kernels.types import Grid
 from visiongraft.weights.store import Trained, read
 
+_LARGEST = 8192  # pixels a side; beyond, one image alone fills the memory of most machines
+
 BEST = "best.safetensors"
 
 
@@ -21,7 +23,10 @@ def parse_image(text: int | str | None) -> Grid | None:
     found = re.fullmatch(r"(\d+)(?:x(\d+))?", str(text).strip().lower())
     if not found or int(found[1]) == 0 or found[2] == "0":
         raise GraftError(f"--image takes pixels, as 224 or as 256x128 for height and width, and got {text!r}.")
-    return int(found[1]), int(found[2] or found[1])
+    height, width = int(found[1]), int(found[2] or found[1])
+    if max(height, width) > _LARGEST:
+        raise GraftError(f"--image takes at most {_LARGEST} pixels a side, and got {text}.")
+    return height, width
 
 
 def read_weights(path: Path, image: int | str | None) -> Trained:

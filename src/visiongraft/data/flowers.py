@@ -14,6 +14,8 @@ NAME = "flowers"
 CLASSES = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
 """The folders of the archive."""
 
+CREDIT = "The photographs are under CC BY 2.0; visiongraft/data/flowers64.tsv names their photographers and sources."
+
 
 def open_flowers(*, parts: Parts = "both") -> ImageData:
     """Decode the bundled photographs: 2,922 to learn from and 748 to be scored on, of 64 x 64 pixels.
@@ -22,7 +24,7 @@ def open_flowers(*, parts: Parts = "both") -> ImageData:
     """
     with files("visiongraft.data").joinpath("flowers64.zip").open("rb") as stream, zipfile.ZipFile(stream) as archive:
         train = _decode(archive, "train") if parts == "both" else no_images()
-        return ImageData(NAME, CLASSES, train, _decode(archive, "val"))
+        return ImageData(NAME, CLASSES, train, _decode(archive, "val"), (CREDIT,))
 
 
 def _decode(archive: zipfile.ZipFile, part: str) -> ArrayImages:
@@ -30,4 +32,4 @@ def _decode(archive: zipfile.ZipFile, part: str) -> ArrayImages:
     names = [name for name in archive.namelist() if name.startswith(f"{part}/")]
     pixels = np.stack([np.asarray(read_image(archive.read(name), name=name)) for name in names])  # b h w c
     labels = np.array([CLASSES.index(name.split("/")[1]) for name in names], np.int64)
-    return ArrayImages(part, pixels, labels)
+    return ArrayImages(part, pixels, labels, tuple(names))

@@ -143,7 +143,7 @@ def _ask(name: str, root: Path, part: Mapping[str, str | bool], download: Downlo
         raise MissingExtra(f"{name} needs {error.name}. Install it with: pip install {error.name}") from None
     except DAMAGE as error:
         if download == "never":
-            what, remedy = "is not there, or damaged", "To fetch it, add --download."
+            what, remedy = "is not there, or damaged", "To fetch it, add --download if_missing."
         else:
             what, remedy = "could not be fetched", "Look at the network and the disk."
         reason = " ".join(str(error).split()) or type(error).__name__

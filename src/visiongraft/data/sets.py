@@ -98,11 +98,13 @@ class ArrayImages:
         pixels: gray (count, height, width) or (count, height, width, channels); a fourth channel is dropped, as it
             is in files.
         labels: the class of each image.
+        names: what each image is called, where they have names.
     """
 
     name: str
     pixels: Pixels
     labels: Labels
+    names: tuple[str, ...] = ()
 
     @property
     def native(self) -> tuple[int, int]:
@@ -121,8 +123,8 @@ class ArrayImages:
         return image if image.mode == "RGB" else image.convert("RGB")
 
     def name_of(self, index: int) -> str:
-        """Give the place of an image in the set."""
-        return f"{self.name}[{index}]"
+        """Give the name of an image, or its place in the set."""
+        return self.names[index] if self.names else f"{self.name}[{index}]"
 
     def fingerprint(self) -> str:
         """Digest pixels and labels."""

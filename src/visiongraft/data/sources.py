@@ -56,7 +56,7 @@ def _folder_of(name: str, data_dir: Path | None) -> Path:
     """Find where the files of a data set by name lie."""
     if data_dir is None:
         raise DataError(
-            f"Where are the files of {name}? Say it with --data-dir FOLDER; --download fetches what is missing. "
+            f"Where are the files of {name}? Say it with --data-dir FOLDER; --download if_missing fetches the rest. "
             f"(For a folder of your own that is called so, write --data ./{name}.)"
         )
     return data_dir.expanduser()

@@ -51,7 +51,7 @@ class EvalTransform:
         """Transform an image."""
         height, width = self.pre.image
         if image.size != (width, height):
-            image = self._resize(image)
+            image = self._resize(_middle(image, height, width))
             left, top = round((image.width - width) / 2), round((image.height - height) / 2)
             image = image.crop((left, top, left + width, top + height))
         return to_tensor(image)
@@ -65,6 +65,19 @@ class EvalTransform:
         else:
             size = (height * image.width // image.height, height)
         return image if size == image.size else image.resize(size, RESAMPLING[self.pre.interpolation])
+
+
+def _middle(image: Image.Image, height: int, width: int) -> Image.Image:
+    """Cut the ends off an image that is far longer than what is shown of it: resized, it could fill the memory."""
+    longest_width = min(image.width, round(_LONGEST * image.height * width / height))
+    longest_height = min(image.height, round(_LONGEST * image.width * height / width))
+    if (longest_width, longest_height) == image.size:
+        return image
+    left, top = (image.width - longest_width) // 2, (image.height - longest_height) // 2
+    return image.crop((left, top, left + longest_width, top + longest_height))
+
+
+_LONGEST = 64  # times longer than what is shown
 
 
 @dataclass(frozen=True)

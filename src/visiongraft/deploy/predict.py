@@ -9,7 +9,7 @@ import torch
 
 from visiongraft.data.images import EXTENSIONS, UnreadableImage, read_image
 from visiongraft.data.transforms import EvalTransform
-from visiongraft.errors import DataError
+from visiongraft.errors import DataError, WeightsError
 from visiongraft.preprocessing import normalize
 from visiongraft.weights.store import Trained
 
@@ -42,7 +42,7 @@ def find_images(inputs: Sequence[Path]) -> list[Path]:
         if each.is_dir():
             inside = sorted(path for path in each.rglob("*") if path.suffix.lower() in EXTENSIONS)
             if not inside:
-                raise DataError(f"{each} holds no images. Expected files ending in {', '.join(EXTENSIONS)}.")
+                raise DataError(f"{each} holds no images. Expected files ending in {', '.join(sorted(EXTENSIONS))}.")
             found += inside
         elif each.exists():
             found.append(each)
@@ -78,7 +78,10 @@ def predict(
         if images:
             with torch.inference_mode():
                 batch = normalize(torch.stack(images).to(device), model.preprocessing)
-                values, places = network(batch).float().softmax(dim=1).topk(min(top, len(names)))
+                probabilities = network(batch).float().softmax(dim=1)
+            if not bool(probabilities.isfinite().all()):
+                raise WeightsError("The network gives numbers that are none: its weights are damaged. Train it again.")
+            values, places = probabilities.topk(min(top, len(names)))
             rows = (
                 tuple((names[place], value) for place, value in zip(*row, strict=True))
                 for row in zip(places.tolist(), values.tolist(), strict=True)

@@ -38,6 +38,7 @@ def local_filter_fused(value: Maps, kernels: Kernels) -> Maps:
     shared, taps = kernels.shape[1], kernels.shape[2]
     side = round(taps**0.5)
     margin = side // 2
+    kernels = kernels.to(value.dtype)
     padded = F.pad(value, (margin, margin, margin, margin))
     padded = padded.unflatten(1, (channels // shared, shared))  # b g m h+2r w+2r
     mixed = None

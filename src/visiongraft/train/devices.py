@@ -21,7 +21,7 @@ def find_device(name: str) -> torch.device:
         return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.empty(1, device=device).item()  # also tells the meta device, which has no numbers, from the others
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise GraftError(f"There is no device {name!r} here. Use auto, cpu, cuda, cuda:N or mps.") from error
     return device
@@ -35,6 +35,8 @@ def workers_for(count: str | int, *, in_memory: bool) -> int:
         in_memory: whether the images are decoded already.
     """
     if count != "auto":
+        if not str(count).isdecimal():
+            raise GraftError(f"--workers takes auto or a number from 0, and got {str(count)!r}.")
         return int(count)
     return 0 if in_memory else min(max((os.cpu_count() or 1) - 1, 1), 8)
 

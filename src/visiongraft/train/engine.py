@@ -97,6 +97,7 @@ def train(
         DivergedError: when the loss is no longer a number; the best weights so far stay in the run folder.
         DataError: when too many images cannot be read, or a batch is larger than the data.
     """
+    _check_names(data.classes)
     _quieten()
     torch.manual_seed(recipe.seed)
     head = replace(spec.head, num_classes=len(data.classes), dropout=recipe.dropout)
@@ -166,6 +167,7 @@ class _Lesson(L.LightningModule):
         self._epoch_loss = torch.zeros(())
         self._epoch_images = 0
         self._epoch_began = 0.0
+        self._scored = False
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own type has eight alternatives
         optimizer = make_optimizer(self.network, self.recipe)
@@ -184,7 +186,7 @@ class _Lesson(L.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor | None:
         self._note(batch.failures)
-        if not len(batch.labels):
+        if len(batch.labels) < 2:  # too many could not be read: one image alone cannot be normalised over the batch
             return None
         # What a step draws follows from its number, not from what was drawn before it.
         torch.manual_seed(mix("step", self.recipe.seed, self.global_step))
@@ -212,12 +214,17 @@ class _Lesson(L.LightningModule):
         last = self.current_epoch + 1 == self.recipe.epochs or self.trainer.should_stop
         due = last or (self.current_epoch + 1) % self.recipe.val_every == 0
         found = self._validate() if due else None
+        self._scored = found is not None
         row |= {"val_loss": found.loss, "val_top1": found.top1} if found else {"val_loss": None, "val_top1": None}
         self.rows += 1
         self.run.append_metrics(row)
         self.log_dict({name: float(value) for name, value in row.items() if value is not None})
         if self.listener is not None:
             self.listener.epoch(row)
+
+    def on_train_end(self) -> None:
+        if not self._scored:  # Ctrl-C came after the last epoch had passed its validation by
+            self._validate()
 
     def _validate(self) -> Evaluation:
         found = evaluate(
@@ -261,6 +268,15 @@ class _Lesson(L.LightningModule):
             f"At step {self.global_step + 1} of {self.steps}, with a learning rate of {lr:.3g}, {what}: training"
             f" stopped, and {kept}. Use a lower --lr than {self.recipe.lr:g}."
         )
+
+
+def _check_names(classes: tuple[str, ...]) -> None:
+    """Refuse, before any work, class names that a weight file could not hold."""
+    for name in classes:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(f"The class name {name!r} is no UTF-8 text. Rename its folder.") from error
 
 
 def _transforms(recipe: Recipe, network: Network, preprocessing: Preprocessing) -> list[TrainTransform]:

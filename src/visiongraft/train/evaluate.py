@@ -107,16 +107,17 @@ def evaluate(
     try:
         with torch.inference_mode():
             for batch in loader:
-                logits = network(normalize(batch.images.to(device), preprocessing)).float().cpu()
-                rows.append((logits, batch.labels, batch.indices))
                 failures += batch.failures
+                if len(batch.labels):
+                    logits = network(normalize(batch.images.to(device), preprocessing)).float().cpu()
+                    rows.append((logits, batch.labels, batch.indices))
                 if on_batch is not None:
                     on_batch(len(batch.labels) + len(batch.failures))
     finally:
         network.train(mode)
-    logits, labels, indices = (torch.cat(column) for column in zip(*rows, strict=True))
-    if not len(labels):
+    if not rows:
         raise DataError(f"None of the {len(images)} images could be read, the first: {failures[0].reason}.")
+    logits, labels, indices = (torch.cat(column) for column in zip(*rows, strict=True))
     return Evaluation(
         logits.softmax(dim=1).numpy(),
         labels.numpy(),

@@ -58,7 +58,9 @@ class MuonAdamW(AdamW):
     def _step_matrix(self, weight: nn.Parameter, lr: float, weight_decay: float) -> None:
         assert weight.grad is not None
         state = self.state[weight]
-        mean = state.setdefault("momentum", torch.zeros_like(weight))
+        if "momentum" not in state:
+            state["momentum"] = torch.zeros_like(weight)
+        mean = state["momentum"]
         mean.lerp_(weight.grad, 1.0 - self.momentum)
         ahead = weight.grad.lerp(mean, self.momentum)  # Nesterov's
         step = orthogonalized(ahead.flatten(1))

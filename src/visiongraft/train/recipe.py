@@ -58,7 +58,7 @@ class Recipe:
     def __post_init__(self) -> None:
         rules = {
             "epochs": (self.epochs >= 1, "at least 1"),
-            "batch_size": (self.batch_size >= 1, "at least 1"),
+            "batch_size": (self.batch_size >= 2, "at least 2, since batches are normalised"),
             "lr": (0.0 < self.lr < float("inf"), "above 0"),
             "warmup_epochs": (self.warmup_epochs >= 0, "at least 0"),
             "weight_decay": (self.weight_decay >= 0, "at least 0"),
@@ -71,6 +71,7 @@ class Recipe:
             "crop_scale": (0 < self.crop_scale <= 1, "in (0, 1]"),
             "color_jitter": (0 <= self.color_jitter <= 1, "in [0, 1]"),
             "flip": (0 <= self.flip <= 1, "in [0, 1]"),
+            "seed": (0 <= self.seed < 2**63, "at least 0 and below 2**63"),
             "val_every": (self.val_every >= 1, "at least 1"),
         }
         for name, (holds, expected) in rules.items():

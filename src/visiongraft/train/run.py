@@ -62,7 +62,10 @@ class RunFolder:
         text = yaml.safe_dump(plain | {"output": None} if plain else {}, sort_keys=False, allow_unicode=True)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self.config.write_text(text, encoding="utf-8")
+            with self.config.open("x", encoding="utf-8") as file:  # two runs that start together are told apart here
+                file.write(text)
+        except FileExistsError as error:
+            raise RunError(f"{self.path} already holds a run. Give another --output, or delete it first.") from error
         except OSError as error:
             raise RunError(f"{self.path} cannot be written: {error.strerror}. Give another --output.") from error
 

@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
-from visiongraft.errors import GraftError, WeightsError
+from visiongraft.errors import WeightsError
 from visiongraft.kernels.types import Grid
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
@@ -106,11 +106,15 @@ def read(path: str | Path, *, image: int | Grid | None = None) -> Trained:
     try:
         network = Network(Backbone.from_json(metadata["spec"]))
         preprocessing = Preprocessing.from_dict(json.loads(metadata["preprocessing"]))
-        classes, scores = tuple(json.loads(metadata["classes"])), json.loads(metadata["scores"])
-    except (KeyError, json.JSONDecodeError, GraftError) as error:
+        classes, scores = json.loads(metadata["classes"]), json.loads(metadata["scores"])
+        if not isinstance(classes, list) or not all(isinstance(each, str) for each in classes):
+            raise WeightsError("its classes are no list of names")
+        if classes and len(classes) != network.num_classes:
+            raise WeightsError(f"it names {len(classes)} classes for {network.num_classes} logits")
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:  # GraftError is a ValueError
         raise WeightsError(f"{path} describes its network in a way that cannot be read: {error}") from error
     _fill(network, tensors, path)
-    trained = Trained(network.eval(), preprocessing, classes, scores)
+    trained = Trained(network.eval(), preprocessing, tuple(classes), scores)
     return trained if image is None else trained.at(image)
 
 
