@@ -51,7 +51,7 @@ def run(
 ) -> Trained:
     """Train a network on images.
 
-    Without options: a small CoAtNet on the bundled photographs of flowers, in about three minutes on two cores.
+    Without options: a small CoAtNet on the bundled photographs of flowers, in three to five minutes on two cores.
 
     Args:
         model: a name of `graft list`; with _small behind it, its form for images of 32 pixels or so
