@@ -25,7 +25,7 @@ class MBConv:
         kernel: side of the depthwise window in cells, odd.
         expansion: width of the depthwise convolution, as a multiple of the block's width.
         squeeze: squeeze-and-excitation of the wide map, its hidden layer a share of the block's width.
-        act: activation after each normalisation.
+        act: activation after the normalisations that follow the two first convolutions.
         stride_at: which convolution takes the stride: the "expansion" (the paper's default) or the "depthwise" one.
 
     Source: arXiv:2106.04803, appendix A.1: x + Conv(DepthConv(Conv(Norm(x), stride 2))) beside Proj(Pool(x)).

@@ -1,5 +1,7 @@
 """ConvMixer: patches, then large depthwise and pointwise convolutions on one grid (arXiv:2201.09792)."""
 
+from dataclasses import replace
+
 from visiongraft.blocks.convmixer import ConvMixerBlock
 from visiongraft.blocks.head import Head
 from visiongraft.blocks.primitives import Act
@@ -15,7 +17,7 @@ def convmixer(name: str, width: int, depth: int, *, patch: int, kernel: int, act
 
 def _cifar(name: str, *, patch: int, kernel: int, depth: int = 8, width: int = 256) -> Backbone:
     spec = convmixer(name, width, depth, patch=patch, kernel=kernel).at(32)
-    return Backbone(spec.name, spec.stem, spec.stages, Head(num_classes=10), spec.image)
+    return replace(spec, head=Head(num_classes=10))
 
 
 SPECS = (

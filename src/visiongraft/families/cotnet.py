@@ -1,7 +1,5 @@
 """CoTNet: ResNet whose mixers are contextual transformers (arXiv:2107.12292)."""
 
-from dataclasses import replace
-
 from visiongraft.blocks.bottleneck import Bottleneck
 from visiongraft.blocks.mixers import BlurAfter, ContextualTransformer, GatedConv
 from visiongraft.blocks.site import Mixer
@@ -44,5 +42,5 @@ SPECS = (
     se_cotnetd("se_cotnetd101", DEPTHS[101], stem=(64, 64, 128)),
     # The paper's 17.0 GMACs are those at 256 pixels, the authors' own default for this one.
     se_cotnetd("se_cotnetd152", DEPTHS[152], stem=(64, 64, 128), blur=True).at(256),
-    pico(replace(resnet("cotnet_pico", (1, 2, 2, 1), _COT, width=64)), "cotnet_pico"),
+    pico(resnet("cotnet_pico", (1, 2, 2, 1), _COT, width=64), "cotnet_pico"),
 )
