@@ -96,9 +96,9 @@ def _rgb(values: Sequence[float]) -> RGB:
 
 
 def normalize(
-    images: UInt8[Tensor, "b 3 h w"], pre: Preprocessing, dtype: torch.dtype = torch.float32
+    images: UInt8[Tensor, "b 3 h w"] | Float[Tensor, "b 3 h w"], pre: Preprocessing, dtype: torch.dtype = torch.float32
 ) -> Float[Tensor, "b 3 h w"]:
-    """Turn bytes into the numbers that a network was trained on: (images / 255 - mean) / std.
+    """Turn pixels into the numbers that a network was trained on: (images / 255 - mean) / std.
 
     Batches stay bytes until they are on the device, since they travel four times as fast. The work is done in
     float32, and the memory format is kept.
@@ -110,4 +110,4 @@ def normalize(
     """
     mean = torch.tensor(pre.mean, device=images.device).view(3, 1, 1) * 255
     std = torch.tensor(pre.std, device=images.device).view(3, 1, 1) * 255
-    return images.to(torch.float32).sub_(mean).div_(std).to(dtype)
+    return torch.sub(images, mean).div_(std).to(dtype)

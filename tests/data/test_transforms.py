@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torchvision import transforms
 from torchvision.transforms import v2
+from torchvision.transforms.v2.functional import adjust_brightness, adjust_contrast, adjust_saturation
 
 from visiongraft.data.transforms import (
     EvalTransform,
@@ -16,6 +17,7 @@ from visiongraft.data.transforms import (
     Transform,
     _middle,
     jitter_colors,
+    rotate,
     to_tensor,
 )
 from visiongraft.errors import DataError
@@ -224,24 +226,63 @@ def test_ranges_that_are_none_are_refused(change):
 
 def test_colours_are_jittered_image_by_image_around_what_they_were() -> None:
     torch.manual_seed(0)
-    picture = torch.tensor([200, 100, 50], dtype=torch.uint8).view(1, 3, 1, 1).expand(4000, 3, 2, 2)
-    found = jitter_colors(picture, 0.2).float()
+    picture = torch.tensor([200.0, 100.0, 50.0]).view(1, 3, 1, 1).expand(4000, 3, 2, 2)
+    found = jitter_colors(picture, 0.2)
     assert jitter_colors(picture, 0.0) is picture
-    assert found.dtype == torch.float32
     assert len(found[:, :, 0, 0].unique(dim=0)) > 1000
     torch.testing.assert_close(found.mean((0, 2, 3)), torch.tensor([200.0, 100.0, 50.0]), atol=2.0, rtol=0)
-    gray = torch.full((4000, 3, 2, 2), 100, dtype=torch.uint8)
-    brightness = jitter_colors(gray, 0.2) / 100
+    brightness = jitter_colors(torch.full((4000, 3, 2, 2), 100.0), 0.2) / 100
     assert 0.79 < float(brightness.min()) < 0.85
     assert 1.15 < float(brightness.max()) < 1.21
 
 
 def test_jittered_gray_stays_gray_and_within_bytes() -> None:
     torch.manual_seed(0)
-    gray = torch.randint(0, 256, (50, 1, 4, 4), dtype=torch.uint8).expand(-1, 3, -1, -1)
+    gray = torch.randint(0, 256, (50, 1, 4, 4)).float().expand(-1, 3, -1, -1)
     found = jitter_colors(gray, 1.0)
-    assert found.dtype == torch.uint8
-    assert (found.amax(1) - found.amin(1)).max() <= 1
+    torch.testing.assert_close(found[:, 0], found[:, 2], atol=1e-3, rtol=0)
+    assert found.min() >= 0
+    assert found.max() <= 255
+
+
+def test_jitter_is_what_torchvision_does_with_the_same_factors() -> None:
+    pixels = torch.rand(1, 3, 5, 7) * 255
+    torch.manual_seed(1)
+    saturation, contrast, brightness = (1.0 + 0.3 * (2.0 * torch.rand(3, 1) - 1.0)).flatten().tolist()
+    torch.manual_seed(1)
+    found = jitter_colors(pixels, 0.3)
+    expected = adjust_saturation(pixels / 255, saturation)
+    expected = adjust_brightness(adjust_contrast(expected, contrast), brightness) * 255
+    # torchvision rounds its shares of red, green and blue, and clamps after each change, which few of these need.
+    close = (found - expected).abs() < 1.0
+    assert close.float().mean() > 0.9
+
+
+def test_images_are_turned_one_by_one_by_at_most_the_angle_asked_for() -> None:
+    torch.manual_seed(0)
+    side = 65
+    y, x = torch.meshgrid(torch.arange(side) - 32.0, torch.arange(side) - 32.0, indexing="ij")
+    bar = (255.0 * torch.exp(-(y**2) / 8)).expand(200, 3, side, side)  # a level bar through the middle
+    assert rotate(bar, 0.0) is bar
+    turned = rotate(bar, 30.0)[:, 0] * (x**2 + y**2 < 30**2)
+    # The direction of a bar is half the angle of its second moments.
+    along, across, both = ((turned * each).sum((1, 2)) for each in (x**2, y**2, x * y))
+    angles = torch.rad2deg(0.5 * torch.atan2(2 * both, along - across))
+    assert angles.abs().max() < 31
+    assert angles.min() < -25
+    assert angles.max() > 25
+    assert angles.mean().abs() < 5
+
+
+def test_a_turn_of_a_wide_image_is_a_turn_and_no_skew() -> None:
+    picture = torch.zeros(40, 3, 20, 60)
+    picture[:, :, 4:16, 24:36] = 255.0  # a square keeps its area and stays in the middle
+    torch.manual_seed(0)
+    turned = rotate(picture, 45.0)[:, 0]
+    torch.testing.assert_close(turned.sum((1, 2)), picture[:, 0].sum((1, 2)), rtol=0.03, atol=0)
+    columns = torch.arange(60.0)
+    spread = (turned.sum(1) * (columns - 29.5) ** 2).sum(1) / turned.sum((1, 2))
+    torch.testing.assert_close(spread, torch.full((40,), 143 / 12), rtol=0.05, atol=0)  # of a square: no angle matters
 
 
 @pytest.mark.parametrize("size", [(60_000, 1), (1, 60_000)])

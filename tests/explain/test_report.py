@@ -24,7 +24,7 @@ from visiongraft.data.sets import ArrayImages, FileImages, ImageData
 from visiongraft.errors import RunError
 from visiongraft.explain import report
 from visiongraft.network import Network
-from visiongraft.train.engine import Trained
+from visiongraft.train.engine import Outcome
 from visiongraft.train.evaluate import Evaluation
 from visiongraft.train.run import RunFolder
 from visiongraft.weights import store
@@ -97,7 +97,7 @@ def write(tmp_path, weights):
         for number, val in enumerate(course, start=1):
             loss, top1 = val or (None, None)
             run.append_metrics({"epoch": number, "lr": 0.0, "train_loss": 1.5, "val_loss": loss, "val_top1": top1})
-        trained = Trained(evaluation, len(course), 171.0, run, tuple(unreadable))
+        trained = Outcome(evaluation, len(course), 171.0, run, tuple(unreadable))
         path = report.write_report(
             trained, data, options=DEFAULTS | options, defaults=DEFAULTS, device=torch.device("cpu")
         )

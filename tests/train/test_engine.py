@@ -15,7 +15,7 @@ from visiongraft.errors import DataError, DivergedError
 from visiongraft.families.zoo import get_spec
 from visiongraft.preprocessing import Preprocessing, normalize
 from visiongraft.train import engine
-from visiongraft.train.engine import Trained, train
+from visiongraft.train.engine import Outcome, train
 from visiongraft.train.evaluate import evaluate
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.run import plan_run
@@ -29,6 +29,7 @@ QUICK = Recipe(
     val_every=1,
     drop_path=0.0,
     flip=0.0,
+    rotation=0.0,
     color_jitter=0.0,
     crop_scale=0.5,
     grow_from=1.0,
@@ -37,13 +38,13 @@ QUICK = Recipe(
 CPU = torch.device("cpu")
 
 
-def run(tmp_path: Path, data: Path, recipe: Recipe = QUICK, name: str = "run", **more) -> Trained:
+def run(tmp_path: Path, data: Path, recipe: Recipe = QUICK, name: str = "run", **more) -> Outcome:
     spec = get_spec("coatnet_pico").at(SIDE)
     folder = plan_run(tmp_path / name, name="")
     return train(spec, open_data(data), recipe, folder, preprocessing=Preprocessing(spec.image), device=CPU, **more)
 
 
-def rows_of(trained: Trained) -> list[list[str]]:
+def rows_of(trained: Outcome) -> list[list[str]]:
     return [line.split(",") for line in trained.run.metrics.read_text().splitlines()]
 
 
@@ -86,10 +87,12 @@ def test_the_number_of_reading_processes_changes_no_weight(tmp_path: Path) -> No
     assert all(torch.equal(here[name], elsewhere[name]) for name in here)
 
 
-def test_epochs_without_validation_leave_their_score_empty_and_the_last_is_always_scored(tmp_path: Path) -> None:
-    trained = run(tmp_path, write_npz(tmp_path / "stripes.npz"), replace(QUICK, val_every=2))
+def test_only_due_epochs_are_scored_and_the_first_and_the_last_always_are(
+    tmp_path: Path,
+) -> None:
+    trained = run(tmp_path, write_npz(tmp_path / "stripes.npz"), replace(QUICK, epochs=4, val_every=3))
     header, *rows = rows_of(trained)
-    assert [row[header.index("val_top1")] != "" for row in rows] == [False, True, True]
+    assert [row[header.index("val_top1")] != "" for row in rows] == [True, False, True, True]
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_weights(tmp_path: Path) -> None:
@@ -193,7 +196,7 @@ def test_training_in_bfloat16_still_scores_in_float32(tmp_path: Path) -> None:
     assert all(each.dtype == torch.float32 for each in model.network.parameters())
 
 
-GOLDEN = [0.744673, 0.790153, 0.724572, 0.685384, 0.65, 0.58421, 0.53287, 0.595829, 0.504898, 0.436143]
+GOLDEN = [0.744673, 0.789044, 0.721093, 0.681886, 0.650832, 0.577261, 0.523101, 0.583296, 0.487769, 0.419978]
 """Losses of this file's run with seed 0 (x86-64, torch 2.15). They change only with the recipe or the network."""
 
 

@@ -68,23 +68,42 @@ def count(network: torch.nn.Module) -> int:
 def test_muon_takes_the_matrices_between_the_first_layer_and_the_classifier() -> None:
     network = create_model("coatnet_pico")
     matrices, others, free = parameter_groups(network)
-    assert len(matrices) + len(others) + len(free) == count(network)
+    assert matrices.keys() == {1}
+    assert len(matrices[1]) + len(others) + len(free) == count(network)
     names = {id(each): name for name, each in network.named_parameters()}
     left = {names[id(each)] for each in others}
     assert {"stem.0.weight", "head.classifier.weight"} <= left
     assert all("depthwise" in name for name in left - {"stem.0.weight", "head.classifier.weight"})
 
 
-@pytest.mark.parametrize("shape", [(6, 40), (40, 6), (16, 16), (1, 9)])
-def test_an_orthogonalised_matrix_keeps_its_directions_and_loses_their_sizes(shape: tuple[int, int]) -> None:
+def test_muon_counts_a_grouped_convolution_as_a_matrix_for_each_group() -> None:
     torch.manual_seed(0)
-    matrix = torch.randn(shape, dtype=torch.float64)
-    left, sizes, right = torch.linalg.svd(matrix, full_matrices=False)
-    found = orthogonalized(matrix)
-    turned = left.t() @ found @ right.t()
-    assert (sizes.max() / sizes.min() >= 1).all()
-    torch.testing.assert_close(turned, torch.diag(turned.diagonal()), atol=1e-9, rtol=0)
-    assert ((turned.diagonal() > 0.5) & (turned.diagonal() < 1.3)).all()
+    grouped = torch.nn.Conv2d(8, 6, 3, groups=2, bias=False)
+    apart = [torch.nn.Conv2d(4, 3, 3, bias=False) for _ in range(2)]
+    for half, each in zip(grouped.weight.detach().chunk(2), apart, strict=True):
+        each.weight.data.copy_(half)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 1), grouped, torch.nn.Flatten(), torch.nn.Linear(6, 2))
+    groups, _, _ = parameter_groups(network)
+    assert [(key, [id(each) for each in weights]) for key, weights in groups.items()] == [(2, [id(grouped.weight)])]
+    gradient = torch.randn_like(grouped.weight)
+    grouped.weight.grad = gradient
+    for half, each in zip(gradient.chunk(2), apart, strict=True):
+        each.weight.grad = half.clone()
+    MuonAdamW(groups, [], lr=0.1, weight_decay=0.0).step()
+    MuonAdamW({1: [each.weight for each in apart]}, [], lr=0.1, weight_decay=0.0).step()
+    torch.testing.assert_close(grouped.weight, torch.cat([each.weight for each in apart]))
+
+
+@pytest.mark.parametrize("shape", [(6, 40), (40, 6), (16, 16), (1, 9), (3, 5, 7)])
+def test_an_orthogonalised_matrix_keeps_its_directions_and_loses_their_sizes(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    left, sizes, right = torch.linalg.svd(torch.randn(shape, dtype=torch.float64), full_matrices=False)
+    sizes = torch.logspace(0, -1.2, sizes.shape[-1], dtype=torch.float64).expand(sizes.shape)
+    found = orthogonalized(left @ torch.diag_embed(sizes) @ right)
+    turned = left.mT @ found @ right.mT
+    kept = turned.diagonal(dim1=-2, dim2=-1)
+    torch.testing.assert_close(turned, torch.diag_embed(kept), atol=1e-9, rtol=0)
+    assert ((kept > 0.9) & (kept < 1.1)).all()
 
 
 def test_muon_leaves_what_is_no_matrix_to_adamw() -> None:
@@ -97,7 +116,7 @@ def test_muon_leaves_what_is_no_matrix_to_adamw() -> None:
         optimizer.step()
         results.append(network)
     muon, adamw = (dict(network.named_parameters()) for network in results)
-    inner = {id(each) for each in parameter_groups(results[0])[0]}
+    inner = {id(each) for each in parameter_groups(results[0])[0][1]}
     for name, each in muon.items():
         assert torch.equal(each, adamw[name]) == (id(each) not in inner), name
 
@@ -106,7 +125,7 @@ def test_muon_fits_a_linear_map_and_its_state_can_be_saved(tmp_path: Path) -> No
     torch.manual_seed(0)
     inputs, wanted = torch.randn(64, 8), torch.randn(8, 8)
     weight = torch.nn.Parameter(torch.zeros(8, 8))
-    optimizer = MuonAdamW([weight], [], lr=0.1, weight_decay=0.0)
+    optimizer = MuonAdamW({1: [weight]}, [], lr=0.1, weight_decay=0.0)
     for step in range(200):
         optimizer.param_groups[0]["lr"] = 0.1 * (1 - step / 200)
         optimizer.zero_grad()

@@ -14,7 +14,7 @@ from visiongraft.explain.report import write_report
 from visiongraft.families.zoo import customized
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.train.devices import find_device, keep_freed_memory, workers_for
-from visiongraft.train.engine import Metrics, Trained, train
+from visiongraft.train.engine import Metrics, Outcome, train
 from visiongraft.train.recipe import Optimiser, Precision, Recipe
 from visiongraft.train.run import plan_run
 
@@ -40,6 +40,7 @@ def run(
     grow_from: float = Recipe.grow_from,
     grow_to: float = Recipe.grow_to,
     crop_scale: float = Recipe.crop_scale,
+    rotation: float = Recipe.rotation,
     color_jitter: float = Recipe.color_jitter,
     flip: float = Recipe.flip,
     precision: Precision = Recipe.precision,
@@ -48,7 +49,7 @@ def run(
     workers: int | str = "auto",
     device: str = "auto",
     max_unreadable: float = 0.01,
-) -> Trained:
+) -> Outcome:
     """Train a network on images.
 
     Without options: a small CoAtNet on the bundled photographs of flowers, in three to five minutes on two cores.
@@ -73,6 +74,7 @@ def run(
         grow_from: size of the training images at first, as a share of --image
         grow_to: the same at last; validation is always at the full size
         crop_scale: smallest share of an image's area that a random crop shows
+        rotation: largest angle in degrees by which an image is turned at random
         color_jitter: how far saturation, contrast and brightness are changed at random
         flip: probability of mirroring an image
         precision: arithmetic of the layers; weights stay float32
@@ -109,7 +111,7 @@ def run(
     return trained
 
 
-def as_json(trained: Trained) -> dict[str, object]:
+def as_json(trained: Outcome) -> dict[str, object]:
     """Give the score and where everything lies."""
     return {
         "val_top1": trained.evaluation.top1,
@@ -122,7 +124,7 @@ def as_json(trained: Trained) -> dict[str, object]:
     }
 
 
-def show(trained: Trained) -> None:
+def show(trained: Outcome) -> None:
     """Print the score and where everything lies."""
     print(f"val top-1 {trained.evaluation.top1:.2%} after {trained.epochs} epochs and {trained.seconds:.0f} s")
     if trained.unreadable:

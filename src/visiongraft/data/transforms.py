@@ -7,7 +7,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -151,25 +152,49 @@ def to_tensor(image: Image.Image) -> UInt8[Tensor, "3 h w"]:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)  # h w 3 -> 3 h w
 
 
-def jitter_colors(images: UInt8[Tensor, "b 3 h w"], strength: float) -> UInt8[Tensor, "b 3 h w"]:
+def rotate(pixels: Float[Tensor, "b 3 h w"], degrees: float) -> Float[Tensor, "b 3 h w"]:
+    """Turn each image around its middle by an angle drawn from -degrees to degrees; its edge fills the corners.
+
+    The angles come from torch's global generator of the images' device. As for `jitter_colors`, a batch is turned at
+    once, bilinearly; torchvision's `RandomRotation` turns one image after another.
+
+    Args:
+        pixels: of any scale.
+        degrees: the largest angle, in [0, 180]; 0 changes nothing.
+    """
+    if degrees == 0.0:
+        return pixels
+    height, width = pixels.shape[2:]
+    angles = (2.0 * torch.rand(len(pixels), device=pixels.device) - 1.0) * math.radians(degrees)
+    cos, sin, zero = angles.cos(), angles.sin(), torch.zeros_like(angles)
+    # In units of half a side, in which the sampling grid is told, a turn of an image that is no square is skewed.
+    turns = torch.stack([cos, -sin * (height / width), zero, sin * (width / height), cos, zero], 1)  # b 6
+    grid = F.affine_grid(turns.view(-1, 2, 3), list(pixels.shape), align_corners=False)
+    return F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
+
+
+def jitter_colors(pixels: Float[Tensor, "b 3 h w"], strength: float) -> Float[Tensor, "b 3 h w"]:
     """Change saturation, contrast and brightness of each image by factors drawn from 1 - strength to 1 + strength.
 
     The factors come from torch's global generator of the images' device. A whole batch is changed at once, which costs
     a small part of what torchvision's `ColorJitter` takes for one image after another.
 
     Args:
-        images: from 0 to 255.
+        pixels: from 0 to 255, and so is what comes back.
         strength: in [0, 1]; 0 changes nothing.
     """
     if strength == 0.0:
-        return images
-    draws = torch.rand(3, len(images), 1, 1, 1, device=images.device)
-    saturation, contrast, brightness = 1.0 + strength * (2.0 * draws - 1.0)  # b 1 1 1 each
-    pixels = images.float()
-    gray = (pixels * pixels.new_tensor(_LUMA).view(3, 1, 1)).sum(1, keepdim=True)  # b 1 h w
-    pixels = torch.lerp(gray.expand_as(pixels), pixels, saturation)
-    pixels = torch.lerp(gray.mean((2, 3), keepdim=True).expand_as(pixels), pixels, contrast)
-    return (pixels * brightness).clamp_(0, 255).round_().to(torch.uint8)
+        return pixels
+    draws = torch.rand(3, len(pixels), 1, 1, device=pixels.device)
+    saturation, contrast, brightness = 1.0 + strength * (2.0 * draws - 1.0)  # b 1 1 each
+    gray = sum(share * pixels[:, channel] for channel, share in enumerate(_LUMA))  # b h w
+    assert isinstance(gray, Tensor)
+    # The three changes are each a mix of the pixel with gray, with the mean gray and with black: so is all of them.
+    own = brightness * contrast * saturation
+    rest = gray * (brightness * contrast - own) + gray.mean((1, 2), keepdim=True) * (
+        brightness - brightness * contrast
+    )
+    return torch.addcmul(rest[:, None], pixels, own[:, None]).clamp_(0.0, 255.0)
 
 
 _LUMA = (0.299, 0.587, 0.114)  # how much red, green and blue count for the eye: ITU-R BT.601

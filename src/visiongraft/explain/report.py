@@ -32,7 +32,7 @@ from visiongraft.train.evaluate import Evaluation
 from visiongraft.weights import store
 
 if TYPE_CHECKING:
-    from visiongraft.train.engine import Trained  # pages are written without Lightning
+    from visiongraft.train.engine import Outcome  # pages are written without Lightning
 
 _MATRIX_CLASSES = 30  # with more, a confusion matrix is a wall of zeros: the page lists what is confused instead
 _SPACIOUS_CLASSES = 12  # with more, its cells only have room for one number, and hits would bury the mistakes
@@ -73,7 +73,7 @@ class Option:
 
 
 def write_report(
-    trained: "Trained",
+    trained: "Outcome",
     data: ImageData,
     *,
     options: Mapping[str, object],
@@ -133,7 +133,7 @@ def _page(**content: object) -> str:
     return environment.get_template("report.html.j2").render(content)
 
 
-def _how_it_went(trained: "Trained") -> dict[str, object]:
+def _how_it_went(trained: "Outcome") -> dict[str, object]:
     """Give the course of the training."""
     epochs = read_epochs(trained.run.metrics)
     return {

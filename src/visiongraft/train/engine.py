@@ -20,7 +20,7 @@ from torch import Tensor
 
 from visiongraft.data.loader import Batch, Failure, Samples, make_loader, mix
 from visiongraft.data.sets import ImageData
-from visiongraft.data.transforms import TrainTransform, jitter_colors
+from visiongraft.data.transforms import TrainTransform, jitter_colors, rotate
 from visiongraft.errors import DataError, DivergedError
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing, normalize
@@ -46,7 +46,7 @@ class Listener(Protocol):
 
 
 @dataclass(frozen=True)
-class Trained:
+class Outcome:
     """What a training gave.
 
     Args:
@@ -76,7 +76,7 @@ def train(
     workers: int = 0,
     max_unreadable: float = 0.01,
     listener: Listener | None = None,
-) -> Trained:
+) -> Outcome:
     """Train a network from random weights and keep the ones that validate best.
 
     Args:
@@ -98,7 +98,6 @@ def train(
         DataError: when too many images cannot be read, or a batch is larger than the data.
     """
     _check_names(data.classes)
-    _quieten()
     torch.manual_seed(recipe.seed)
     head = replace(spec.head, num_classes=len(data.classes), dropout=recipe.dropout)
     network = Network(replace(spec, head=head, drop_path=recipe.drop_path))
@@ -110,9 +109,31 @@ def train(
         workers=workers,
         memory="pinned" if device.type == "cuda" else "pageable",
     )
-    lesson = _Lesson(network, data, recipe, run, preprocessing, workers, max_unreadable, len(loader), listener)
+    lesson = _Lesson(
+        network=network,
+        data=data,
+        recipe=recipe,
+        run=run,
+        preprocessing=preprocessing,
+        workers=workers,
+        max_unreadable=max_unreadable,
+        steps=len(loader) * recipe.epochs,
+        listener=listener,
+    )
     run.create(options or {})
-    trainer = L.Trainer(
+    with _quiet():
+        trainer = _trainer(recipe, run, device)
+        began = perf_counter()
+        with _stopping_on_interrupt(trainer):
+            trainer.fit(lesson, loader)
+        seconds = perf_counter() - began
+    assert lesson.best is not None
+    return Outcome(lesson.best, lesson.rows, seconds, run, tuple(lesson.unreadable.values()))
+
+
+def _trainer(recipe: Recipe, run: RunFolder, device: torch.device) -> L.Trainer:
+    """Make Lightning's trainer, without what we do ourselves: bars, tables, orders of images."""
+    return L.Trainer(
         accelerator=device.type,
         devices=[device.index or 0] if device.type == "cuda" else 1,
         precision="bf16-mixed" if recipe.precision == "bfloat16" else "32-true",
@@ -125,12 +146,6 @@ def train(
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
     )
-    began = perf_counter()
-    with _stopping_on_interrupt(trainer):
-        trainer.fit(lesson, loader)
-    seconds = perf_counter() - began
-    assert lesson.best is not None
-    return Trained(lesson.best, lesson.rows, seconds, run, tuple(lesson.unreadable.values()))
 
 
 _LOG_EVERY = 10  # steps between two points of TensorBoard's curves
@@ -141,6 +156,7 @@ class _Lesson(L.LightningModule):
 
     def __init__(
         self,
+        *,
         network: Network,
         data: ImageData,
         recipe: Recipe,
@@ -148,7 +164,7 @@ class _Lesson(L.LightningModule):
         preprocessing: Preprocessing,
         workers: int,
         max_unreadable: float,
-        steps_per_epoch: int,
+        steps: int,
         listener: Listener | None,
     ) -> None:
         super().__init__()
@@ -159,7 +175,7 @@ class _Lesson(L.LightningModule):
         self.preprocessing = preprocessing
         self.workers = workers
         self.max_unreadable = max_unreadable
-        self.steps = steps_per_epoch * recipe.epochs
+        self.steps = steps
         self.listener = listener
         self.best: Evaluation | None = None
         self.rows = 0
@@ -190,8 +206,9 @@ class _Lesson(L.LightningModule):
             return None
         # What a step draws follows from its number, not from what was drawn before it.
         torch.manual_seed(mix("step", self.recipe.seed, self.global_step))
-        images = jitter_colors(batch.images, self.recipe.color_jitter)
-        logits = self.network(normalize(images, self.preprocessing))
+        pixels = rotate(batch.images.float(), self.recipe.rotation)
+        pixels = jitter_colors(pixels, self.recipe.color_jitter)
+        logits = self.network(normalize(pixels, self.preprocessing))
         loss = F.cross_entropy(logits.float(), batch.labels, label_smoothing=self.recipe.label_smoothing)
         if not torch.isfinite(loss):
             raise self._diverged(f"the loss is {float(loss.detach())}")
@@ -211,9 +228,7 @@ class _Lesson(L.LightningModule):
             "train_loss": float(self._epoch_loss) / max(self._epoch_images, 1),
             "train_images_per_second": self._epoch_images / seconds,
         }
-        last = self.current_epoch + 1 == self.recipe.epochs or self.trainer.should_stop
-        due = last or (self.current_epoch + 1) % self.recipe.val_every == 0
-        found = self._validate() if due else None
+        found = self._validate() if self._validation_is_due() else None
         self._scored = found is not None
         row |= {"val_loss": found.loss, "val_top1": found.top1} if found else {"val_loss": None, "val_top1": None}
         self.rows += 1
@@ -221,6 +236,12 @@ class _Lesson(L.LightningModule):
         self.log_dict({name: float(value) for name, value in row.items() if value is not None})
         if self.listener is not None:
             self.listener.epoch(row)
+
+    def _validation_is_due(self) -> bool:
+        """Tell whether this epoch is scored: the first one is, so that there are weights to keep early on."""
+        number = self.current_epoch + 1
+        ends = number in (1, self.recipe.epochs) or self.trainer.should_stop
+        return ends or number % self.recipe.val_every == 0
 
     def on_train_end(self) -> None:
         if not self._scored:  # Ctrl-C came after the last epoch had passed its validation by
@@ -307,14 +328,23 @@ def _stopping_on_interrupt(trainer: L.Trainer) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _quieten() -> None:
+@contextmanager
+def _quiet() -> Iterator[None]:
     """Keep Lightning's remarks about our choices, which are made knowingly, from a user's terminal."""
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    for message in (
-        ".*does not have many workers.*",
-        ".*number of training batches.*",
-        ".*Checkpoint directory.*",
-        ".*LeafSpec.*",
-    ):
-        warnings.filterwarnings("ignore", message)
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
+    levels = [each.level for each in loggers]
+    with warnings.catch_warnings():
+        for message in (
+            ".*does not have many workers.*",
+            ".*number of training batches.*",
+            ".*Checkpoint directory.*",
+            ".*LeafSpec.*",
+        ):
+            warnings.filterwarnings("ignore", message)
+        for each in loggers:
+            each.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for each, level in zip(loggers, levels, strict=True):
+                each.setLevel(level)

@@ -1,7 +1,7 @@
 """Optimisers and learning rate of a recipe."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +19,10 @@ class MuonAdamW(AdamW):
 
     Muon turns the running mean of a matrix' gradient into the nearest matrix whose singular values are all about 1, so
     that every direction learns at the same pace. Its steps are scaled to the size that AdamW's have. A convolution
-    that is not depthwise counts as a matrix from its inputs to its outputs.
+    counts as a matrix from its inputs to its outputs, and one with groups as a matrix for each group.
 
     Args:
-        matrices: weights of two dimensions or more.
+        matrices: weights of two dimensions or more, by the number of groups that their outputs fall into.
         others: groups of parameters for AdamW.
         lr: learning rate of both.
         weight_decay: of the matrices, decoupled as in AdamW.
@@ -34,10 +34,18 @@ class MuonAdamW(AdamW):
     momentum = 0.95
 
     def __init__(
-        self, matrices: Iterable[nn.Parameter], others: Iterable[dict[str, object]], *, lr: float, weight_decay: float
+        self,
+        matrices: Mapping[int, Sequence[nn.Parameter]],
+        others: Iterable[dict[str, object]],
+        *,
+        lr: float,
+        weight_decay: float,
     ) -> None:
-        groups = [{"params": list(matrices), "weight_decay": weight_decay, "muon": True}]
-        super().__init__([*groups, *({**group, "muon": False} for group in others)], lr=lr, fused=True)
+        muon = [
+            {"params": list(weights), "weight_decay": weight_decay, "matrices": groups}
+            for groups, weights in matrices.items()
+        ]
+        super().__init__([*muon, *({**group, "matrices": 0} for group in others)], lr=lr, fused=True)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -47,15 +55,15 @@ class MuonAdamW(AdamW):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            if group["muon"]:
+            if group["matrices"]:
                 for weight in group["params"]:
                     if weight.grad is not None:
-                        self._step_matrix(weight, group["lr"], group["weight_decay"])
+                        self._step_matrix(weight, group["matrices"], group["lr"], group["weight_decay"])
                         weight.grad = None  # AdamW passes over it
         super().step()
         return loss
 
-    def _step_matrix(self, weight: nn.Parameter, lr: float, weight_decay: float) -> None:
+    def _step_matrix(self, weight: nn.Parameter, groups: int, lr: float, weight_decay: float) -> None:
         assert weight.grad is not None
         state = self.state[weight]
         if "momentum" not in state:
@@ -63,23 +71,34 @@ class MuonAdamW(AdamW):
         mean = state["momentum"]
         mean.lerp_(weight.grad, 1.0 - self.momentum)
         ahead = weight.grad.lerp(mean, self.momentum)  # Nesterov's
-        step = orthogonalized(ahead.flatten(1))
-        scale = 0.2 * math.sqrt(max(step.shape))
-        weight.mul_(1.0 - lr * weight_decay).add_(step.view_as(weight), alpha=-lr * scale)
+        step = orthogonalized(ahead.flatten(1).unflatten(0, (groups, -1)))  # groups out/groups in/groups*h*w
+        scale = 0.2 * math.sqrt(max(step.shape[1:]))
+        weight.mul_(1.0 - lr * weight_decay).add_(step.reshape(weight.shape), alpha=-lr * scale)
 
 
-def orthogonalized(matrix: Tensor) -> Tensor:
-    """Give a matrix with the same singular vectors and all singular values near 1, by five Newton-Schulz steps.
+# Odd polynomials a s + b s^3 + c s^5 that carry a singular value s from [0.02, 1] to within a tenth of 1, one after
+# the other: each is the one that is nearest to 1, at worst, on the interval that the one before it leaves.
+_TOWARDS_ONE = ((7.7063, -22.0935, 16.2314), (3.2160, -2.4134, 0.5022), (2.2189, -1.5949, 0.4111))
 
-    Source: as for `MuonAdamW`. The polynomial is chosen to lift small singular values quickly; they end between 0.5
-    and 1.3 instead of at 1, which is as good here.
+
+def orthogonalized(matrices: Tensor) -> Tensor:
+    """Give matrices with the same singular vectors and all singular values near 1, by three Newton-Schulz steps.
+
+    Singular values below a fiftieth of the matrix' Euclidean norm stay below 0.9.
+
+    Args:
+        matrices: of shape (..., rows, columns).
+
+    Source: as for `MuonAdamW`, whose five steps use one polynomial. One for each step, as in arXiv:2505.16932,
+    needs three.
     """
-    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.t()
-    wide = wide / wide.norm().clamp(min=_SMALLEST_NORM)
-    for _ in range(5):
-        square = wide @ wide.t()
-        wide = 3.4445 * wide + (-4.7750 * square + 2.0315 * square @ square) @ wide
-    return wide if matrix.shape[0] <= matrix.shape[1] else wide.t()
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    wide = matrices.mT if tall else matrices
+    wide = wide / torch.linalg.matrix_norm(wide, keepdim=True).clamp(min=_SMALLEST_NORM)
+    for a, b, c in _TOWARDS_ONE:
+        square = wide @ wide.mT
+        wide = a * wide + (b * square + c * square @ square) @ wide
+    return wide.mT if tall else wide
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
@@ -89,24 +108,31 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
     if recipe.opt == "muon":
         others = [{"params": decayed, "weight_decay": recipe.weight_decay}, free_group]
         return MuonAdamW(matrices, others, lr=recipe.lr, weight_decay=recipe.weight_decay)
-    groups = [{"params": [*matrices, *decayed], "weight_decay": recipe.weight_decay}, free_group]
-    return AdamW(groups, lr=recipe.lr, fused=True)
+    weights = [*(each for group in matrices.values() for each in group), *decayed]
+    return AdamW([{"params": weights, "weight_decay": recipe.weight_decay}, free_group], lr=recipe.lr, fused=True)
 
 
 def parameter_groups(
     network: nn.Module,
-) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
+) -> tuple[dict[int, list[nn.Parameter]], list[nn.Parameter], list[nn.Parameter]]:
     """Split the parameters into matrices inside the network, other weights, and all that feels no decay.
 
     The first layer, the classifier and depthwise convolutions are no matrices in Muon's sense; biases, normalisations
     and position tables are no weights.
+
+    Returns:
+        The matrices by the number of groups of their convolution, which is 1 for most; then the others, and the rest.
     """
     tables = {
         id(each) for module in network.modules() if isinstance(module, PositionTables) for each in module.parameters()
     }
+    groups = {id(each.weight): each.groups for each in network.modules() if isinstance(each, nn.Conv2d)}
     weights = [each for each in network.parameters() if each.ndim > 1 and id(each) not in tables]
-    matrices = [each for each in weights[1:-1] if each.shape[1] > 1]
-    inner = {id(each) for each in matrices}
+    matrices: dict[int, list[nn.Parameter]] = {}
+    for each in weights[1:-1]:
+        if each.shape[1] > 1:
+            matrices.setdefault(groups.get(id(each), 1), []).append(each)
+    inner = {id(each) for same in matrices.values() for each in same}
     outer = {id(each) for each in weights} - inner
     return (
         matrices,

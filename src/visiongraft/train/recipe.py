@@ -29,10 +29,11 @@ class Recipe:
         grow_to: the same at the last epoch. Validation is always at the full size, where objects look as large as in
             the random crops of somewhat smaller images.
         crop_scale: smallest share of an image's area that a random crop shows, in (0, 1].
+        rotation: largest angle by which an image is turned, in degrees, in [0, 180].
         color_jitter: how far saturation, contrast and brightness are changed at random, in [0, 1].
         flip: probability of mirroring an image, in [0, 1].
         precision: number format of the layers' arithmetic; weights are always float32.
-        val_every: epochs between two validations; the last epoch is always validated.
+        val_every: epochs between two validations; the first and the last epoch are always validated.
         seed: of weights, order and augmentation.
     """
 
@@ -49,6 +50,7 @@ class Recipe:
     grow_from: float = 0.5
     grow_to: float = 0.8
     crop_scale: float = 0.25
+    rotation: float = 15.0
     color_jitter: float = 0.3
     flip: float = 0.5
     precision: Precision = "float32"
@@ -69,6 +71,7 @@ class Recipe:
             "grow_from": (0 < self.grow_from <= 1, "in (0, 1]"),
             "grow_to": (0 < self.grow_to <= 1, "in (0, 1]"),
             "crop_scale": (0 < self.crop_scale <= 1, "in (0, 1]"),
+            "rotation": (0 <= self.rotation <= 180, "in [0, 180]"),
             "color_jitter": (0 <= self.color_jitter <= 1, "in [0, 1]"),
             "flip": (0 <= self.flip <= 1, "in [0, 1]"),
             "seed": (0 <= self.seed < 2**63, "at least 0 and below 2**63"),
