@@ -9,7 +9,7 @@ from visiongraft.blocks.non_local import NonLocal
 from visiongraft.blocks.primitives import SqueezeExcite
 from visiongraft.blocks.relative_transformer import RelativeTransformer
 from visiongraft.blocks.site import Block, Mixer, Runtime, Site
-from visiongraft.blocks.stems import CoAtNetStem, DeepStem, PatchStem, ResNetStem, SmallStem
+from visiongraft.blocks.stems import CoAtNetStem, DeepStem, PatchEmbedStem, PatchStem, ResNetStem, SmallStem
 from visiongraft.errors import GraftError
 from visiongraft.families.zoo import create_model, get_spec, list_models
 from visiongraft.network import FeatureExtractor, Network
@@ -39,6 +39,7 @@ __all__ = [
     "Mixer",
     "Network",
     "NonLocal",
+    "PatchEmbedStem",
     "PatchStem",
     "Preprocessing",
     "RelativeTransformer",

@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import groupby
-from typing import Literal, TypeVar
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from visiongraft.blocks.bottleneck import Bottleneck
 from visiongraft.blocks.convmixer import ConvMixerBlock
@@ -15,7 +16,16 @@ from visiongraft.blocks.non_local import NonLocal
 from visiongraft.blocks.primitives import SqueezeExcite
 from visiongraft.blocks.relative_transformer import RelativeTransformer
 from visiongraft.blocks.site import Block, Runtime, Site, shrink
-from visiongraft.blocks.stems import CoAtNetStem, DeepStem, PatchStem, ResNetStem, SmallStem, Stem, grid_after
+from visiongraft.blocks.stems import (
+    CoAtNetStem,
+    DeepStem,
+    PatchEmbedStem,
+    PatchStem,
+    ResNetStem,
+    SmallStem,
+    Stem,
+    grid_after,
+)
 from visiongraft.errors import ImageSizeError, SpecError, nearest
 from visiongraft.kernels.types import Grid
 
@@ -178,7 +188,7 @@ class Backbone:
         return tuple(grids)
 
     def _can_take(self, side: int) -> bool:
-        enough = self.stem.patch if isinstance(self.stem, PatchStem) else min(self.stem.stride, 2)
+        enough = self.stem.patch if isinstance(self.stem, PatchStem | PatchEmbedStem) else min(self.stem.stride, 2)
         if side < enough:
             return False
         grids = self._shrink((side, side))
@@ -227,6 +237,7 @@ _WORDS: dict[str, type] = {
         Head,
         MBConv,
         NonLocal,
+        PatchEmbedStem,
         PatchStem,
         RelativeTransformer,
         ResNetStem,
@@ -295,10 +306,44 @@ def _decode(value: object) -> object:
     if content.keys() != known:
         odd = ", ".join(sorted(content.keys() ^ known))
         raise SpecError(f"The description of a {name} has missing or unknown keys: {odd}.")
-    return word(**{key: _decode(each) for key, each in content.items()})
+    values = {key: _decode(each) for key, each in content.items()}
+    hints = get_type_hints(word)
+    for key, each in values.items():
+        if not _fits(each, hints[key]):
+            raise SpecError(f"The {key} of a {name} cannot be {each!r}. Expected {_in_words(hints[key])}.")
+    return word(**values)
 
 
 def _decode_run(item: object) -> tuple[object, ...]:
     if isinstance(item, dict) and item.keys() == {"times", "of"}:
-        return (_decode(item["of"]),) * int(item["times"])
+        times = item["times"]
+        if not _fits(times, int) or not 1 <= times <= _MOST_TIMES:
+            raise SpecError(f"A block is repeated 1 to {_MOST_TIMES} times, not {times!r}.")
+        return (_decode(item["of"]),) * times
     return (_decode(item),)
+
+
+_MOST_TIMES = 10_000  # a short document must not describe more than a memory holds
+
+
+def _fits(value: object, hint: Any) -> bool:  # noqa: ANN401 - a type hint is of no one type
+    """Tell whether a value read from a document is of the kind that a field of a word wants."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return value in inner
+    if origin in (Union, UnionType):
+        return any(_fits(value, each) for each in inner)
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        kinds = (inner[0],) * len(value) if inner[-1] is ... else inner
+        return len(kinds) == len(value) and all(map(_fits, value, kinds))
+    if hint in (int, float):
+        return isinstance(value, (int, hint)) and not isinstance(value, bool)
+    return not isinstance(hint, type) or isinstance(value, hint)
+
+
+def _in_words(hint: Any) -> str:  # noqa: ANN401 - as above
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(map(repr, get_args(hint)))
+    return hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint).replace("typing.", "")

@@ -144,6 +144,14 @@ def test_feature_extraction_gives_the_chosen_maps_with_their_widths_and_strides(
         (lambda spec: spec | {"kind": "Backbon"}, "has no word 'Backbon'. Did you mean 'Backbone'"),
         (lambda spec: spec | {"colour": 1}, "description of a Backbone has missing or unknown keys: colour"),
         (lambda spec: {key: spec[key] for key in spec if key != "stem"}, "missing or unknown keys: stem"),
+        (lambda spec: spec | {"image": [224]}, "The image of a Backbone cannot be (224,). Expected tuple[int, int]."),
+        (lambda spec: spec | {"stages": 3}, "The stages of a Backbone cannot be 3."),
+        (lambda spec: spec | {"stem": spec["head"]}, "The stem of a Backbone cannot be Head("),
+        (lambda spec: spec | {"in_chans": 3.0}, "The in_chans of a Backbone cannot be 3.0. Expected int."),
+        (
+            lambda spec: spec | {"stem": spec["stem"] | {"act": "swish"}},
+            "The act of a ResNetStem cannot be 'swish'. Expected one of 'relu', 'silu', 'gelu'.",
+        ),
         (lambda spec: spec["stem"] | {"format": spec["format"]}, "must describe a Backbone, not 'ResNetStem'"),
     ],
 )

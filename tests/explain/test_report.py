@@ -97,9 +97,10 @@ def write(tmp_path, weights):
         for number, val in enumerate(course, start=1):
             loss, top1 = val or (None, None)
             run.append_metrics({"epoch": number, "lr": 0.0, "train_loss": 1.5, "val_loss": loss, "val_top1": top1})
-        trained = Outcome(evaluation, len(course), 171.0, run, tuple(unreadable))
+        spec = shallow("convmixer_pico", num_classes=3)
+        outcome = Outcome(spec, evaluation, len(course), 171.0, run, tuple(unreadable))
         path = report.write_report(
-            trained, data, options=DEFAULTS | options, defaults=DEFAULTS, device=torch.device("cpu")
+            outcome, data, options=DEFAULTS | options, defaults=DEFAULTS, device=torch.device("cpu")
         )
         assert path == run.report
         return Page(path)

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from visiongraft.blocks.head import Head
 from visiongraft.errors import WeightsError
-from visiongraft.families.zoo import create_model
+from visiongraft.families.zoo import create_model, get_spec
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.weights.store import load, read, save
 
@@ -131,6 +133,18 @@ def test_a_later_format_is_refused_and_not_misread(saved: Path) -> None:
 def test_a_damaged_description_is_refused(saved: Path, key: str, value: str) -> None:
     with pytest.raises(WeightsError, match="describes its network in a way that cannot be read"):
         load(rewritten(saved, **{key: value}))
+
+
+def test_a_description_of_a_network_larger_than_any_memory_is_refused_before_it_is_built(saved: Path) -> None:
+    spec = replace(get_spec("botnet_pico"), head=Head(num_classes=3))
+    vast = replace(spec, stages=(replace(spec.stages[0], width=2**20), *spec.stages[1:]))
+    with pytest.raises(WeightsError, match="does not fit the network that it describes"):
+        load(rewritten(saved, spec=vast.to_json()))
+    long = json.loads(spec.to_json())
+    block = long["stages"][0]["blocks"][0]
+    long["stages"][0]["blocks"] = [{"times": 10**9, "of": block.get("of", block)}]
+    with pytest.raises(WeightsError, match="A block is repeated 1 to 10000 times, not 1000000000"):
+        load(rewritten(saved, spec=json.dumps(long)))
 
 
 @pytest.mark.parametrize("fault", ["missing", "extra", "shape"])

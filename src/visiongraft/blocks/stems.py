@@ -92,6 +92,33 @@ class PatchStem:
 
 
 @dataclass(frozen=True)
+class PatchEmbedStem:
+    """Cut the image into patches and embed each by itself, linearly, as vision transformers do.
+
+    Pixels at the right and bottom that do not fill a patch are left out.
+
+    Source: arXiv:2010.11929, section 3.1.
+    """
+
+    width: int = 768
+    patch: int = 16
+    act: ClassVar[Act] = "gelu"  # it has none; its form for small images takes the transformer's
+
+    @property
+    def stride(self) -> int:
+        """Side of a patch in pixels."""
+        return self.patch
+
+    def build(self, in_chans: int) -> nn.Module:
+        """Make the stem for images of `in_chans` channels."""
+        layer = nn.Conv2d(in_chans, self.width, self.patch, stride=self.patch)
+        nn.init.trunc_normal_(layer.weight, std=(in_chans * self.patch**2) ** -0.5)
+        assert layer.bias is not None
+        nn.init.zeros_(layer.bias)
+        return layer
+
+
+@dataclass(frozen=True)
 class SmallStem:
     """One 3x3 convolution at stride 1, normalised and activated: the form for images of 32 pixels or so."""
 
@@ -105,11 +132,11 @@ class SmallStem:
         return nn.Sequential(conv(in_chans, self.width, 3), norm(self.width), activation(self.act))
 
 
-Stem = ResNetStem | DeepStem | CoAtNetStem | PatchStem | SmallStem
+Stem = ResNetStem | DeepStem | CoAtNetStem | PatchStem | PatchEmbedStem | SmallStem
 
 
 def grid_after(stem: Stem, image: Grid) -> Grid:
     """Give the grid that a stem makes of an image: rounded up, but for patches, which must be whole."""
-    if isinstance(stem, PatchStem):
+    if isinstance(stem, PatchStem | PatchEmbedStem):
         return image[0] // stem.patch, image[1] // stem.patch
     return -(-image[0] // stem.stride), -(-image[1] // stem.stride)

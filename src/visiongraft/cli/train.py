@@ -94,7 +94,7 @@ def run(
     folder = plan_run(output, name=f"{spec.name}-{Path(images.name).stem}")
     keep_freed_memory()
     with _Narrator(images.notes) as narrator:
-        trained = train(
+        outcome = train(
             spec,
             images,
             recipe,
@@ -107,30 +107,30 @@ def run(
             listener=narrator,
         )
     defaults = {name: each.default for name, each in signature(run).parameters.items()}
-    write_report(trained, images, options=options, defaults=defaults, device=place)
-    return trained
+    write_report(outcome, images, options=options, defaults=defaults, device=place)
+    return outcome
 
 
-def as_json(trained: Outcome) -> dict[str, object]:
+def as_json(outcome: Outcome) -> dict[str, object]:
     """Give the score and where everything lies."""
     return {
-        "val_top1": trained.evaluation.top1,
-        "val_loss": trained.evaluation.loss,
-        "epochs": trained.epochs,
-        "train_seconds": trained.seconds,
-        "weights": str(trained.run.best),
-        "report": str(trained.run.report),
-        "unreadable": len(trained.unreadable),
+        "val_top1": outcome.evaluation.top1,
+        "val_loss": outcome.evaluation.loss,
+        "epochs": outcome.epochs,
+        "train_seconds": outcome.seconds,
+        "weights": str(outcome.run.best),
+        "report": str(outcome.run.report),
+        "unreadable": len(outcome.unreadable),
     }
 
 
-def show(trained: Outcome) -> None:
+def show(outcome: Outcome) -> None:
     """Print the score and where everything lies."""
-    print(f"val top-1 {trained.evaluation.top1:.2%} after {trained.epochs} epochs and {trained.seconds:.0f} s")
-    if trained.unreadable:
-        print(f"{len(trained.unreadable)} images could not be read: {trained.run.unreadable}")
-    print(f"weights   {trained.run.best}")
-    print(f"report    {trained.run.report}")
+    print(f"val top-1 {outcome.evaluation.top1:.2%} after {outcome.epochs} epochs and {outcome.seconds:.0f} s")
+    if outcome.unreadable:
+        print(f"{len(outcome.unreadable)} images could not be read: {outcome.run.unreadable}")
+    print(f"weights   {outcome.run.best}")
+    print(f"report    {outcome.run.report}")
 
 
 class _Narrator:

@@ -26,10 +26,10 @@ from visiongraft.explain.scores import (
     surest_hits,
     worst_mistakes,
 )
+from visiongraft.files import write_whole
 from visiongraft.spec import Backbone
 from visiongraft.summary import summarize
 from visiongraft.train.evaluate import Evaluation
-from visiongraft.weights import store
 
 if TYPE_CHECKING:
     from visiongraft.train.engine import Outcome  # pages are written without Lightning
@@ -73,7 +73,7 @@ class Option:
 
 
 def write_report(
-    trained: "Outcome",
+    outcome: "Outcome",
     data: ImageData,
     *,
     options: Mapping[str, object],
@@ -83,7 +83,7 @@ def write_report(
     """Write the page about a run into its folder, whole or not at all.
 
     Args:
-        trained: what the training gave; its folder holds metrics.csv and the weights.
+        outcome: what the training gave; its folder holds metrics.csv and the weights.
         data: what was trained on. Some images of `val` are loaded again, for their pictures.
         options: of `graft train`, by their names in Python.
         defaults: what the options are when nothing is said.
@@ -95,27 +95,23 @@ def write_report(
     Raises:
         RunError: if the page cannot be written.
     """
-    spec = store.read(trained.run.best).network.spec
     page = _page(
         data=data,
         data_title=PurePath(data.name).name or data.name,
-        summary=summarize(spec),
+        summary=summarize(outcome.spec),
         machine=describe_machine(device),
-        **_how_it_went(trained),
-        **_scores(trained.evaluation, data.classes),
-        **_pictures(trained.evaluation, data),
-        **_what_to_type(trained.run.best, spec, options, defaults),
+        **_how_it_went(outcome),
+        **_scores(outcome.evaluation, data.classes),
+        **_pictures(outcome.evaluation, data),
+        **_what_to_type(outcome.run.best, outcome.spec, options, defaults),
     )
-    path = trained.run.report
-    draft = path.with_name(f".{path.name}.draft")
+    path = outcome.run.report
     try:
         # A file name that is no text holds lone surrogates, which UTF-8 refuses: the page shows their numbers.
-        draft.write_bytes(page.encode("utf-8", "backslashreplace"))
-        draft.replace(path)
+        write_whole(path, page.encode("utf-8", "backslashreplace"))
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise RunError(
-            f"{path} cannot be written: {error.strerror}. The weights are in {trained.run.best}."
+            f"{path} cannot be written: {error.strerror}. The weights are in {outcome.run.best}."
         ) from error
     return path
 
@@ -133,14 +129,14 @@ def _page(**content: object) -> str:
     return environment.get_template("report.html.j2").render(content)
 
 
-def _how_it_went(trained: "Outcome") -> dict[str, object]:
+def _how_it_went(outcome: "Outcome") -> dict[str, object]:
     """Give the course of the training."""
-    epochs = read_epochs(trained.run.metrics)
+    epochs = read_epochs(outcome.run.metrics)
     return {
-        "run": trained.run,
-        "seconds": trained.seconds,
-        "unreadable": trained.unreadable,
-        "weights_bytes": trained.run.best.stat().st_size,
+        "run": outcome.run,
+        "seconds": outcome.seconds,
+        "unreadable": outcome.unreadable,
+        "weights_bytes": outcome.run.best.stat().st_size,
         "epochs": epochs,
         "best_epoch": best_epoch(epochs),
         "drawings": [(each, Markup(to_svg(each))) for each in drawings(epochs)],

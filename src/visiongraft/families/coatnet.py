@@ -7,7 +7,7 @@ from visiongraft.blocks.head import Head
 from visiongraft.blocks.mbconv import MBConv
 from visiongraft.blocks.relative_transformer import RelativeTransformer
 from visiongraft.blocks.site import Block
-from visiongraft.blocks.stems import CoAtNetStem, PatchStem
+from visiongraft.blocks.stems import CoAtNetStem, PatchEmbedStem
 from visiongraft.spec import Backbone, Stage
 
 
@@ -74,7 +74,7 @@ def _published(suffix: str, convolve: MBConv) -> tuple[Backbone, ...]:
 def _vit_rel() -> Backbone:
     """Give the layout study's vision transformer with relative attention: one stage behind patches of 16 pixels."""
     stage = Stage(384, 1, (RelativeTransformer(),) * 14)
-    return Backbone("coatnet_vit_rel", PatchStem(384, 16), (stage,), Head(norm="layer", hidden=384))
+    return Backbone("coatnet_vit_rel", PatchEmbedStem(384, 16), (stage,), Head(norm="layer", hidden=384))
 
 
 _WIDTHS = (96, 192, 384, 768)

@@ -50,6 +50,7 @@ class Outcome:
     """What a training gave.
 
     Args:
+        spec: of the network, with the classes of the data.
         evaluation: of the best weights, on the validation images.
         epochs: how many were finished or, by Ctrl-C, begun.
         seconds: duration of training, validation included.
@@ -57,6 +58,7 @@ class Outcome:
         unreadable: images that could not be read.
     """
 
+    spec: Backbone
     evaluation: Evaluation
     epochs: int
     seconds: float
@@ -128,7 +130,7 @@ def train(
             trainer.fit(lesson, loader)
         seconds = perf_counter() - began
     assert lesson.best is not None
-    return Outcome(lesson.best, lesson.rows, seconds, run, tuple(lesson.unreadable.values()))
+    return Outcome(network.spec, lesson.best, lesson.rows, seconds, run, tuple(lesson.unreadable.values()))
 
 
 def _trainer(recipe: Recipe, run: RunFolder, device: torch.device) -> L.Trainer:

@@ -4,7 +4,6 @@ A file is all that is needed to use a network again. Nothing in it is ever execu
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
 from visiongraft.errors import WeightsError
+from visiongraft.files import write_whole
 from visiongraft.kernels.types import Grid
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
@@ -78,8 +78,12 @@ def save(
         "scores": json.dumps(dict(scores or {})),
     }
     tensors = {name: each.detach().cpu().contiguous() for name, each in network.state_dict().items()}
-    _write_whole(Path(path), to_bytes(tensors, metadata))
-    return Path(path)
+    path = Path(path)
+    try:
+        write_whole(path, to_bytes(tensors, metadata))
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be written: {error.strerror}. Choose another place.") from error
+    return path
 
 
 def load(path: str | Path, *, image: int | Grid | None = None) -> Network:
@@ -104,7 +108,9 @@ def read(path: str | Path, *, image: int | Grid | None = None) -> Trained:
         reason = f"is of format {found!r}; this version reads {FORMAT!r}" if found else "holds no network description"
         raise WeightsError(f"{path} {reason}. Write such files with visiongraft.save or `graft train`.")
     try:
-        network = Network(Backbone.from_json(metadata["spec"]))
+        spec = Backbone.from_json(metadata["spec"])
+        with torch.device("meta"):  # a description may ask for more memory than there is: first see whether it fits
+            network = Network(spec)
         preprocessing = Preprocessing.from_dict(json.loads(metadata["preprocessing"]))
         classes, scores = json.loads(metadata["classes"]), json.loads(metadata["scores"])
         if not isinstance(classes, list) or not all(isinstance(each, str) for each in classes):
@@ -113,12 +119,14 @@ def read(path: str | Path, *, image: int | Grid | None = None) -> Trained:
             raise WeightsError(f"it names {len(classes)} classes for {network.num_classes} logits")
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:  # GraftError is a ValueError
         raise WeightsError(f"{path} describes its network in a way that cannot be read: {error}") from error
-    _fill(network, tensors, path)
+    _check_shapes(network, tensors, path)
+    network = Network(spec)
+    network.load_state_dict(tensors)
     trained = Trained(network.eval(), preprocessing, tuple(classes), scores)
     return trained if image is None else trained.at(image)
 
 
-def _fill(network: Network, tensors: dict[str, torch.Tensor], path: Path) -> None:
+def _check_shapes(network: Network, tensors: dict[str, torch.Tensor], path: Path) -> None:
     wanted = {name: tuple(each.shape) for name, each in network.state_dict().items()}
     found = {name: tuple(each.shape) for name, each in tensors.items()}
     if wanted != found:
@@ -127,7 +135,6 @@ def _fill(network: Network, tensors: dict[str, torch.Tensor], path: Path) -> Non
             f"{path} does not fit the network that it describes: {len(odd)} tensors are missing, left over or of"
             f" another shape, the first is {odd[0]}. The file is damaged; take it from its source again."
         )
-    network.load_state_dict(tensors)
 
 
 def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
@@ -153,17 +160,3 @@ def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
 def _looks_like_a_pickle(start: bytes) -> bool:
     """Judge by the first nine bytes: safetensors begin with the length of a header, whose first byte may be 0x80."""
     return start[:4] == b"PK\x03\x04" or (start[:1] == b"\x80" and start[8:9] != b"{")
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write beside the target and rename, so that a kill or a full disk leaves the previous file."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise WeightsError(f"{path} cannot be written: {error.strerror}. Choose another place.") from error
