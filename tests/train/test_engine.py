@@ -95,7 +95,7 @@ def test_only_due_epochs_are_scored_and_the_first_and_the_last_always_are(
     assert [row[header.index("val_top1")] != "" for row in rows] == [True, False, True, True]
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_weights(tmp_path: Path) -> None:
+def test_a_loss_that_is_no_number_stops_the_run_and_names_step_and_learning_rate(tmp_path: Path) -> None:
     data = write_npz(tmp_path / "stripes.npz")
     recipe = replace(QUICK, lr=1e30, warmup_epochs=2.9, clip_grad=0.0)
     with pytest.raises(
@@ -115,7 +115,7 @@ def test_weights_from_before_the_divergence_stay_readable_and_finite(
 
     monkeypatch.setattr(engine, "normalize", overflowing)
     with pytest.raises(DivergedError, match=r"At step 6 of 12, .*the best weights so far are in .*best\.safetensors"):
-        run(tmp_path, write_npz(tmp_path / "stripes.npz"))
+        run(tmp_path, write_npz(tmp_path / "stripes.npz"), replace(QUICK, val_every=50))
     kept = read(tmp_path / "run" / "best.safetensors").network.state_dict()
     assert all(bool(each.isfinite().all()) for each in kept.values())
 
