@@ -1,16 +1,15 @@
 """Folders of image files: a folder for each class, with or without a split into train/ and val/ above them."""
 
 import hashlib
-import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 
 from visiongraft.data.images import EXTENSIONS
 from visiongraft.data.sets import FileImages, ImageData, Parts, no_images
+from visiongraft.data.walk import folders_in, images_under
 from visiongraft.errors import DataError
 
 TRAIN_NAME = "train"
@@ -30,8 +29,8 @@ def open_folder(root: Path, *, parts: Parts = "both") -> ImageData:
 
     Args:
         root: holds train/ and val/ with a folder for each class in both, or the folders of the classes themselves, of
-            which a fifth is then held out by `split_by_name`. Class folders are sorted by name, searched to any
-            depth, and what is hidden (a leading dot) is passed over.
+            which a fifth is then held out by `split_by_name`. Class folders are sorted by name, and
+            searched as `images_under` says.
         parts: "val" reads only what to be scored on, and does not ask for train/ where there is val/.
 
     Returns:
@@ -40,12 +39,12 @@ def open_folder(root: Path, *, parts: Parts = "both") -> ImageData:
     Raises:
         DataError: if there is no image, only one class, a class without images, or a class in val/ that train/ lacks.
     """
-    folders = {each.name: each for each in _folders(root)}
+    folders = {each.name: each for each in folders_in(root)}
     train = folders.get(TRAIN_NAME)
     val = next((folders[name] for name in VAL_NAMES if name in folders), None)
     # A class may be called "train": a folder of a split is one that holds folders.
-    train = train if train is not None and _folders(train) else None
-    val = val if val is not None and _folders(val) else None
+    train = train if train is not None and folders_in(train) else None
+    val = val if val is not None and folders_in(val) else None
     if val is not None and (train is not None or parts == "val"):
         return _split_already(root, train, val, parts)
     if val is not None:
@@ -97,8 +96,8 @@ def position(name: str) -> float:
 
 def _split_already(root: Path, train: Path | None, val: Path, parts: Parts) -> ImageData:
     """Read a folder with train/ and val/; the classes are those of train/."""
-    classes = tuple(each.name for each in _folders(train or val))
-    strangers = sorted({each.name for each in _folders(val)} - set(classes))
+    classes = tuple(each.name for each in folders_in(train or val))
+    strangers = sorted({each.name for each in folders_in(val)} - set(classes))
     if strangers:
         raise DataError(
             f"{str(val)!r} has a class {strangers[0]!r} that {TRAIN_NAME}/ lacks ({len(strangers)} in all). "
@@ -118,31 +117,12 @@ def _split_already(root: Path, train: Path | None, val: Path, parts: Parts) -> I
 
 def _split_here(root: Path, folder: Path, parts: Parts) -> ImageData:
     """Read a folder of class folders, and hold out a fifth."""
-    classes = tuple(each.name for each in _folders(folder))
+    classes = tuple(each.name for each in folders_in(folder))
     _need_two_classes(folder, classes)
     images, notes = _images_of(folder, classes)
     train, val = split_by_name(images, classes)
     notes += (f"{str(folder)!r} comes without val/: {len(val)} of {len(images)} images are held out by file name.",)
     return ImageData(str(root), classes, train if parts == "both" else no_images(), val, notes)
-
-
-def _folders(folder: Path) -> list[Path]:
-    """List the folders in a folder, sorted by name, without hidden ones and what macOS puts into zip files."""
-    try:
-        found = [each for each in folder.iterdir() if each.is_dir()]
-    except OSError as error:
-        _cannot_list(error)
-    return sorted((each for each in found if not _is_hidden(each.name)), key=lambda each: each.name)
-
-
-def _is_hidden(name: str) -> bool:
-    """Tell whether a file or folder is there for a program and not for its user."""
-    return name.startswith(".") or name == "__MACOSX"
-
-
-def _cannot_list(error: OSError) -> NoReturn:
-    """Say which folder cannot be searched, where skipping it would lose images without a word."""
-    raise DataError(f"Cannot list the folder {error.filename!r}: {error.strerror}.") from None
 
 
 def _need_two_classes(folder: Path, classes: Sequence[str]) -> None:
@@ -153,7 +133,7 @@ def _need_two_classes(folder: Path, classes: Sequence[str]) -> None:
             f"{LAYOUT}."
         )
     if not classes:
-        files, others = _walk(folder)
+        files, others = images_under(folder)
         found = f"{len(files)} images" if files else f"{others} files that are no images" if others else "nothing"
         raise DataError(f"{str(folder)!r} holds {found} and no folders. {LAYOUT}.")
 
@@ -166,7 +146,7 @@ def _images_of(folder: Path, classes: Sequence[str]) -> tuple[FileImages, tuple[
     for label, name in enumerate(classes):
         if not (folder / name).is_dir():
             continue  # a class that val/ lacks; the caller says so
-        found, others = _walk(folder / name)
+        found, others = images_under(folder / name)
         if not found:
             what = f"{others} files but no image" if others else "no file"
             known = " ".join(sorted(EXTENSIONS))
@@ -179,20 +159,3 @@ def _images_of(folder: Path, classes: Sequence[str]) -> tuple[FileImages, tuple[
         strange += others
     note = f"{strange} files under {str(folder)!r} are no images by their names, and were passed over."
     return FileImages(folder, tuple(files), np.array(labels, np.int64)), (note,) if strange else ()
-
-
-def _walk(folder: Path) -> tuple[list[str], int]:
-    """List the image files under a folder, sorted, as relative paths; count the others. Links are followed."""
-    images: list[str] = []
-    others = 0
-    for place, folders, names in os.walk(folder, onerror=_cannot_list, followlinks=True):
-        folders[:] = [name for name in folders if not _is_hidden(name)]
-        below = Path(place).relative_to(folder)
-        for name in names:
-            if _is_hidden(name):
-                continue
-            if Path(name).suffix.lower() in EXTENSIONS:
-                images.append((below / name).as_posix())
-            else:
-                others += 1
-    return sorted(images), others
