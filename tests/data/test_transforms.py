@@ -140,26 +140,6 @@ def test_flips_can_be_switched_off():
     assert not flipped.any()
 
 
-def test_extra_changes_come_after_the_crop_in_their_order():
-    seen = []
-
-    def remember(name):
-        def change(image):
-            seen.append((name, image.size))
-            return image
-
-        return change
-
-    TrainTransform(Preprocessing(image=(32, 48)), extra=(remember("first"), remember("second")))(noise(99, 77))
-    assert seen == [("first", (48, 32)), ("second", (48, 32))]
-
-
-def test_torchvisions_own_changes_can_be_added():
-    train = TrainTransform(Preprocessing(image=(32, 32)), extra=(v2.TrivialAugmentWide(), v2.Grayscale(3)))
-    pixels = train(noise(64, 64))
-    assert torch.equal(pixels[0], pixels[2])
-
-
 def test_both_are_transforms():
     assert isinstance(EvalTransform(Preprocessing()), Transform)
     assert isinstance(TrainTransform(Preprocessing()), Transform)

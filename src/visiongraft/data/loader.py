@@ -113,30 +113,23 @@ class EpochSampler(Sampler[Draw]):
         self.order = order
         self.seed = seed
         self.epoch = 0
-        self.first = 0
 
-    def set_epoch(self, epoch: int, *, first: int = 0) -> None:
-        """Choose the epoch that the next iteration goes through.
-
-        Args:
-            epoch: its number, from 0.
-            first: how many of its images have been seen already, by a run that was stopped within it.
-        """
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration goes through, counted from 0."""
         self.epoch = epoch
-        self.first = first
 
     def __len__(self) -> int:
-        return self.size - self.first
+        return self.size
 
     def __iter__(self) -> Iterator[Draw]:
-        """Go through what is left of the epoch."""
+        """Go through the epoch."""
         if self.order == "shuffled":
             generator = torch.Generator().manual_seed(mix("order", self.seed, self.epoch))
             indices = torch.randperm(self.size, generator=generator).tolist()
         else:
             indices = list(range(self.size))
         epoch = self.epoch
-        return (Draw(epoch, index) for index in indices[self.first :])
+        return (Draw(epoch, index) for index in indices)
 
 
 def make_loader(

@@ -1,6 +1,5 @@
 """A set of images with labels, wherever the pixels lie, and the two sets that make a data set."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,9 +42,6 @@ class ImageSet(Protocol):
     def name_of(self, index: int) -> str:
         """Say where an image is, for errors and reports: a path, or a place such as `train[17]`."""
 
-    def fingerprint(self) -> str:
-        """Give 64 characters that are the same for the same images with the same labels."""
-
 
 @dataclass(frozen=True, eq=False)
 class FileImages:
@@ -80,13 +76,6 @@ class FileImages:
     def subset(self, indices: Sequence[int]) -> "FileImages":
         """Keep some of the files, in the order given."""
         return FileImages(self.root, tuple(self.files[index] for index in indices), self.labels[list(indices)])
-
-    def fingerprint(self) -> str:
-        """Digest the names and labels, not the content: reading all of ImageNet to name it would take an hour."""
-        digest = hashlib.sha256(self.labels.tobytes())
-        for name in self.files:
-            digest.update(name.encode("utf-8", "surrogateescape") + b"\0")
-        return digest.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,13 +115,6 @@ class ArrayImages:
         """Give the name of an image, or its place in the set."""
         return self.names[index] if self.names else f"{self.name}[{index}]"
 
-    def fingerprint(self) -> str:
-        """Digest pixels and labels."""
-        digest = hashlib.sha256(self.labels.tobytes())
-        digest.update(repr(self.pixels.shape).encode())
-        digest.update(np.ascontiguousarray(self.pixels).data)
-        return digest.hexdigest()
-
 
 @dataclass(frozen=True, eq=False)
 class ImageData:
@@ -156,11 +138,6 @@ class ImageData:
     def native(self) -> tuple[int, int] | None:
         """Height and width where all images are known to share them, otherwise None."""
         return self.val.native if len(self.train) == 0 or self.train.native == self.val.native else None
-
-    def fingerprint(self) -> str:
-        """Give 64 characters that tell two data sets apart: other images, another split, other classes."""
-        parts = (*self.classes, self.train.fingerprint(), self.val.fingerprint())
-        return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def no_images() -> FileImages:

@@ -1,7 +1,7 @@
 """From an image of any size to the pixels that a network takes: the same for everyone, or drawn at random."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -91,7 +91,6 @@ class TrainTransform:
         ratio: the narrowest and the widest shape of what is cut out, as width over height, relative to the shape of
             `pre.image`, so that a network of wide images is shown wide parts. For a square this is torchvision's.
         flip: the probability of mirroring left and right.
-        extra: further changes to the image, such as torchvision's `v2.TrivialAugmentWide()`, in this order.
 
     Source: torchvision's `RandomResizedCrop`, drawn and resized in the same way. Written again because at 64 pixels
     its general machinery takes twice the time of the resizing itself.
@@ -101,7 +100,6 @@ class TrainTransform:
     scale: tuple[float, float] = (0.35, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     flip: float = 0.5
-    extra: tuple[Callable[[Image.Image], Image.Image], ...] = ()
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -124,8 +122,6 @@ class TrainTransform:
         image = image.resize((width, height), RESAMPLING[self.pre.interpolation], box=self._box(image.size, draws))
         if mirror < self.flip:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        for change in self.extra:
-            image = change(image)
         return to_tensor(image)
 
     def _box(self, size: tuple[int, int], draws: Sequence[float]) -> tuple[int, int, int, int]:
