@@ -55,3 +55,8 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
     if not close:
         return ""
     return " Did you mean " + " or ".join(repr(each) for each in close) + "?"
+
+
+def printable(text: str) -> str:
+    """Write what would break the line, or steer the terminal, as Python escapes it: file names may hold anything."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

@@ -6,38 +6,16 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
 
+from tests.cli.running import answer, complaint
 from tests.pictures import SIDE, stripes, write_folder, write_npz
 from visiongraft.cli.main import main
+from visiongraft.cli.train import short_name
 from visiongraft.cli.verbs import VERBS
-from visiongraft.families.zoo import create_model, list_models
-from visiongraft.preprocessing import Preprocessing
-from visiongraft.weights.store import save
+from visiongraft.families.zoo import list_models
 
 QUICK = ["--epochs", "1", "--batch-size", "16", "--image", str(SIDE)]
-
-
-@pytest.fixture
-def weights(tmp_path: Path) -> Path:
-    torch.manual_seed(0)
-    network = create_model("resnet_pico", num_classes=2, image=SIDE)
-    pre = Preprocessing((SIDE, SIDE))
-    return save(network, tmp_path / "model.safetensors", preprocessing=pre, classes=["upright", "lying"])
-
-
-def answer(capsys: pytest.CaptureFixture, *words: object) -> object:
-    assert main([str(word) for word in (*words, "--json")]) == 0
-    return json.loads(capsys.readouterr().out)
-
-
-def complaint(capsys: pytest.CaptureFixture, *words: object) -> str:
-    assert main([str(word) for word in words]) == 2
-    caught = capsys.readouterr()
-    assert caught.out == ""
-    assert caught.err.count("\n") == 1, caught.err
-    return caught.err
 
 
 def test_the_overview_names_every_verb(capsys: pytest.CaptureFixture) -> None:
@@ -73,6 +51,31 @@ def test_info_gives_the_published_counts(capsys: pytest.CaptureFixture) -> None:
     assert "RelativeTransformer" in capsys.readouterr().out
 
 
+def test_info_counts_a_file_with_other_classes_and_image_size(weights: Path, capsys: pytest.CaptureFixture) -> None:
+    own, other = answer(capsys, "info", weights), answer(capsys, "info", weights, "--num-classes", "7")
+    assert (own["num_classes"], other["num_classes"]) == (2, 7)
+    assert other["params"] - own["params"] == 5 * (own["stages"][-1]["width"] + 1)
+    assert answer(capsys, "info", weights, "--image", "48x32")["image"] == [48, 32]
+
+
+def test_a_name_of_the_zoo_wins_over_a_folder_that_is_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "resnet_pico").mkdir()
+    assert answer(capsys, "info", "resnet_pico")["name"] == "resnet_pico"
+    assert "holds no best.safetensors" in complaint(capsys, "info", "./resnet_pico")
+
+
+def test_the_table_of_info_is_never_cut(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    assert main(["info", "coatnet_7", "--image", "512"]) == 0
+    _, _, _, *table = capsys.readouterr().out.splitlines()
+    assert len({len(line) for line in table}) == 1
+    assert "…" not in "".join(table)
+    assert "RelativeTransformer" in table[-2]
+
+
 def test_train_eval_and_predict_fit_together(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     data = write_npz(tmp_path / "stripes.npz")
     trained = answer(capsys, "train", "--data", data, "--output", tmp_path / "run", *QUICK)
@@ -105,20 +108,6 @@ def test_the_configuration_can_be_printed_and_read_back(tmp_path: Path, capsys: 
     assert capsys.readouterr().out == text
 
 
-def test_predict_goes_on_after_an_unreadable_file_and_writes_a_table(
-    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture
-) -> None:
-    folder = write_folder(tmp_path / "pictures", train=2, val=2)
-    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff")
-    found = answer(capsys, "predict", weights, folder, "--csv", tmp_path / "out.csv", "--top", "1")
-    assert len(found) == 5
-    broken = next(each for each in found if each["file"].endswith("broken.jpg"))
-    assert set(broken) == {"file", "error"}
-    rows = (tmp_path / "out.csv").read_text().splitlines()
-    assert rows[0] == "file,error,label_1,probability_1"
-    assert len(rows) == 6
-
-
 @pytest.mark.parametrize(
     ("words", "text"),
     [
@@ -128,7 +117,7 @@ def test_predict_goes_on_after_an_unreadable_file_and_writes_a_table(
         (["train", "--epoch", "3"], "there is no option --epoch. Did you mean '--epochs'"),
         (["train", "--bach-size=3"], "there is no option --bach-size. Did you mean '--batch-size'"),
         (["train", "--epochs", "many"], "--epochs takes a whole number, and got 'many'."),
-        (["train", "--precision", "fp8"], "--precision takes one of float32, bfloat16, and got 'fp8'."),
+        (["train", "--precision", "fp8"], "--precision takes float32 or bfloat16, and got 'fp8'."),
         (["train", "--lr"], "--lr needs a value behind it."),
         (["train", "--lr", "-1"], "--lr must be above 0, not -1.0."),
         (["train", "--image", "12by12"], "--image takes pixels, as 224 or as 256x128"),
@@ -155,30 +144,77 @@ def test_a_slip_gets_one_line_that_says_what_to_do(
     assert not (tmp_path / "runs").exists(), "a refused run leaves nothing behind"
 
 
-def test_an_unknown_key_of_a_configuration_is_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    (tmp_path / "run.yaml").write_text("epoch: 3\n")
-    text = complaint(capsys, "train", "--config", tmp_path / "run.yaml")
-    assert "the configuration has an unknown option 'epoch'. Did you mean '--epochs'" in text
-
-
 def test_data_of_other_classes_than_the_weights_are_refused(weights: Path, capsys: pytest.CaptureFixture) -> None:
     text = complaint(capsys, "eval", weights, "--data", "flowers")
     assert "tells apart upright, lying (2 classes), and the data has daisy, dandelion" in text
 
 
-def test_a_folder_without_pictures_is_refused(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture) -> None:
-    (tmp_path / "empty").mkdir()
-    assert "empty holds no images. Expected files ending in" in complaint(
-        capsys, "predict", weights, tmp_path / "empty"
-    )
-
-
 def test_an_output_that_holds_a_run_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "metrics.csv").write_text("precious")
-    text = complaint(capsys, "train", "--data", write_npz(tmp_path / "s.npz"), "--output", tmp_path / "run")
+    text = complaint(capsys, "train", "--data", "no/such", "--output", tmp_path / "run")
     assert "already holds a run" in text
     assert (tmp_path / "run" / "metrics.csv").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--model", "resnet5"],
+        ["--lr", "-1"],
+        ["--image", "5"],
+        ["--device", "toaster"],
+        ["--workers", "-1"],
+        ["--max-unreadable", "2"],
+        ["--output", "file.txt"],
+        ["--output", "file.txt/run"],
+        ["--output", "full"],
+        ["--output", "x" * 300],
+    ],
+)
+def test_what_can_be_refused_without_the_data_is_refused_before_they_are_searched(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def search(*_: object, **__: object) -> None:
+        raise AssertionError("the data is searched")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("visiongraft.cli.train.open_data", search)
+    (tmp_path / "file.txt").touch()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "precious.txt").touch()
+    before = sorted(tmp_path.rglob("*"))
+    complaint(capsys, "train", *words)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_unreadable_images_are_listed_alike_by_every_verb(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    data = write_folder(tmp_path / "data", train=64, val=32)
+    broken = data / "val" / "lying" / "001.png"
+    broken.write_bytes(b"")
+    options = ["--data", data, "--output", tmp_path / "run", "--max-unreadable", "0.1", "--workers", "0"]
+    trained = answer(capsys, "train", *options, "--model", "resnet_pico", *QUICK)
+    reason = "the file is empty (0 bytes)"
+    assert trained["unreadable"] == [{"file": str(broken), "error": reason}]
+    scored = answer(capsys, "eval", tmp_path / "run", "--data", data, "--workers", "0")
+    assert (scored["unreadable"], scored["images"]) == (trained["unreadable"], 31)
+    assert main(["predict", str(tmp_path / "run"), str(data / "val"), "--json"]) == 0
+    predicted = json.loads(capsys.readouterr().out)
+    assert [each for each in predicted if "error" in each] == trained["unreadable"]
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [(None, "flowers"), ("some/photos.v2/", "photos.v2"), ("set.npz", "set"), ("x" * 200, "x" * 64), ("/", "data")],
+)
+def test_a_run_is_named_after_its_data(data: str | None, name: str) -> None:
+    assert short_name(data) == name
+
+
+def test_a_run_on_the_present_folder_is_named_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert short_name(".") == tmp_path.name
+    assert short_name("..") == tmp_path.parent.name
 
 
 def test_listing_starts_without_the_heavy_libraries() -> None:
@@ -187,9 +223,3 @@ def test_listing_starts_without_the_heavy_libraries() -> None:
         "heavy = {'lightning', 'timm', 'matplotlib', 'torchvision'} & set(sys.modules)\nassert not heavy, heavy"
     )
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout
-
-
-def test_a_reader_that_stops_early_is_no_error() -> None:
-    done = subprocess.run("set -o pipefail; graft list | head -n 1", shell=True, executable="/bin/bash", check=True, env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}, capture_output=True, text=True)  # fmt: skip  # noqa: S602, E501
-    assert done.stdout == "resnet\n"
-    assert done.stderr == ""

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Literal
 
 from visiongraft.cli.progress import counting
-from visiongraft.cli.values import read_weights
+from visiongraft.cli.values import ImageSize, check_positive, check_workers, read_weights
 from visiongraft.data.sources import open_data
-from visiongraft.errors import DataError, WeightsError
+from visiongraft.errors import DataError, WeightsError, printable
 from visiongraft.train.devices import find_device, workers_for
 from visiongraft.train.evaluate import Evaluation, evaluate
 
@@ -18,12 +18,16 @@ def run(
     data: str | None = None,
     data_dir: Path | None = None,
     download: Literal["never", "if_missing"] = "never",
-    image: int | str | None = None,
+    image: ImageSize | None = None,
     batch_size: int = 64,
-    workers: int | str = "auto",
+    workers: Literal["auto"] | int = "auto",
     device: str = "auto",
 ) -> Evaluation:
     """Score a trained network on labelled images: the validation part of a data set.
+
+    Examples:
+        graft eval runs/coatnet_pico-photos --data photos/
+        graft eval best.safetensors --data cifar10 --data-dir downloads/ --json
 
     Args:
         weights: a .safetensors file of `graft train`, or its run folder
@@ -35,8 +39,10 @@ def run(
         workers: processes that read images; auto for none if they are in memory, else one per spare core
         device: auto, cpu, cuda, cuda:1 or mps
     """
-    model = read_weights(weights, image)
+    check_positive(batch_size, "--batch-size")
+    check_workers(workers)
     place = find_device(device)
+    model = read_weights(weights, image)
     images = open_data(data, data_dir=data_dir, parts="val", download=download)
     if model.classes and images.classes != model.classes:
         raise DataError(
@@ -65,7 +71,7 @@ def as_json(found: Evaluation) -> dict[str, object]:
         "loss": found.loss,
         "images": found.images,
         "images_per_second": found.images / found.seconds,
-        "unreadable": [{"file": each.name, "reason": each.reason} for each in found.failures],
+        "unreadable": [{"file": each.name, "error": each.reason} for each in found.failures],
     }
 
 
@@ -76,4 +82,4 @@ def show(found: Evaluation) -> None:
     print(f"loss   {found.loss:.4f}")
     print(f"{found.images} images, {found.images / found.seconds:.0f} per second")
     for each in found.failures:
-        print(f"not read: {each.name}: {each.reason}")
+        print(f"not read: {printable(each.name)}: {each.reason}")

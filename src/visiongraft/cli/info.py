@@ -1,23 +1,35 @@
 """`graft info`."""
 
+import os
 from pathlib import Path
 
-from visiongraft.cli.values import parse_image, read_weights
-from visiongraft.families.zoo import customized
+from visiongraft.cli.values import ImageSize, parse_image, read_weights
+from visiongraft.errors import printable
+from visiongraft.families.zoo import customized, list_models
 from visiongraft.summary import Summary, summarize
 
 
-def run(model: str, *, image: int | str | None = None, num_classes: int | None = None) -> Summary:
+def run(model: str, *, image: ImageSize | None = None, num_classes: int | None = None) -> Summary:
     """Show what a network is made of, and what it costs, block by block.
+
+    Examples:
+        graft info coatnet_0
+        graft info botnet50 --image 256x128 --num-classes 10
+        graft info runs/coatnet_pico-photos
 
     Args:
         model: a name of `graft list`, or a .safetensors file of `graft train`
         image: size in pixels, as 224 or as 256x128 for height and width; by default the network's own
         num_classes: how many classes it tells apart; by default the network's own
     """
-    if model.endswith(".safetensors") or Path(model).is_dir():
-        return summarize(read_weights(Path(model), image).network.spec)
-    return summarize(customized(model, image=parse_image(image), num_classes=num_classes))
+    network = model if _is_name(model) else read_weights(Path(model), None).network.spec
+    return summarize(customized(network, image=parse_image(image), num_classes=num_classes))
+
+
+def _is_name(model: str) -> bool:
+    """Tell names from files. A name wins over a folder that is called the same; ./resnet50 is that folder."""
+    known = model.lower().removesuffix("_small") in list_models()
+    return known or not (model.endswith(".safetensors") or os.path.isdir(model))  # noqa: PTH112 - see read_weights
 
 
 def as_json(summary: Summary) -> dict[str, object]:
@@ -46,25 +58,22 @@ def as_json(summary: Summary) -> dict[str, object]:
 
 def show(summary: Summary) -> None:
     """Print the blocks as a table."""
-    from rich.console import Console
-    from rich.table import Table
-
     spec = summary.spec
     height, width = summary.image
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("module", "block", "width", "grid", "stride", "parameters", "MACs"):
-        table.add_column(column, justify="left" if column in {"module", "block"} else "right")
-    for row in summary.rows:
-        grid = "1x1" if row.kind == "Head" else f"{row.grid[0]}x{row.grid[1]}"
-        stride = "" if row.kind == "Head" else str(row.stride)
-        table.add_row(row.name, row.kind, str(row.width), grid, stride, f"{row.params:,}", _millions(row.macs))
-    console = Console(highlight=False)
-    console.print(f"[bold]{spec.name}[/] at {height}x{width} pixels, {spec.head.num_classes} classes")
-    console.print(
+    print(f"{printable(spec.name)} at {height}x{width} pixels, {spec.head.num_classes} classes")
+    print(
         f"{summary.params / 1e6:.2f} million parameters, {_millions(summary.macs)} multiply-adds,"
         f" any image from {spec.smallest_image}x{spec.smallest_image} pixels\n"
     )
-    console.print(table)
+    table = [("module", "block", "width", "grid", "stride", "parameters", "MACs")]
+    for row in summary.rows:
+        grid, stride = ("1x1", "") if row.kind == "Head" else (f"{row.grid[0]}x{row.grid[1]}", str(row.stride))
+        table.append((row.name, row.kind, str(row.width), grid, stride, f"{row.params:,}", _millions(row.macs)))
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for name, kind, *numbers in table:
+        cells = [f"{name:{widths[0]}}", f"{kind:{widths[1]}}"]
+        cells += [f"{number:>{size}}" for number, size in zip(numbers, widths[2:], strict=True)]
+        print("  ".join(cells))
 
 
 def _millions(macs: int) -> str:

@@ -7,6 +7,10 @@ from visiongraft.families.zoo import FAMILIES, list_models
 def run(pattern: str = "*") -> dict[str, list[str]]:
     """List the networks of the zoo, by family.
 
+    Examples:
+        graft list
+        graft list "cot*"
+
     Args:
         pattern: only names that match, such as "cot*" or "*50"; quote it, or the shell looks for files
     """

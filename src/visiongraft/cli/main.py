@@ -1,57 +1,95 @@
 """Entry point of `graft`."""
 
+import io
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TextIO
 
 from visiongraft import __version__
 from visiongraft.cli.verbs import VERBS, Verb
-from visiongraft.errors import GraftError, nearest
+from visiongraft.errors import GraftError, nearest, printable
 
 USAGE = "usage: graft VERB [OPTIONS]"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; give the exit code: 0 for success, 2 where the user has to mend something."""
+    """Run one command; give the exit code: 0 for success, 2 where the user has to mend something, 130 for Ctrl-C."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file name may hold what the terminal, or UTF-8, does not
+            stream.reconfigure(errors="backslashreplace")
     try:
         return _dispatch(words)
     except GraftError as error:
-        print(f"graft: {_one_line(str(error))}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        if error.filename is None:
-            raise
-        print(f"graft: {error.filename!r}: {error.strerror}. Give another path.", file=sys.stderr)
-        return 2
+        return _complain(str(error), 2)
+    except BrokenPipeError:  # nobody reads the progress any more
+        _discard(sys.stderr)
+        return 1
+    except OSError as error:  # the last net: what was foreseen is a GraftError
+        path = "" if error.filename is None else f"{error.filename!r}: "
+        return _complain(f"{path}{error.strerror or error}. Give another path, or make room there.", 2)
     except KeyboardInterrupt:
-        print("graft: stopped", file=sys.stderr)
-        return 130
+        return _complain("stopped", 130)
 
 
 def _dispatch(words: list[str]) -> int:
     if not words or words[0] in {"-h", "--help", "help"}:
-        print(_overview())
+        with _arriving():
+            print(_overview())
         return 0 if words else 2
     if words[0] in {"-V", "--version"}:
-        print(f"visiongraft {__version__}")
+        with _arriving():
+            print(f"visiongraft {__version__}")
         return 0
     verb = _find(words[0])
     from visiongraft.cli.options import parse
 
-    chosen = parse(verb, words[1:])
-    if chosen is None:  # help or the configuration was printed
+    chosen = None
+    with _arriving():  # the help or the configuration, where those are asked for
+        chosen = parse(verb, words[1:])
+    if chosen is None:
         return 0
-    result = verb.function("run")(**chosen.arguments)
-    if chosen.as_json:
-        print(json.dumps(verb.function("as_json")(result), ensure_ascii=False, allow_nan=False))
-    else:
-        verb.function("show")(result)
+    module = verb.load()
+    result = module.run(**chosen.arguments)
+    with _arriving():
+        if chosen.as_json:
+            print(json.dumps(module.as_json(result), ensure_ascii=not _is_utf8(sys.stdout), allow_nan=False))
+        else:
+            module.show(result)
+    if hasattr(module, "check"):
+        module.check(result)
     return 0
+
+
+@contextmanager
+def _arriving() -> Iterator[None]:
+    """See to it that what is printed has arrived at the end, as far as somebody reads it."""
+    try:
+        yield
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        _discard(sys.stdout)
+    except OSError as error:
+        _discard(sys.stdout)
+        raise GraftError(f"Standard output cannot be written: {error.strerror or error}. Make room there.") from error
+
+
+def _discard(stream: TextIO) -> None:
+    """Send what is left in a stream nowhere: Python would try, and complain, once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _is_utf8(stream: TextIO | None) -> bool:
+    return stream is not None and stream.encoding.lower() == "utf-8"
+
+
+def _complain(text: str, code: int) -> int:
+    print(f"graft: {printable(text)}", file=sys.stderr)
+    return code
 
 
 def _find(name: str) -> Verb:
@@ -75,7 +113,3 @@ def _overview() -> str:
             "`graft VERB --help` explains a verb. Every verb takes --json, and --config FILE.yaml for its options.",
         ]
     )
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

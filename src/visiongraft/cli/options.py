@@ -1,16 +1,22 @@
 """From words on the command line to the arguments of a verb, by jsonargparse: the one file that knows it."""
 
 import inspect
+import math
 import re
-from argparse import Action
-from collections.abc import Callable, Sequence
+import textwrap
+from argparse import SUPPRESS, Action
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, get_args, get_origin
+from types import NoneType
+from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
+import yaml
+from docstring_parser import Docstring
 from docstring_parser import parse as parse_docstring
-from jsonargparse import ActionConfigFile, ArgumentParser
+from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter
 
+from visiongraft.cli.values import ImageSize
 from visiongraft.cli.verbs import Verb
 from visiongraft.errors import GraftError, nearest
 
@@ -28,13 +34,80 @@ class Chosen:
     as_json: bool
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What values a type stands for, as a user is told.
+
+    Args:
+        metavar: behind the option in the help, such as N.
+        words: in an error, such as "a whole number".
+    """
+
+    metavar: str
+    words: str
+
+
+_KINDS = {
+    int: Kind("N", "a whole number"),
+    float: Kind("X", "a number"),
+    str: Kind("", "text, which YAML wants in quotes if it looks like a number"),
+    Path: Kind("PATH", "a path"),
+    ImageSize: Kind("SIZE", "a size in pixels, as 224 or as 256x128"),
+}
+
+
+def kind_of(hint: object) -> Kind:
+    """Describe a type hint of a verb's `run`. That an option may be left out goes without saying."""
+    if hint in _KINDS:
+        return _KINDS[hint]
+    parts = [each for each in get_args(hint) if each is not NoneType]
+    if get_origin(hint) is Literal:
+        return Kind("{" + ",".join(parts) + "}", " or ".join(parts))
+    if frozenset(parts) == frozenset(get_args(ImageSize)):
+        return _KINDS[ImageSize]
+    kinds = [kind_of(each) for each in parts]
+    metavar = kinds[0].metavar if len(kinds) == 1 else "{" + ",".join(each.metavar.strip("{}") for each in kinds) + "}"
+    return Kind(metavar, " or ".join(each.words for each in kinds))
+
+
+class _Formatter(DefaultHelpFormatter):
+    """Help that shows what a user may write, and no type of Python's."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26)  # type: ignore[no-untyped-call]
+
+    def _get_help_string(self, action: Action) -> str:
+        """Add the default where there is one; where it is None, the text says what happens."""
+        shown = not (action.default is None or action.default is False or action.default == SUPPRESS)
+        return f"{action.help} (default: {action.default})" if shown else str(action.help)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Wrap every paragraph by itself, and leave examples, which are indented, as they are."""
+        lines = (line if line.startswith(" ") else textwrap.fill(line, width) for line in text.splitlines())
+        return textwrap.indent("\n".join(lines), indent)
+
+
 class _Parser(ArgumentParser):
     """A parser whose complaints are one line, with the nearest option that exists."""
 
+    hints: Mapping[str, object] = {}
+
+    def print_help(self, file: Any = None) -> None:  # noqa: ANN401
+        print(self.format_help(), end="", file=file)  # argparse hides that it could not be written
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        del ex
+        if isinstance(ex, GraftError):
+            raise ex
         spelt = [each for each in self._option_string_actions if each.startswith("--") and "_" not in each]
-        raise GraftError(f"{self.prog}: {_in_plain_words(message, spelt)}")
+        raise GraftError(f"{_in_plain_words(message, spelt, self.hints)} See `{self.prog} --help`.")
+
+
+class _ConfigFile(ActionConfigFile):
+    """Reads options from a YAML file, once it is known to be one."""
+
+    def __call__(self, parser: Any, cfg: Any, values: Any, _: str | None = None) -> None:  # noqa: ANN401
+        _check_config(values, [*parser.hints, "json"])
+        self.apply_config(parser, cfg, self.dest, values)
 
 
 def parse(verb: Verb, words: Sequence[str]) -> Chosen | None:
@@ -51,33 +124,61 @@ def parse(verb: Verb, words: Sequence[str]) -> Chosen | None:
         return None
     values = found.as_dict()
     values.pop("config", None)
-    as_json = bool(values.pop("json"))
+    as_json = values.pop("json")
+    if not isinstance(as_json, bool):  # jsonargparse takes anything for it from a file
+        raise GraftError(f"--json takes true or false, and got {as_json!r}. See `{parser.prog} --help`.")
+    for name, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise GraftError(f"{_flag(name)} takes a number, and got {value}. See `{parser.prog} --help`.")
     return Chosen(values, as_json)
 
 
 def make_parser(verb: Verb) -> ArgumentParser:
     """Make the parser of a verb from the type hints and the docstring of its `run`."""
-    run = verb.function("run")
+    run = verb.load().run
     about = parse_docstring(inspect.getdoc(run) or "")
-    parser = _Parser(prog=f"graft {verb.name}", description=about.short_description, allow_abbrev=False)
+    parser = _Parser(
+        prog=f"graft {verb.name}",
+        usage=f"graft {verb.name} [OPTIONS]" + "".join(f" {each}" for each in _positionals(run).values()),
+        description=_paragraphs(about),
+        epilog="examples:\n" + textwrap.indent("\n".join(each.description or "" for each in about.examples), "  "),
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+    )
+    parser.hints = get_type_hints(run)
+    parser.hints.pop("return", None)
     positional = _add_positionals(parser, run, {each.arg_name: each.description or "" for each in about.params})
-    parser.add_function_arguments(run, skip=positional, fail_untyped=True)
-    for group in parser._action_groups:  # jsonargparse repeats the description as the title of the options
-        if group.title == about.short_description:
-            group.title = "what it takes"
+    parser.add_function_arguments(run, as_group=False, skip=positional, fail_untyped=True)
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object, and nothing else")
-    parser.add_argument("--config", action=ActionConfigFile, help="read options from a YAML file")
+    parser.add_argument("--config", action=_ConfigFile, metavar="FILE", help="read options from a YAML file")
     for action in parser._actions:
-        _spell_with_hyphens(parser, action)
+        _make_readable(parser, action)
     return parser
 
 
-def _add_positionals(parser: ArgumentParser, run: Callable[..., Any], helps: dict[str, str]) -> set[str | int]:
-    """Add the arguments that have no `--`: those before the star. A list takes as many words as there are."""
-    names: set[str | int] = set()
+def _paragraphs(about: Docstring) -> str:
+    """Give the short and the long description, each as one line that the help wraps."""
+    parts = [about.short_description, *(about.long_description or "").split("\n\n")]
+    return "\n\n".join(" ".join(part.split()) for part in parts if part)
+
+
+def _positionals(run: Callable[..., Any]) -> dict[str, str]:
+    """Give the arguments that have no `--`, those before the star, and how the usage shows them."""
+    shown = {}
     for name, each in inspect.signature(run).parameters.items():
         if each.kind is inspect.Parameter.KEYWORD_ONLY:
             continue
+        many = "..." if get_origin(each.annotation) is list else ""
+        required = each.default is inspect.Parameter.empty
+        shown[name] = f"{name.upper()}{many}" if required else f"[{name.upper()}]"
+    return shown
+
+
+def _add_positionals(parser: ArgumentParser, run: Callable[..., Any], helps: Mapping[str, str]) -> set[str | int]:
+    """Add the arguments that have no `--`. A list takes as many words as there are."""
+    names: set[str | int] = set()
+    for name in _positionals(run):
+        each = inspect.signature(run).parameters[name]
         names.add(name)
         options: dict[str, Any] = {"help": helps[name], "metavar": name.upper()}
         if get_origin(each.annotation) is list:
@@ -90,49 +191,65 @@ def _add_positionals(parser: ArgumentParser, run: Callable[..., Any], helps: dic
     return names
 
 
-def _spell_with_hyphens(parser: ArgumentParser, action: Action) -> None:
-    """Let --batch_size, as Python and YAML spell it, also be --batch-size, as the help shows it."""
+def _make_readable(parser: _Parser, action: Action) -> None:
+    """Let --batch_size, as Python and YAML spell it, also be --batch-size; show that, and what it takes."""
     for option in list(action.option_strings):
         hyphened = "--" + option[2:].replace("_", "-")
         if option.startswith("--") and hyphened != option:
             action.option_strings = [hyphened]  # what the help shows; the parser goes on to know both
             parser._option_string_actions[hyphened] = action
-    if action.option_strings and action.metavar is None and not action.choices and action.nargs != 0:
-        action.metavar = action.dest.upper().split(".")[-1]
+    if action.option_strings and action.dest in parser.hints:
+        action.metavar = kind_of(parser.hints[action.dest]).metavar or action.dest.upper()
+    if "--print-config" in action.option_strings:
+        action.metavar, action.help = "", "print all options as YAML that --config reads, and do nothing else"
+    if "--help" in action.option_strings:
+        action.help = "print this and do nothing else"
 
 
-_KINDS = {
-    "<class 'int'>": "a whole number",
-    "<class 'float'>": "a number",
-    "<class 'str'>": "text",
-    str(Path): "a path",
-}
+def _check_config(file: str, known: Sequence[str]) -> None:
+    """Refuse a configuration that cannot be read, or has an option that does not exist.
+
+    Raises:
+        GraftError: if so.
+    """
+    remedy = "Give a YAML file of options, such as --print-config prints."
+    try:
+        document = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise GraftError(f"--config {file!r} cannot be read: {error.strerror}. {remedy}") from None
+    except (UnicodeDecodeError, yaml.reader.ReaderError):
+        raise GraftError(f"--config {file!r} is no text. {remedy}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" in line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "it cannot be parsed"
+        raise GraftError(f"--config {file!r} is no YAML{place}: {problem}. {remedy}") from None
+    if document is None:
+        raise GraftError(f"--config {file!r} is empty. {remedy}")
+    if not isinstance(document, dict):
+        held = "a list" if isinstance(document, list) else "a single value"
+        raise GraftError(f"--config {file!r} holds {held}, and no names with values. {remedy}")
+    for name in document:
+        if str(name).replace("-", "_") not in known:
+            raise GraftError(f"--config {file!r} has an unknown option {name!r}.{nearest(str(name), known)} {remedy}")
 
 
-def _in_plain_words(message: str, known: list[str]) -> str:
-    """Rewrite jsonargparse's complaint: which option, what came, what is expected, what to do."""
+def _in_plain_words(message: str, known: Sequence[str], hints: Mapping[str, object]) -> str:
+    """Rewrite jsonargparse's complaint: which option, what came, what is expected."""
     text = " ".join(message.split())
     if found := re.match(r"[Uu]nrecognized arguments: (\S+)", text):
         word = found[1].partition("=")[0]
-        return f"there is no option {word}.{nearest(word, known)} See --help."
-    if found := re.match(r"Option '([^']+)' is not accepted", text):
-        option = _flag(found[1])
-        return f"the configuration has an unknown option {found[1]!r}.{nearest(option, known)} See --help."
-    if found := re.match(r'Parser key "([^"]+)": Expected a (.+)\. Got value: (.*)', text):
-        return f"{_flag(found[1])} takes {_kind(found[2])}, and got {found[3]!r}."
+        unknown = f"there is no option {word}.{nearest(word, known)}"
+        return unknown if word.startswith("-") else f"nothing is expected where {word!r} came."
+    if (found := re.match(r'Parser key "([^"]+)": .*value:(?: (.*))?$', text)) and found[1] in hints:
+        return f"{_flag(found[1])} takes {kind_of(hints[found[1]]).words}, and got {found[2] or ''!r}."
     if found := re.match(r"argument (\S+): expected one argument", text):
-        return f"{_flag(found[1].split('/')[0].strip('-'))} needs a value behind it. See --help."
+        return f"{found[1].split('/')[0].replace('_', '-')} needs a value behind it."
+    if found := re.match(r"argument (\S+): ignored explicit argument (.+)", text):
+        return f"{found[1]} takes no value, and got {found[2]}."
     if found := re.match(r"the following arguments are required: (.+)", text):
-        return f"{found[1].upper()} is missing. See --help."
-    return text
-
-
-def _kind(expected: str) -> str:
-    if expected.startswith("typing.Literal"):
-        return "one of " + ", ".join(re.findall(r"'([^']+)'", expected))
-    if expected.startswith(("typing.Union", "typing.Optional")) or " | " in expected:
-        return "one of " + ", ".join(re.findall(r"\w+", expected.replace("typing", "").replace("class", "")))
-    return _KINDS.get(expected, expected)
+        return f"{found[1].upper()} is missing."
+    return text if text.endswith(".") else f"{text}."
 
 
 def _flag(key: str) -> str:

@@ -1,12 +1,14 @@
 """`graft predict`."""
 
+import os
+import sys
 from csv import writer as table_writer
 from pathlib import Path
 
 from visiongraft.cli.progress import counting
-from visiongraft.cli.values import read_weights
+from visiongraft.cli.values import ImageSize, check_positive, check_writable, read_weights
 from visiongraft.deploy.predict import Prediction, find_images, predict
-from visiongraft.errors import GraftError
+from visiongraft.errors import DataError, GraftError, printable
 from visiongraft.train.devices import find_device
 
 
@@ -16,11 +18,15 @@ def run(
     *,
     top: int = 5,
     csv: Path | None = None,
-    image: int | str | None = None,
+    image: ImageSize | None = None,
     batch_size: int = 32,
     device: str = "auto",
 ) -> list[Prediction]:
     """Classify files and folders of images.
+
+    Examples:
+        graft predict runs/coatnet_pico-photos holiday/ new.jpg
+        graft predict best.safetensors holiday/ --csv found.csv --top 1
 
     Args:
         weights: a .safetensors file of `graft train`, or its run folder
@@ -31,10 +37,12 @@ def run(
         batch_size: images at a time
         device: auto, cpu, cuda, cuda:1 or mps
     """
-    if top < 1 or batch_size < 1:
-        raise GraftError(f"--top and --batch-size must be at least 1, and are {top} and {batch_size}.")
-    model = read_weights(weights, image)
+    check_positive(top, "--top")
+    check_positive(batch_size, "--batch-size")
+    if csv is not None:
+        check_writable(csv, "--csv", kind="file")
     place = find_device(device)
+    model = read_weights(weights, image)
     files = find_images(inputs)
     found = []
     with counting(len(files), "classified") as advance:
@@ -63,21 +71,43 @@ def as_json(found: list[Prediction]) -> list[dict[str, object]]:
 
 def show(found: list[Prediction]) -> None:
     """Print a line per file."""
-    width = max((len(str(each.file)) for each in found), default=0)
-    for each in found:
-        said = each.error or "  ".join(f"{label} {probability:.1%}" for label, probability in each.top)
-        print(f"{each.file!s:{width}}  {said}")
+    names = [printable(str(each.file)) for each in found]
+    width = max(map(len, names), default=0)
+    for name, each in zip(names, found, strict=True):
+        said = each.error or "  ".join(f"{printable(label)} {probability:.1%}" for label, probability in each.top)
+        print(f"{name:{width}}  {said}")
+
+
+def check(found: list[Prediction]) -> None:
+    """Say how many files could not be read.
+
+    Raises:
+        DataError: if none could.
+    """
+    failed = sum(each.error is not None for each in found)
+    if failed == len(found):
+        raise DataError(f"None of the {failed} files could be read as an image; the list says why. Give other files.")
+    if failed:
+        print(f"graft: {failed} of {len(found)} files could not be read as images; the list says why", file=sys.stderr)
 
 
 def _write_csv(path: Path, found: list[Prediction]) -> None:
+    """Write the table beside its place and move it there, so that a full disk leaves the previous one."""
     count = max((len(each.top) for each in found), default=0)
     ranks = [name for rank in range(1, count + 1) for name in (f"label_{rank}", f"probability_{rank}")]
+    target = Path(os.path.realpath(path))
+    device = target.exists() and not target.is_file()  # such as /dev/stdout, which cannot be moved to
+    draft = target if device else target.with_name(f".{os.getpid()}.csv")
     try:
-        with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        with draft.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = table_writer(file)
             writer.writerow(["file", "error", *ranks])
             for each in found:
                 cells = [value for label, probability in each.top for value in (label, f"{probability:.6f}")]
                 writer.writerow([each.file, each.error or "", *cells])
+        if not device:
+            draft.replace(target)
     except OSError as error:
-        raise GraftError(f"{path} cannot be written: {error.strerror}. Give another --csv.") from error
+        if not device:
+            draft.unlink(missing_ok=True)
+        raise GraftError(f"--csv {str(path)!r} cannot be written: {error.strerror}. Give another --csv.") from error

@@ -1,5 +1,6 @@
 """`graft train`."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import fields
 from inspect import signature
@@ -7,7 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from visiongraft.cli.progress import progress_bar
-from visiongraft.cli.values import parse_image
+from visiongraft.cli.values import ImageSize, check_workers, check_writable, parse_image
+from visiongraft.data import flowers
 from visiongraft.data.sources import open_data
 from visiongraft.errors import GraftError
 from visiongraft.explain.report import write_report
@@ -18,6 +20,9 @@ from visiongraft.train.engine import Metrics, Outcome, train
 from visiongraft.train.recipe import Optimiser, Precision, Recipe
 from visiongraft.train.run import plan_run
 
+RUNS = Path("runs")
+"""Where runs go that were given no folder."""
+
 
 def run(
     *,
@@ -26,7 +31,7 @@ def run(
     data_dir: Path | None = None,
     download: Literal["never", "if_missing"] = "never",
     output: Path | None = None,
-    image: int | str | None = None,
+    image: ImageSize | None = None,
     epochs: int = Recipe.epochs,
     batch_size: int = Recipe.batch_size,
     opt: Optimiser = Recipe.opt,
@@ -46,13 +51,18 @@ def run(
     precision: Precision = Recipe.precision,
     val_every: int = Recipe.val_every,
     seed: int = Recipe.seed,
-    workers: int | str = "auto",
+    workers: Literal["auto"] | int = "auto",
     device: str = "auto",
     max_unreadable: float = 0.01,
 ) -> Outcome:
     """Train a network on images.
 
     Without options: a small CoAtNet on the bundled photographs of flowers, in three to five minutes on two cores.
+
+    Examples:
+        graft train
+        graft train --data photos/ --model botnet50 --image 224 --batch-size 32 --epochs 100
+        graft train --config runs/coatnet_pico-photos/config.yaml --seed 1
 
     Args:
         model: a name of `graft list`; with _small behind it, its form for images of 32 pixels or so
@@ -85,13 +95,17 @@ def run(
         max_unreadable: share of the images that may be unreadable before the run stops
     """
     options = dict(locals())
+    # All that can be refused without reading the data is, since a large folder takes minutes to search.
     if not 0.0 <= max_unreadable <= 1.0:
         raise GraftError(f"--max-unreadable must be in [0, 1], not {max_unreadable}.")
     recipe = Recipe(**{each.name: options[each.name] for each in fields(Recipe)})
+    check_workers(workers)
     place = find_device(device)
     spec = customized(model, image=parse_image(image))
+    spec.grids(spec.image)  # refuses what is too small
+    check_writable(output or RUNS, "--output", kind="folder")
+    folder = plan_run(output, name=f"{spec.name}-{short_name(data)}", parent=RUNS)
     images = open_data(data, data_dir=data_dir, download=download)
-    folder = plan_run(output, name=f"{spec.name}-{Path(images.name).stem}")
     keep_freed_memory()
     with _Narrator(images.notes) as narrator:
         outcome = train(
@@ -111,6 +125,14 @@ def run(
     return outcome
 
 
+def short_name(data: str | None) -> str:
+    """Name a run after its data: the last part of a path, and no longer than a file name may be."""
+    path = Path(data or flowers.NAME)
+    if path.name in {"", ".."}:  # as in --data . or --data /
+        path = Path(os.path.realpath(path))
+    return path.name.removesuffix(".npz")[:64] or "data"
+
+
 def as_json(outcome: Outcome) -> dict[str, object]:
     """Give the score and where everything lies."""
     return {
@@ -120,7 +142,7 @@ def as_json(outcome: Outcome) -> dict[str, object]:
         "train_seconds": outcome.seconds,
         "weights": str(outcome.run.best),
         "report": str(outcome.run.report),
-        "unreadable": len(outcome.unreadable),
+        "unreadable": [{"file": each.name, "error": each.reason} for each in outcome.unreadable],
     }
 
 

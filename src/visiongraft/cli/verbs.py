@@ -1,24 +1,25 @@
 """The verbs by name. A verb's module is only imported when it is used, so that `graft list` starts quickly."""
 
-from collections.abc import Callable
 from importlib import import_module
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import NamedTuple
 
 
 class Verb(NamedTuple):
     """One verb: its name, what it does in a few words, and where it lives.
 
     Its module has `run`, whose arguments are the options and whose docstring is the help, `as_json`, which turns what
-    `run` gave into plain values, and `show`, which prints it for a person.
+    `run` gave into plain values, and `show`, which prints it for a person. Where a result that is worth printing can
+    still be a failure, it has `check`, which says so on standard error or raises.
     """
 
     name: str
     purpose: str
     module: str
 
-    def function(self, name: str) -> Callable[..., Any]:
-        """Give one of the functions `run`, `as_json` and `show`."""
-        return getattr(import_module(f"visiongraft.cli.{self.module}"), name)
+    def load(self) -> ModuleType:
+        """Import its module."""
+        return import_module(f"visiongraft.cli.{self.module}")
 
 
 VERBS = (

@@ -10,7 +10,7 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from visiongraft.data.sets import ArrayImages, ImageData, Labels, Parts, Pixels, no_images
-from visiongraft.errors import DataError
+from visiongraft.errors import DataError, printable
 
 ARRAYS = "train_images, train_labels, val_images, val_labels"
 """What a file holds."""
@@ -162,5 +162,4 @@ class _ArrayFile:
 
     def error(self, what: str) -> DataError:
         """Make an error that begins with the file. Names out of a damaged one must not break the line."""
-        printable = "".join(each if each.isprintable() else "?" for each in what)
-        return DataError(f"{str(self.path)!r}: {printable}")
+        return DataError(f"{str(self.path)!r}: {printable(what)}")

@@ -1,5 +1,7 @@
 """What `--data` takes: nothing, a name, a folder or an .npz file."""
 
+import os
+import stat
 from pathlib import Path
 
 from visiongraft.data import flowers
@@ -49,7 +51,7 @@ def open_data(
         )
     if known == flowers.NAME:
         return flowers.open_flowers(parts=parts)
-    return _open_path(name, Path(name).expanduser(), parts)
+    return _open_path(name, parts)
 
 
 def _folder_of(name: str, data_dir: Path | None) -> Path:
@@ -62,17 +64,25 @@ def _folder_of(name: str, data_dir: Path | None) -> Path:
     return data_dir.expanduser()
 
 
-def _open_path(name: str, path: Path, parts: Parts) -> ImageData:
+def _open_path(name: str, parts: Parts) -> ImageData:
     """Open a folder or an .npz file."""
+    expected = "Expected a folder, an .npz file, or the name of a data set."
     if not name:
-        raise DataError("--data is empty. Expected a folder, an .npz file, or the name of a data set.")
-    if path.is_dir():
+        raise DataError(f"--data is empty. {expected}")
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path.expanduser raises where there is no such user
+    try:
+        kind = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        if path.suffix or len(path.parts) > 1:
+            raise DataError(f"There is no {name!r}. {expected}") from None
+        near = nearest(name, data_names())
+        raise DataError(
+            f"{name!r} is no folder and no known data set.{near} Known are: {', '.join(data_names())}."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{name!r} cannot be opened: {getattr(error, 'strerror', error)}. {expected}") from None
+    if stat.S_ISDIR(kind):
         return open_folder(path, parts=parts)
-    if path.is_file():
-        if path.suffix.lower() == ".npz":
-            return open_npz(path, parts=parts)
-        raise DataError(f"{name!r} is a file. Expected a folder, an .npz file, or the name of a data set.")
-    if path.suffix or len(path.parts) > 1:
-        raise DataError(f"There is no {name!r}. Expected a folder, an .npz file, or the name of a data set.")
-    near = nearest(name, data_names())
-    raise DataError(f"{name!r} is no folder and no known data set.{near} Known are: {', '.join(data_names())}.")
+    if stat.S_ISREG(kind) and path.suffix.lower() == ".npz":
+        return open_npz(path, parts=parts)
+    raise DataError(f"{name!r} is a file. {expected}")

@@ -1,5 +1,6 @@
 """What a trained network says of pictures that lie anywhere."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -9,6 +10,7 @@ import torch
 
 from visiongraft.data.images import EXTENSIONS, UnreadableImage, read_image
 from visiongraft.data.transforms import EvalTransform
+from visiongraft.data.walk import images_under
 from visiongraft.errors import DataError, WeightsError
 from visiongraft.preprocessing import normalize
 from visiongraft.weights.store import Trained
@@ -30,24 +32,27 @@ class Prediction:
 
 
 def find_images(inputs: Sequence[Path]) -> list[Path]:
-    """Give the image files among files and folders; folders are searched through and through, in order of name.
+    """Give the image files among files and folders; folders are searched as those of a data set are.
 
-    A file that is named is taken whatever its ending is; of a folder, what ends as images do.
+    A file that is named is taken whatever its ending is, and whether or not it is there: `predict` says what is wrong
+    with it, and goes on with the others.
 
     Raises:
-        DataError: if an input does not exist, or a folder holds no image.
+        DataError: if a folder holds no image, or cannot be listed.
     """
     found: list[Path] = []
     for each in inputs:
-        if each.is_dir():
-            inside = sorted(path for path in each.rglob("*") if path.suffix.lower() in EXTENSIONS)
-            if not inside:
-                raise DataError(f"{each} holds no images. Expected files ending in {', '.join(sorted(EXTENSIONS))}.")
-            found += inside
-        elif each.exists():
+        if not os.path.isdir(each):  # noqa: PTH112 - Path.is_dir raises where a path is too long or not to be entered
             found.append(each)
-        else:
-            raise DataError(f"There is no {each}. Give image files or folders of them.")
+            continue
+        inside, others = images_under(each)
+        if not inside:
+            held = f"{others} files, but no image" if others else "no file"
+            raise DataError(
+                f"The folder {str(each)!r} holds {held}. Give image files (their names end in "
+                f"{' '.join(sorted(EXTENSIONS))}), or folders of them."
+            )
+        found += [each / name for name in inside]
     return found
 
 

@@ -326,6 +326,8 @@ def _stopping_on_interrupt(trainer: L.Trainer) -> Iterator[None]:
     before = signal.signal(signal.SIGINT, stop)
     try:
         yield
+    except SystemExit as end:  # what Lightning makes of a KeyboardInterrupt
+        raise KeyboardInterrupt from end
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -1,0 +1,106 @@
+"""What a user writes behind a verb, and in a configuration."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import complaint
+from visiongraft.cli.main import main
+from visiongraft.cli.verbs import VERBS
+
+
+def explain(verb: str, width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> str:
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert main([verb, "--help"]) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("verb", [verb.name for verb in VERBS])
+def test_the_help_speaks_of_what_to_write_and_not_of_pythons_types(
+    verb: str, width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    text = explain(verb, width, monkeypatch, capsys)
+    for foreign in ("type:", "null", "None", "Union", "Literal", "<class", "Path ", "=flags", "SUPPRESS", "\b"):
+        assert foreign not in text
+    assert text.startswith(f"usage: graft {verb} [OPTIONS]")
+    described, _, examples = text.partition("\nexamples:\n")
+    assert max(map(len, described.splitlines())) <= width
+    assert all(line.startswith(f"  graft {verb}") for line in examples.splitlines() if line)
+
+
+def test_the_help_shows_what_an_option_takes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    text = explain("train", 120, monkeypatch, capsys)
+    assert "\n  --image SIZE            size in pixels, as 224 or as 256x128" in text
+    assert "\n  --workers {auto,N} " in text
+    assert "\n  --output PATH " in text
+    assert "probability of dropping a feature before the classifier (default: 0.0)" in text
+    assert "Without options: a small CoAtNet" in text
+    assert "usage: graft predict [OPTIONS] WEIGHTS INPUTS...\n" in explain("predict", 120, monkeypatch, capsys)
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["train", "--json=maybe"], "--json takes no value, and got 'maybe'. See `graft train --help`."),
+        (["train", "--json", "maybe"], "nothing is expected where 'maybe' came. See `graft train --help`."),
+        (["info", "resnet50", "--num-classes", "seven"], "--num-classes takes a whole number, and got 'seven'."),
+        (["train", "--seed", "1.5"], "--seed takes a whole number, and got '1.5'."),
+        (["train", "--lr", ""], "--lr takes a number, and got ''."),
+        (["train", "--lr", "nan"], "--lr takes a number, and got 'nan'."),
+        (["train", "--lr", ".nan"], "--lr takes a number, and got nan."),
+        (["train", "--warmup-epochs", "inf"], "--warmup-epochs takes a number, and got 'inf'."),
+        (["train", "--clip-grad", ".inf"], "--clip-grad takes a number, and got inf."),
+        (["train", "--workers", "many"], "--workers takes auto or a whole number, and got 'many'."),
+        (["train", "--config"], "--config needs a value behind it."),
+    ],
+)
+def test_a_value_of_another_kind_is_refused(words: list[str], text: str, capsys: pytest.CaptureFixture) -> None:
+    assert text in complaint(capsys, *words)
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"epoch: 3\n", "has an unknown option 'epoch'. Did you mean 'epochs'"),
+        (b"", "is empty."),
+        (b"# nothing\n", "is empty."),
+        (b"- epochs\n- 3\n", "holds a list, and no names with values."),
+        (b"12\n", "holds a single value, and no names with values."),
+        (b"epochs: [3\n", "is no YAML in line 2: expected ',' or ']', but got '<stream end>'."),
+        (b"a: b: c\n", "is no YAML in line 1: mapping values are not allowed here."),
+        (b"\x89PNG\r\n\x1a\n\0", "is no text."),
+        (b"epochs: \0\n", "is no text."),
+        (b"config: other.yaml\n", "has an unknown option 'config'."),
+        (b"epochs: many\n", "--epochs takes a whole number, and got 'many'."),
+        (b"data: 5\n", "--data takes text, which YAML wants in quotes if it looks like a number, and got '5'."),
+        (b"image: [1, 2]\n", "--image takes a size in pixels, as 224 or as 256x128, and got '[1, 2]'."),
+        (b"warmup_epochs: .inf\n", "--warmup-epochs takes a number, and got inf."),
+        (b"json: maybe\n", "--json takes true or false, and got 'maybe'."),
+    ],
+)
+def test_a_configuration_that_is_none_gets_one_line(
+    content: bytes, text: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "run.yaml").write_bytes(content)
+    assert text in complaint(capsys, "train", "--data", "no/such", "--config", tmp_path / "run.yaml")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("missing.yaml", "No such file or directory"), (".", "Is a directory"), ("x" * 300, "File name too long")],
+)
+def test_a_configuration_that_cannot_be_read_is_named(name: str, reason: str, capsys: pytest.CaptureFixture) -> None:
+    remedy = "Give a YAML file of options, such as --print-config prints."
+    assert (
+        complaint(capsys, "train", "--config", name)
+        == f"graft: --config {name!r} cannot be read: {reason}. {remedy}\n"
+    )
+
+
+def test_a_configuration_may_spell_options_with_hyphens(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "run.yaml").write_text("batch-size: 3\nlr: 1e-3\n")
+    assert main(["train", "--config", str(tmp_path / "run.yaml"), "--print-config"]) == 0
+    text = capsys.readouterr().out
+    assert "batch_size: 3\n" in text
+    assert "lr: 0.001\n" in text

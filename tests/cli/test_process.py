@@ -1,0 +1,64 @@
+"""The command as a process: streams that are full or closed, and Ctrl-C."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.pictures import write_npz
+
+GRAFT = [sys.executable, "-c", "import sys; from visiongraft.cli.main import main; sys.exit(main())"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_behind_standard_output_gets_one_line() -> None:
+    commands = [["list"], ["list", "--json"], ["--help"], ["list", "--help"], ["list", "--print-config"]]
+    program = (
+        "import os, sys\nfrom visiongraft.cli.main import main\n"
+        f"for words in {commands}:\n"
+        "    os.dup2(os.open('/dev/full', os.O_WRONLY), 1)\n"
+        "    assert main(words) == 2, words\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, check=True)
+    line = "graft: Standard output cannot be written: No space left on device. Make room there.\n"
+    assert done.stderr == line * len(commands)
+
+
+def test_a_reader_that_stops_early_is_no_error() -> None:
+    with subprocess.Popen([*GRAFT, "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        running.stdout.close()
+        assert (running.stderr.read(), running.wait()) == (b"", 0)
+
+
+def test_names_that_the_terminal_cannot_show_are_escaped(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    words = ["predict", "图片.safetensors", "a.png"]
+    done = subprocess.run([*GRAFT, *words], stderr=subprocess.PIPE, text=True, env=environment, cwd=tmp_path)
+    assert done.stderr.startswith(r"graft: \u56fe\u7247.safetensors cannot be read: No such file or directory.")
+    assert done.returncode == 2
+
+
+def test_a_second_interrupt_ends_training_at_once_and_without_a_traceback(tmp_path: Path) -> None:
+    data = write_npz(tmp_path / "stripes.npz", train=512, val=512)
+    words = ["train", "--data", str(data), "--output", str(tmp_path / "run"), "--epochs", "1000", "--val-every", "1"]
+    running = subprocess.Popen([*GRAFT, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(tmp_path / "run" / "metrics.csv")
+    running.send_signal(signal.SIGINT)
+    time.sleep(0.3)  # the first one is heard at once, and what is then still to do takes longer
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "Traceback" not in err
+    assert err.endswith("graft: stopped\n")
+    assert out == ""
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
