@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from tests.cli.running import answer, complaint
@@ -128,7 +129,7 @@ def test_the_configuration_can_be_printed_and_read_back(tmp_path: Path, capsys: 
         (["train", "--seed", "-1"], "--seed must be at least 0 and below 2**63, not -1."),
         (["train", "--max-unreadable", "5"], "--max-unreadable must be in [0, 1], not 5.0."),
         (["info", "resnet50", "--num-classes", "-5"], "num_classes is 0 for no classifier, or the number of classes"),
-        (["train", "--device", "toaster"], "There is no device 'toaster' here."),
+        (["train", "--device", "toaster"], "There is no device 'toaster' here. PyTorch finds cpu"),
         (["train", "--config", "missing.yaml"], "missing.yaml"),
         (["info"], "MODEL is missing."),
         (["predict"], "WEIGHTS"),
@@ -215,6 +216,16 @@ def test_a_run_on_the_present_folder_is_named_after_it(tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     assert short_name(".") == tmp_path.name
     assert short_name("..") == tmp_path.parent.name
+
+
+def test_too_little_memory_gets_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    def fill(*_: object, **__: object) -> None:
+        torch.empty(2**60)
+
+    monkeypatch.setattr("visiongraft.cli.info.summarize", fill)
+    assert complaint(capsys, "info", "resnet50") == (
+        "graft: The memory does not suffice. Use a smaller --batch-size, --image or --model.\n"
+    )
 
 
 def test_listing_starts_without_the_heavy_libraries() -> None:

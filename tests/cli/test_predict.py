@@ -42,9 +42,7 @@ def test_where_every_file_fails_the_list_is_given_and_the_exit_code_is_2(
     caught = capsys.readouterr()
     assert caught.out.count("\n") == 2
     assert "the file is empty (0 bytes)" in caught.out
-    assert caught.err == (
-        "graft: None of the 2 files could be read as an image; the list says why. Give other files.\n"
-    )
+    assert caught.err == ("graft: No image could be read, of 2 that were asked for; the list says why. Give others.\n")
     assert (tmp_path / "out.csv").read_text().count("\n") == 3
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from visiongraft.cli.verbs import VERBS, Verb
 from visiongraft.errors import GraftError, nearest, printable
 
 USAGE = "usage: graft VERB [OPTIONS]"
+
+_OUT_OF_MEMORY = re.compile("out of memory|enough memory|allocate memory")  # of PyTorch's errors on GPU and CPU
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,6 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:  # the last net: what was foreseen is a GraftError
         path = "" if error.filename is None else f"{error.filename!r}: "
         return _complain(f"{path}{error.strerror or error}. Give another path, or make room there.", 2)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not _OUT_OF_MEMORY.search(str(error)):
+            raise
+        return _complain("The memory does not suffice. Use a smaller --batch-size, --image or --model.", 2)
     except KeyboardInterrupt:
         return _complain("stopped", 130)
 

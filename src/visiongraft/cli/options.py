@@ -47,6 +47,8 @@ class Kind:
     words: str
 
 
+_LARGEST = 2**31  # nothing that is counted here comes near; PyTorch breaks off with a page of its own beyond 2**63
+
 _KINDS = {
     int: Kind("N", "a whole number"),
     float: Kind("X", "a number"),
@@ -117,6 +119,11 @@ def parse(verb: Verb, words: Sequence[str]) -> Chosen | None:
         GraftError: for an unknown option or a value of the wrong kind.
     """
     parser = make_parser(verb)
+    if "" in words:  # most likely a variable of the shell that is not set; a path would become the present folder
+        behind = words[words.index("") - 1] if words[0] else "the verb"
+        raise GraftError(
+            f"An empty value came behind {behind!r}. Give one, or leave it out. See `{parser.prog} --help`."
+        )
     try:
         # jsonargparse knows this one by its own spelling alone, which takes an optional value behind an =.
         found = parser.parse_args([re.sub("^--print-config", "--print_config", word) for word in words])
@@ -130,6 +137,8 @@ def parse(verb: Verb, words: Sequence[str]) -> Chosen | None:
     for name, value in values.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise GraftError(f"{_flag(name)} takes a number, and got {value}. See `{parser.prog} --help`.")
+        if isinstance(value, int) and value >= _LARGEST and name != "seed":
+            raise GraftError(f"{_flag(name)} takes a number below {_LARGEST}, and got {value}.")
     return Chosen(values, as_json)
 
 
@@ -239,12 +248,14 @@ def _in_plain_words(message: str, known: Sequence[str], hints: Mapping[str, obje
     text = " ".join(message.split())
     if found := re.match(r"[Uu]nrecognized arguments: (\S+)", text):
         word = found[1].partition("=")[0]
-        unknown = f"there is no option {word}.{nearest(word, known)}"
+        hint = nearest(word, known) if word.startswith("--") else f" A file that is called so is given as ./{word}."
+        unknown = f"there is no option {word}.{hint}"
         return unknown if word.startswith("-") else f"nothing is expected where {word!r} came."
     if (found := re.match(r'Parser key "([^"]+)": .*value:(?: (.*))?$', text)) and found[1] in hints:
         return f"{_flag(found[1])} takes {kind_of(hints[found[1]]).words}, and got {found[2] or ''!r}."
     if found := re.match(r"argument (\S+): expected one argument", text):
-        return f"{found[1].split('/')[0].replace('_', '-')} needs a value behind it."
+        option = found[1].split("/")[0].replace("_", "-")
+        return f"{option} needs a value behind it. One that begins with a dash is given as {option}=-VALUE."
     if found := re.match(r"argument (\S+): ignored explicit argument (.+)", text):
         return f"{found[1]} takes no value, and got {found[2]}."
     if found := re.match(r"the following arguments are required: (.+)", text):

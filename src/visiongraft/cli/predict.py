@@ -86,7 +86,7 @@ def check(found: list[Prediction]) -> None:
     """
     failed = sum(each.error is not None for each in found)
     if failed == len(found):
-        raise DataError(f"None of the {failed} files could be read as an image; the list says why. Give other files.")
+        raise DataError(f"No image could be read, of {failed} that were asked for; the list says why. Give others.")
     if failed:
         print(f"graft: {failed} of {len(found)} files could not be read as images; the list says why", file=sys.stderr)
 

@@ -23,7 +23,11 @@ def find_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device).item()  # also tells the meta device, which has no numbers, from the others
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise GraftError(f"There is no device {name!r} here. Use auto, cpu, cuda, cuda:N or mps.") from error
+        here = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+        here += ["mps"] if torch.backends.mps.is_available() else []
+        raise GraftError(
+            f"There is no device {name!r} here. PyTorch finds {', '.join(here)}: use one of them, or auto."
+        ) from error
     return device
 
 

@@ -147,7 +147,7 @@ def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
         ) from error
     if _looks_like_a_pickle(start):
         raise WeightsError(
-            f"{path} is a pickle, as torch.save writes it. Loading one can run any code, so visiongraft does not."
+            f"{path} is a zip archive or a pickle, as torch.save writes. Loading one can run any code; we do not."
             " Give a .safetensors file."
         )
     try:
