@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from visiongraft.blocks.site import Runtime
 from visiongraft.kernels.types import Grid
@@ -71,6 +70,8 @@ def summarize(spec: Backbone, image: Grid | None = None) -> Summary:
         Its parameters and multiply-adds. Convolutions, linear layers and the products inside attention and inside
         CoTNet's local filter count; normalisations, activations and pooling do not, as in the papers' tables.
     """
+    from torch.utils.flop_counter import FlopCounterMode  # brings Triton along, which importing us need not wait for
+
     image = image or spec.image
     grids = spec.grids(image)
     with torch.device("meta"):

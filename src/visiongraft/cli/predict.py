@@ -3,12 +3,14 @@
 import os
 import sys
 from csv import writer as table_writer
+from io import StringIO
 from pathlib import Path
 
 from visiongraft.cli.progress import counting
 from visiongraft.cli.values import ImageSize, check_positive, check_writable, read_weights
 from visiongraft.deploy.predict import Prediction, find_images, predict
 from visiongraft.errors import DataError, GraftError, printable
+from visiongraft.files import write_whole
 from visiongraft.train.devices import find_device
 
 
@@ -92,22 +94,21 @@ def check(found: list[Prediction]) -> None:
 
 
 def _write_csv(path: Path, found: list[Prediction]) -> None:
-    """Write the table beside its place and move it there, so that a full disk leaves the previous one."""
+    """Write the table, whole or not at all where it is a file."""
     count = max((len(each.top) for each in found), default=0)
     ranks = [name for rank in range(1, count + 1) for name in (f"label_{rank}", f"probability_{rank}")]
+    text = StringIO()
+    table = table_writer(text)
+    table.writerow(["file", "error", *ranks])
+    for each in found:
+        cells = [value for label, probability in each.top for value in (label, f"{probability:.6f}")]
+        table.writerow([each.file, each.error or "", *cells])
+    content = text.getvalue().encode("utf-8", "surrogateescape")
     target = Path(os.path.realpath(path))
-    device = target.exists() and not target.is_file()  # such as /dev/stdout, which cannot be moved to
-    draft = target if device else target.with_name(f".{os.getpid()}.csv")
     try:
-        with draft.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = table_writer(file)
-            writer.writerow(["file", "error", *ranks])
-            for each in found:
-                cells = [value for label, probability in each.top for value in (label, f"{probability:.6f}")]
-                writer.writerow([each.file, each.error or "", *cells])
-        if not device:
-            draft.replace(target)
+        if target.exists() and not target.is_file():  # such as /dev/stdout, to which nothing can be moved
+            target.write_bytes(content)
+        else:
+            write_whole(target, content)
     except OSError as error:
-        if not device:
-            draft.unlink(missing_ok=True)
         raise GraftError(f"--csv {str(path)!r} cannot be written: {error.strerror}. Give another --csv.") from error

@@ -75,7 +75,7 @@ class RunFolder:
 
     def append_unreadable(self, failures: Iterable[Failure]) -> None:
         """Add images that could not be read."""
-        _append(self.unreadable, ("file", "reason"), [(each.name, each.reason) for each in failures])
+        _append(self.unreadable, ("file", "error"), [(each.name, each.reason) for each in failures])
 
 
 def plan_run(path: Path | None, *, name: str, parent: Path = Path("runs")) -> RunFolder:
