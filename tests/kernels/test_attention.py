@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from visiongraft.kernels import attention as kernels
-from visiongraft.kernels.relative import axis_vectors, plane_bias, resize_axis_table, resize_plane_table
+from visiongraft.kernels.relative import (
+    axis_vectors,
+    plane_bias,
+    resize_axis_table,
+    resize_cell_table,
+    resize_plane_table,
+)
 
 GRIDS = [(1, 1), (1, 5), (4, 4), (5, 3), (7, 8)]
 
@@ -46,6 +52,25 @@ def test_fused_axial_attention_equals_the_plain_one_forward_and_backward(grid: t
     compare_forms(kernels.axial_attention_plain, kernels.axial_attention_fused, arguments)
 
 
+def test_attention_by_position_alone_is_recorded_for_grids_with_more_and_less_cells_than_head_dim() -> None:
+    class Attend(torch.nn.Module):
+        def forward(self, maps: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+            cells = maps.flatten(2).transpose(1, 2)[:, None]
+            return kernels.axial_attention_fused(cells, None, cells, rows, columns)
+
+    def inputs(height: int, width: int) -> tuple[torch.Tensor, ...]:
+        return torch.randn(2, 8, height, width), torch.randn(height, height, 8), torch.randn(width, width, 8)
+
+    height, width = torch.export.Dim("height"), torch.export.Dim("width")
+    dynamic = ({2: height, 3: width}, {0: height, 1: height}, {0: width, 1: width})
+    exported = torch.export.export(
+        Attend(), inputs(5, 3), dynamic_shapes=dynamic, prefer_deferred_runtime_asserts_over_guards=True
+    ).module()
+    for grid in [(5, 3), (2, 4), (9, 6)]:
+        arguments = inputs(*grid)
+        torch.testing.assert_close(exported(*arguments), Attend()(*arguments))
+
+
 def test_attention_by_hand_for_two_cells() -> None:
     query = torch.tensor([[1.0], [0.0]]).view(1, 1, 2, 1)
     key = torch.tensor([[2.0], [0.0]]).view(1, 1, 2, 1)
@@ -82,9 +107,11 @@ def test_the_plane_bias_of_two_cells_is_the_table_at_query_minus_key() -> None:
 
 
 def test_resizing_to_ones_own_size_changes_nothing() -> None:
-    plane, axis = torch.randn(3, 9, 13), torch.randn(13, 8)
-    assert torch.equal(resize_plane_table(plane, (5, 7)), plane)
-    assert torch.equal(resize_axis_table(axis, 7), axis)
+    for dtype in (torch.float32, torch.float64, torch.bfloat16):
+        plane, axis = torch.randn(3, 9, 13).to(dtype) / 3, torch.randn(13, 8).to(dtype) / 3
+        assert torch.equal(resize_plane_table(plane, (5, 7)), plane)
+        assert torch.equal(resize_axis_table(axis, 7), axis)
+        assert torch.equal(resize_cell_table(axis, 13), axis)
 
 
 @pytest.mark.parametrize("grid", [(8, 8), (3, 9), (20, 5)])

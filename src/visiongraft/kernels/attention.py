@@ -79,10 +79,11 @@ def axial_attention_fused(query: Heads, key: Heads | None, value: Heads, rows: R
     row_code = torch.eye(height, dtype=query.dtype, device=query.device)[:, None].expand(-1, width, -1)
     column_code = torch.eye(width, dtype=query.dtype, device=query.device)[None].expand(height, -1, -1)
     codes = torch.cat([row_code, column_code], dim=-1).flatten(0, 1).expand(batch, heads, cells, -1)
-    if key is None:
-        return F.scaled_dot_product_attention(positions, codes, value, scale=1.0)
+    # Without the content a key of zeros takes its place. Left out, the query would have h+w features, and a recorded
+    # graph, which must hold for every size, would be fixed to those where that is, or is not, the value's head_dim.
+    key = torch.zeros_like(query) if key is None else key.to(query.dtype)
     wide_query = torch.cat([query, positions], dim=-1)
-    wide_key = torch.cat([key.to(query.dtype), codes], dim=-1)
+    wide_key = torch.cat([key, codes], dim=-1)
     return F.scaled_dot_product_attention(wide_query, wide_key, value, scale=1.0)
 
 

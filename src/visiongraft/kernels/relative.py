@@ -28,7 +28,7 @@ def resize_plane_table(table: Float[Tensor, "n rows columns"], grid: Grid) -> Fl
     """
     height, width = grid
     resized = F.interpolate(
-        table[None].float(), size=(2 * height - 1, 2 * width - 1), mode="bilinear", align_corners=False
+        _exact(table)[None], size=(2 * height - 1, 2 * width - 1), mode="bilinear", align_corners=False
     )
     return resized[0].to(table.dtype)
 
@@ -43,14 +43,19 @@ def resize_axis_table(table: Float[Tensor, "rows d"], length: int) -> Float[Tens
     Returns:
         (2l-1, d). The same numbers where `length` is the table's own.
     """
-    resized = F.interpolate(table.float().t()[None], size=2 * length - 1, mode="linear", align_corners=False)
+    resized = F.interpolate(_exact(table).t()[None], size=2 * length - 1, mode="linear", align_corners=False)
     return resized[0].t().to(table.dtype)
 
 
 def resize_cell_table(table: Float[Tensor, "rows d"], length: int) -> Float[Tensor, "r d"]:
     """Resample a table of absolute positions along one axis, (L, d), to (length, d), linearly."""
-    resized = F.interpolate(table.float().t()[None], size=length, mode="linear", align_corners=False)
+    resized = F.interpolate(_exact(table).t()[None], size=length, mode="linear", align_corners=False)
     return resized[0].t().to(table.dtype)
+
+
+def _exact(table: Tensor) -> Tensor:
+    """Give a table in float32, or in float64 if it is that already: half precision would blur the offsets."""
+    return table.to(torch.promote_types(table.dtype, torch.float32))
 
 
 def offsets(length: int, device: torch.device) -> Int[Tensor, "i j"]:
