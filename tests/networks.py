@@ -1,35 +1,30 @@
 """Small forms of the zoo's networks, for tests that run over all of it."""
 
+import math
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import groupby
 
-from visiongraft.families.zoo import get_spec, list_models
-from visiongraft.spec import Backbone
+import torch
+from torch import nn
+
+from visiongraft.blocks.bottleneck import Bottleneck
+from visiongraft.blocks.mixers import GridAttention
+from visiongraft.blocks.positions import PositionTables
+from visiongraft.blocks.relative_transformer import RelativeTransformer
+from visiongraft.blocks.site import Block
+from visiongraft.blocks.stems import DeepStem, Stem
+from visiongraft.families.zoo import create_model, get_spec, list_models
+from visiongraft.network import Network
+from visiongraft.spec import Backbone, Stage
 
 PICOS = list_models("*_pico")
 
-KINDS = [
-    *PICOS,
-    "seresnet50",
-    "nonlocal_resnet50",
-    "botnet50_001",
-    "botnet_s1_50",
-    "botnet_t3",
-    "botnet50_content",
-    "botnet50_relative",
-    "botnet50_content_absolute",
-    "coatnet_0",
-    "coatnet_0_dw",
-    "coatnet_vit_rel",
-    "convmixer_512_12",
-    "cotnext50",
-    "se_cotnetd50",
-    "se_cotnetd152",
-]
-"""At least one network of each kind: every word of the vocabulary, with every value of its choices."""
+STEM_WIDTH = 8
+"""Channels of a narrow stem, where these are not those of a stage."""
 
-HUGE = 200_000_000
-"""Networks with more parameters than this are only ever made on the meta device."""
+MIXER_WIDTH = 16
+"""Channels of the narrowest mixer: two heads of eight channels, or eight times two that share a kernel."""
 
 
 def shallow(name: str, num_classes: int = 5) -> Backbone:
@@ -40,3 +35,119 @@ def shallow(name: str, num_classes: int = 5) -> Backbone:
         blocks = [block for block, run in groupby(stage.blocks) for _ in range(min(2, len(list(run))))]
         stages.append(replace(stage, blocks=tuple(blocks[:4])))
     return replace(spec, stages=tuple(stages), head=replace(spec.head, num_classes=num_classes))
+
+
+def narrow(name: str, num_classes: int = 5) -> Backbone:
+    """Give a network of the zoo with few channels and each kind of block once: small enough for numbers at any size.
+
+    Stem, head, strides and the blocks' choices stay. Widths that are equal stay equal and others different, since a
+    shortcut depends on it. Behind the first block of a stage only those stay that no stage before had in their place.
+    """
+    spec = get_spec(name)
+    unit = math.lcm(*(_unit(block) for stage in spec.stages for block in stage.blocks))
+    ranks = sorted({stage.width for stage in spec.stages})
+    widths = {width: unit * rank for rank, width in enumerate(ranks, start=1)}
+    stages: list[Stage] = []
+    seen: set[Block] = set()
+    for stage in spec.stages:
+        first, *others = (_narrow_block(block) for block in stage.blocks)
+        others = [block for block in dict.fromkeys(others) if block not in seen]
+        seen.update(others)
+        stages.append(replace(stage, width=widths[stage.width], blocks=(first, *others)))
+    hidden = spec.head.hidden and stages[-1].width
+    head = replace(spec.head, num_classes=num_classes, hidden=hidden)
+    stem = _narrow_stem(spec.stem, widths.get(spec.stem.width, STEM_WIDTH))
+    return replace(spec, stem=stem, stages=tuple(stages), head=head)
+
+
+def parts(spec: Backbone) -> set[object]:
+    """Give the stem, the head and every block, each with what its place asks of it."""
+    head = replace(spec.head, hidden=spec.head.hidden and 1)  # its width is that of the last stage
+    return {spec.stem, head}.union(*_parts_of_stages(spec))
+
+
+def brief(names: Iterable[str]) -> dict[str, Backbone]:
+    """Give narrow networks without the stages that bring nothing new, where cost grows with the number of blocks.
+
+    The smallest of each family stay whole. All of them together have the parts that they had.
+    """
+    found: dict[str, Backbone] = {}
+    seen: set[object] = set()
+    for name in names:
+        spec = narrow(name)
+        stages = []
+        for stage, new in zip(spec.stages, _parts_of_stages(spec), strict=True):
+            if name in PICOS or not new <= seen:
+                stages.append(stage)
+            seen |= new
+        found[name] = replace(spec, stages=tuple(stages) or spec.stages[-1:])
+    return found
+
+
+def _parts_of_stages(spec: Backbone) -> list[set[object]]:
+    found = []
+    for in_width, stage in zip(spec.widths, spec.stages, strict=False):
+        strided = stage.stride > 1 and stage.stride_in
+        first = (stage.blocks[0], strided, in_width == stage.width)
+        found.append({first, *((block, False, True) for block in stage.blocks[1:])})
+    return found
+
+
+def kinds() -> list[str]:
+    """List a few networks whose narrow forms together have all parts that those of the whole zoo have."""
+    names, seen = [], set()
+    for name in [*PICOS, *list_models()]:
+        new = parts(narrow(name))
+        if not new <= seen:
+            names.append(name)
+            seen |= new
+    return names
+
+
+def awake(spec: Backbone, **options: object) -> Network:
+    """Make a network in which every part matters, in eval mode.
+
+    Fresh networks start with silent residual branches, nearly uniform attention, small position tables and statistics
+    of no image. All of these would hide what a part does wrong.
+    """
+    torch.manual_seed(0)
+    network = create_model(spec, **options)
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    for module in norms:
+        nn.init.uniform_(module.weight, 0.5, 1.0)
+        module.momentum = 1.0
+    for name, weight in network.named_parameters():
+        if name.endswith("qkv.weight"):
+            nn.init.normal_(weight, std=2 * weight.shape[1] ** -0.5)
+    for module in network.modules():
+        if isinstance(module, PositionTables):
+            for table in module.parameters():
+                nn.init.normal_(table)
+    with torch.no_grad():
+        network(torch.randn(4, spec.in_chans, 64, 64))
+    for module in norms:
+        module.momentum = 0.1
+    return network.eval()
+
+
+def _unit(block: Block) -> int:
+    """Give the smallest width of which every multiple suits a block: its mixer gets a multiple of 16 channels."""
+    ratio = block.ratio if isinstance(block, Bottleneck) else 1.0
+    return next(unit for unit in range(MIXER_WIDTH, 4096, MIXER_WIDTH) if unit * ratio % MIXER_WIDTH == 0)
+
+
+def _narrow_block(block: Block) -> Block:
+    if isinstance(block, RelativeTransformer):
+        return replace(block, head_dim=MIXER_WIDTH // 2)
+    if isinstance(block, Bottleneck) and isinstance(block.mixer, GridAttention):
+        return replace(block, mixer=replace(block.mixer, heads=2))
+    return block
+
+
+def _narrow_stem(stem: Stem, width: int) -> Stem:
+    return replace(stem, widths=(width, width, width)) if isinstance(stem, DeepStem) else replace(stem, width=width)
+
+
+KINDS = kinds()
+"""At least one network of each kind: every word of the vocabulary that the zoo speaks, with every value of its choices
+and in every kind of place. A new network with a new part joins by itself."""

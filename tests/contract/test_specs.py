@@ -1,16 +1,20 @@
 """Specs are values: they round-trip through JSON, refuse what is none, and differ only where they say so."""
 
 import json
-from dataclasses import FrozenInstanceError, dataclass, replace
-from typing import ClassVar
+from collections.abc import Iterator
+from dataclasses import FrozenInstanceError, dataclass, fields, is_dataclass, replace
+from typing import ClassVar, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 import torch
 from torch import nn
 
+import visiongraft
+from tests.networks import KINDS, brief, narrow, parts
 from visiongraft.blocks.bottleneck import Bottleneck
 from visiongraft.blocks.mixers import BlurAfter, ContextualTransformer, Conv, GridAttention
 from visiongraft.blocks.non_local import NonLocal
+from visiongraft.blocks.primitives import SqueezeExcite
 from visiongraft.blocks.relative_transformer import RelativeTransformer
 from visiongraft.blocks.site import Block, Mixer, Site
 from visiongraft.blocks.stems import ResNetStem
@@ -33,6 +37,35 @@ def test_every_word_of_every_spec_keeps_its_protocol() -> None:
             for block in stage.blocks:
                 assert isinstance(block, Block)
                 assert not isinstance(block, Bottleneck) or isinstance(block.mixer, Mixer)
+
+
+def test_the_kinds_that_the_contract_is_tested_with_speak_every_word_with_every_choice() -> None:
+    spoken = [word for name in KINDS for word in words_of(narrow(name))]
+    vocabulary = {word for word in vars(visiongraft).values() if is_dataclass(word) and hasattr(word, "build")}
+    assert vocabulary | {Backbone, Stage, SqueezeExcite} <= {type(word) for word in spoken}
+    chosen: dict[object, set[object]] = {}
+    for word in spoken:
+        for field, annotation in get_type_hints(type(word)).items():
+            if get_origin(annotation) is Literal:
+                chosen.setdefault(annotation, set()).add(getattr(word, field))
+    assert len(chosen) >= 7
+    assert all(choices == set(get_args(annotation)) for annotation, choices in chosen.items()), chosen
+
+
+def test_the_kinds_that_the_contract_is_tested_with_have_every_part_of_the_zoo() -> None:
+    everything = set().union(*(parts(narrow(name)) for name in list_models()))
+    assert set().union(*(parts(narrow(name)) for name in KINDS)) == everything
+    assert set().union(*(parts(spec) for spec in brief(KINDS).values())) == everything
+
+
+def words_of(word: object) -> Iterator[object]:
+    if is_dataclass(word):
+        yield word
+        for field in fields(word):
+            yield from words_of(getattr(word, field.name))
+    elif isinstance(word, tuple):
+        for each in word:
+            yield from words_of(each)
 
 
 def test_botnet50_differs_from_resnet50_only_in_its_last_stage() -> None:

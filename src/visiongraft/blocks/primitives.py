@@ -32,11 +32,27 @@ def conv(
     The weights are normal with variance 2 / (outputs that one input reaches), which for a depthwise convolution is
     2 / k^2: PyTorch's own fan_out forgets the groups.
     """
-    layer = nn.Conv2d(in_width, width, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=bias)
+    kind = ThinnedConv if kernel == 1 and stride > 1 and in_width < _ONEDNN_CHANNELS else nn.Conv2d
+    layer = kind(in_width, width, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=bias)
     start_normal(layer.weight, std=math.sqrt(2.0 * groups / (kernel * kernel * width)))
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
+
+
+class ThinnedConv(nn.Conv2d):
+    """A strided pointwise convolution that first takes the cells it needs, and then convolves them at stride 1.
+
+    The same numbers as those of a Conv2d. With less than 16 channels of channels_last maps that one's gradient writes
+    past its memory on a CPU (oneDNN 3.13 in torch 2.15, uxlfoundation/oneDNN#6035), and the process may abort.
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        thinned = F.avg_pool2d(maps, 1, self.stride)  # a slice would fix the parity of the size in a graph
+        return F.conv2d(thinned, self.weight, self.bias, groups=self.groups)
+
+
+_ONEDNN_CHANNELS = 16
 
 
 def start_normal(weight: Tensor, *, std: float) -> None:
