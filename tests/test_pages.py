@@ -1,6 +1,7 @@
-"""The examples in the pages give what the pages say."""
+"""The examples in the pages and in the docstrings give what they say."""
 
 import doctest
+import importlib
 from pathlib import Path
 
 import pytest
@@ -13,3 +14,14 @@ def test_the_examples_of_a_page_are_true(page: str) -> None:
     found = doctest.testfile(str(REPOSITORY / page), module_relative=False)
     assert found.attempted > 5
     assert found.failed == 0
+
+
+def test_the_examples_of_the_docstrings_are_true() -> None:
+    source = REPOSITORY / "src"
+    files = [path for path in sorted(source.rglob("*.py")) if ">>>" in path.read_text(encoding="utf-8")]
+    assert files
+    for path in files:
+        name = ".".join(path.relative_to(source).with_suffix("").parts)
+        found = doctest.testmod(importlib.import_module(name))
+        assert found.attempted > 0, name
+        assert found.failed == 0, name

@@ -202,6 +202,9 @@ def drop_path_rates(peak: float, depth: int) -> list[float]:
         peak: probability of dropping the last block, in [0, 1).
         depth: number of blocks in the whole network, at least 1.
 
+    >>> drop_path_rates(0.5, 3)
+    [0.0, 0.25, 0.5]
+
     Source: arXiv:1603.09382, section 4. We start at 0, as timm does; the paper starts at peak/depth.
     """
     return [peak * index / max(depth - 1, 1) for index in range(depth)]

@@ -77,5 +77,9 @@ class Mixer(Protocol):
 
 
 def shrink(grid: Grid, stride: int) -> Grid:
-    """Divide a grid by a stride, rounding up: 7 cells at stride 2 are 4."""
+    """Divide a grid by a stride, rounding up.
+
+    >>> shrink((7, 8), 2)
+    (4, 4)
+    """
     return -(-grid[0] // stride), -(-grid[1] // stride)

@@ -29,6 +29,9 @@ def list_models(pattern: str = "*") -> list[str]:
 
     Args:
         pattern: a name with * for any letters and ? for any one, such as "cot*".
+
+    >>> list_models("cot*50")
+    ['cotnet50', 'cotnext50']
     """
     return [name for name in _SPECS if fnmatchcase(name, pattern.lower())]
 
