@@ -5,6 +5,9 @@
 PYTHON ?= python3
 ARGS ?=
 
+# Each process has one thread. Alone, as a debugger wants it: make test PARALLEL= or ARGS='--pdb'.
+PARALLEL ?= --numprocesses=auto --maxprocesses=4 --dist=worksteal
+
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -24,7 +27,7 @@ train: $(STAMP)  ## train a small network on the bundled flowers and write a rep
 	@$(BIN)/graft train $(ARGS)
 
 test: $(STAMP)  ## run the tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 check: lint types layers docs  ## check style, types, import layers and pages
 
