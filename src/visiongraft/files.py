@@ -21,6 +21,6 @@ def write_whole(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
-    except OSError:
+    except BaseException:  # Ctrl-C as well
         draft.unlink(missing_ok=True)
         raise

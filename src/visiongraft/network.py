@@ -77,7 +77,7 @@ class Network(nn.Module):
 
     def forward_features(self, images: Tensor) -> Tensor:
         """Give the last feature map, (b, c, h', w')."""
-        maps = self.stem(self._checked(images))
+        maps = self.stem(_checked(images, self.spec, self.runtime, self.smallest_image))
         for stage in self.stages:
             maps = stage(maps)
         return maps
@@ -88,7 +88,7 @@ class Network(nn.Module):
 
     def features(self, images: Tensor) -> dict[str, Tensor]:
         """Give the maps after the stem and after each stage: {"stem": ..., "stage1": ...}."""
-        maps = self.stem(self._checked(images))
+        maps = self.stem(_checked(images, self.spec, self.runtime, self.smallest_image))
         found = {"stem": maps}
         for index, stage in enumerate(self.stages, start=1):
             maps = stage(maps)
@@ -135,31 +135,13 @@ class Network(nn.Module):
                 module.adopt(_tables(native, name).grid)
         return other
 
-    def _checked(self, images: Tensor) -> Tensor:
-        """Refuse what is no batch of images for this network, and lay the rest out as the runtime wants it."""
-        if images.ndim != 4 or images.shape[1] != self.spec.in_chans:
-            raise ImageSizeError(
-                f"{self.spec.name} takes images of shape (batch, {self.spec.in_chans}, height, width),"
-                f" and got {tuple(images.shape)}."
-            )
-        if not images.is_floating_point():
-            raise ImageSizeError(
-                f"{self.spec.name} takes floating-point images, and got {images.dtype}."
-                " Scale them to [0, 1] and normalise them first."
-            )
-        smallest = self.smallest_image
-        if images.shape[2] < smallest or images.shape[3] < smallest:
-            self.spec.grids((int(images.shape[2]), int(images.shape[3])))  # raises, with the reason
-        if self.runtime.channels_last:
-            return images.contiguous(memory_format=torch.channels_last)
-        return images
-
 
 class FeatureExtractor(nn.Module):
-    """A network without its head, which gives a list of feature maps, as timm's `features_only` does.
+    """The front of a network, which gives a list of feature maps, as timm's `features_only` does.
 
     Args:
-        network: what to take the maps from.
+        network: what to take the maps from. Its stem and stages are shared, not copied; what comes behind the last
+            chosen map is left out.
         out_indices: which maps: 0 for the stem, 1 for the first stage, and so on; negative ones count from the end.
             None means all.
     """
@@ -173,14 +155,38 @@ class FeatureExtractor(nn.Module):
             raise SpecError(
                 f"{network.spec.name} has feature maps 0 to {count - 1}, and out_indices asks for {chosen}."
             )
-        self.network = network
-        self.network.head = nn.Identity()  # type: ignore[assignment]  # its parameters would never get a gradient
         self.feature_info = replace(everything, out_indices=tuple(index % count for index in chosen))
+        self.spec = network.spec
+        self.runtime = network.runtime
+        self.smallest_image = network.smallest_image
+        self.stem = network.stem
+        self.stages = nn.ModuleList(list(network.stages)[: max(self.feature_info.out_indices)])
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Give the chosen maps, in the order of `out_indices`."""
-        found = self.network.features(images)
-        return [found[name] for name in self.feature_info.module_name()]
+        maps = self.stem(_checked(images, self.spec, self.runtime, self.smallest_image))
+        found = [maps]
+        for stage in self.stages:
+            maps = stage(maps)
+            found.append(maps)
+        return [found[index] for index in self.feature_info.out_indices]
+
+
+def _checked(images: Tensor, spec: Backbone, runtime: Runtime, smallest: int) -> Tensor:
+    """Refuse what is no batch of images for this network, and lay the rest out as the runtime wants it."""
+    if images.ndim != 4 or images.shape[1] != spec.in_chans:
+        raise ImageSizeError(
+            f"{spec.name} takes images of shape (batch, {spec.in_chans}, height, width),"
+            f" and got {tuple(images.shape)}."
+        )
+    if not images.is_floating_point():
+        raise ImageSizeError(
+            f"{spec.name} takes floating-point images, and got {images.dtype}."
+            " Scale them to [0, 1] and normalise them first."
+        )
+    if images.shape[2] < smallest or images.shape[3] < smallest:
+        spec.grids((int(images.shape[2]), int(images.shape[3])))  # raises, with the reason
+    return images.contiguous(memory_format=torch.channels_last) if runtime.channels_last else images
 
 
 def _stage(stage: Stage, sites: list[Site]) -> nn.Sequential:

@@ -1,9 +1,11 @@
 """A backbone as a value: what it is made of, how its grids shrink, and its form as a document."""
 
 import json
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import groupby
+from operator import index as as_int
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -31,6 +33,10 @@ from visiongraft.kernels.types import Grid
 
 FORMAT = "visiongraft.spec/1"
 """Name and version of the JSON form. It rises when an older document would be misread."""
+
+
+_MOST_BLOCKS = 10_000
+_LARGEST_IMAGE = 2**31  # pixels a side
 
 
 @dataclass(frozen=True)
@@ -79,20 +85,24 @@ class Backbone:
     drop_path: float = 0.0
 
     def __post_init__(self) -> None:
+        if len(self.image) != 2 or not all(isinstance(side, int) and side >= 1 for side in self.image):
+            raise SpecError(f"An image has a height and a width in whole pixels, not {self.image}.")
         if not self.stages:
             raise SpecError(f"{self.name} has no stages: a backbone needs at least one.")
         if not 0.0 <= self.drop_path < 1.0:
             raise SpecError(f"drop_path is a probability below 1, not {self.drop_path}.")
         if self.in_chans < 1:
             raise SpecError(f"Images have at least one channel, and in_chans is {self.in_chans}.")
-        if self.head.num_classes < 0:
-            raise SpecError(
-                f"num_classes is 0 for no classifier, or the number of classes, not {self.head.num_classes}."
-            )
+        if self.depth > _MOST_BLOCKS:  # a short document must not describe more than a memory holds
+            raise SpecError(f"{self.name} has {self.depth} blocks. A backbone has at most {_MOST_BLOCKS}.")
 
     def at(self, image: int | Grid) -> "Backbone":
         """Give the same network with another native image size, in pixels: one number for a square, or (h, w)."""
-        return replace(self, image=(image, image) if isinstance(image, int) else (int(image[0]), int(image[1])))
+        try:
+            height, width = (image, image) if isinstance(image, int) else map(as_int, image)
+        except (TypeError, ValueError):
+            raise SpecError(f"An image size is one number of pixels, or (height, width), not {image!r}.") from None
+        return replace(self, image=(height, width))
 
     def grids(self, image: Grid | None = None) -> tuple[Grid, ...]:
         """Give height and width in cells after the stem and after each stage, for an image of (h, w) pixels.
@@ -105,14 +115,18 @@ class Backbone:
         if min(image) < smallest:
             raise ImageSizeError(
                 f"{self.name} needs at least {smallest}x{smallest} pixels, and got {image[0]}x{image[1]}."
-                f" Show it larger images, or take {self.name}_small, its form for small ones."
+                f" Show it larger images{self._smaller_form()}."
             )
         return self._shrink(image)
 
     @property
     def smallest_image(self) -> int:
         """The smallest side in pixels at which every strided step still has at least two cells to halve."""
-        return next(side for side in range(1, 10_000) if self._can_take(side))
+        sides = range(1, _LARGEST_IMAGE)
+        found = bisect_left(sides, True, key=self._can_take)  # noqa: FBT003 - it is what is looked for
+        if found == len(sides):
+            raise SpecError(f"{self.name} halves its map so often that no image is large enough. Take strides out.")
+        return sides[found]
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -186,6 +200,12 @@ class Backbone:
         for stage in self.stages:
             grids.append(shrink(grids[-1], stage.stride))
         return tuple(grids)
+
+    def _smaller_form(self) -> str:
+        """Name the form for small images, where that takes smaller ones."""
+        if small_image(self).smallest_image >= self.smallest_image:
+            return ""
+        return f", or take its form for small ones: small_image(spec), or {self.name}_small if it is of the zoo"
 
     def _can_take(self, side: int) -> bool:
         enough = self.stem.patch if isinstance(self.stem, PatchStem | PatchEmbedStem) else min(self.stem.stride, 2)
@@ -320,13 +340,10 @@ def _decode(value: object) -> object:
 def _decode_run(item: object) -> tuple[object, ...]:
     if isinstance(item, dict) and item.keys() == {"times", "of"}:
         times = item["times"]
-        if not _fits(times, int) or not 1 <= times <= _MOST_TIMES:
-            raise SpecError(f"A block is repeated 1 to {_MOST_TIMES} times, not {times!r}.")
+        if not _fits(times, int) or not 1 <= times <= _MOST_BLOCKS:
+            raise SpecError(f"A block is repeated 1 to {_MOST_BLOCKS} times, not {times!r}.")
         return (_decode(item["of"]),) * times
     return (_decode(item),)
-
-
-_MOST_TIMES = 10_000  # a short document must not describe more than a memory holds
 
 
 def _fits(value: object, hint: Any) -> bool:  # noqa: ANN401 - a type hint is of no one type

@@ -12,13 +12,16 @@ from torch import nn
 import visiongraft
 from tests.networks import KINDS, brief, narrow, parts
 from visiongraft.blocks.bottleneck import Bottleneck
+from visiongraft.blocks.convmixer import ConvMixerBlock
+from visiongraft.blocks.head import Head
+from visiongraft.blocks.mbconv import MBConv
 from visiongraft.blocks.mixers import BlurAfter, ContextualTransformer, Conv, GridAttention
 from visiongraft.blocks.non_local import NonLocal
 from visiongraft.blocks.primitives import SqueezeExcite
 from visiongraft.blocks.relative_transformer import RelativeTransformer
 from visiongraft.blocks.site import Block, Mixer, Site
-from visiongraft.blocks.stems import ResNetStem
-from visiongraft.errors import SpecError, UnknownModel
+from visiongraft.blocks.stems import PatchStem, ResNetStem
+from visiongraft.errors import ImageSizeError, SpecError, UnknownModel
 from visiongraft.families.resnet import with_non_local
 from visiongraft.families.zoo import FAMILIES, create_model, get_spec, list_models
 from visiongraft.network import Network
@@ -214,11 +217,48 @@ def test_text_that_is_no_document_is_refused(text: str) -> None:
         (lambda: build(RelativeTransformer(head_dim=48), 64), r"head_dim=48\) does not divide a width of 64"),
         (lambda: build(Bottleneck(ContextualTransformer()), 40), "needs a width that 8 divides, not 10"),
         (lambda: build(NonLocal(), 40), "NonLocal keeps width and grid"),
+        (lambda: build(Bottleneck(Conv(4)), 64), "with a kernel of 4 in 1 groups cannot be made. Give an odd kernel"),
+        (lambda: build(MBConv(kernel=2), 64), "with a kernel of 2 in 256 groups"),
+        (lambda: build(Bottleneck(ContextualTransformer(kernel=2)), 64), "with a kernel of 2 in"),
+        (lambda: build(Bottleneck(Conv(3, groups=3)), 64), "from 16 to 16 channels with a kernel of 3 in 3 groups"),
+        (lambda: build(Bottleneck(ratio=0.001), 64), "from 8 to 0 channels"),
+        (lambda: build(Bottleneck(), 0), "from 8 to 0 channels"),
+        (lambda: build(Bottleneck(GridAttention(heads=0)), 64), r"heads=0\) does not divide a width of 16.*such as 1"),
+        (lambda: build(RelativeTransformer(head_dim=0), 64), r"head_dim=0\) does not divide"),
+        (lambda: build(ConvMixerBlock(kernel=0), 64), "ConvMixerBlock"),
+        (lambda: PatchStem(patch=0), "a side of at least 1 pixel, not 0"),
+        (lambda: Head(dropout=2.0), r"dropout is a probability in \[0, 1\), not 2.0"),
+        (lambda: Head(num_classes=-1), "num_classes is 0 for no classifier, or the number of classes, not -1"),
+        (lambda: get_spec("resnet50").at("64"), r"one number of pixels, or \(height, width\), not '64'"),
+        (
+            lambda: get_spec("resnet50").at((64, 64, 3)),
+            r"one number of pixels, or \(height, width\), not \(64, 64, 3\)",
+        ),
+        (lambda: get_spec("resnet50").at(0), r"height and a width in whole pixels, not \(0, 0\)"),
+        (lambda: repeated(get_spec("resnet50").stages[1], 40).smallest_image, "halves its map so often"),
+        (lambda: repeated(Stage(64, 1, (Bottleneck(),) * 5000), 3), "has 15000 blocks. A backbone has at most 10000"),
+        (lambda: create_model("resnet_pico", out_indices=(1,)), "Give features_only=True as well"),
     ],
 )
 def test_parts_that_do_not_fit_say_why(make, text: str) -> None:
     with pytest.raises(SpecError, match=text):
         make()
+
+
+@pytest.mark.parametrize("name", ["resnet50", "coatnet_0", "resnet50_small", "convmixer_768_32"])
+def test_too_small_an_image_is_answered_with_a_form_that_takes_smaller_ones_if_there_is_one(name: str) -> None:
+    spec = get_spec(name)
+    with pytest.raises(ImageSizeError) as caught:
+        spec.grids((1, 1))
+    if name.endswith("_small"):
+        assert "small_image" not in str(caught.value)
+    else:
+        assert f"small_image(spec), or {name}_small if it is of the zoo." in str(caught.value)
+        assert get_spec(f"{name}_small").smallest_image < spec.smallest_image
+
+
+def repeated(stage: Stage, times: int) -> Backbone:
+    return Backbone("long", ResNetStem(8), (stage,) * times)
 
 
 def build(block: Block, width: int) -> Network:

@@ -254,6 +254,16 @@ def test_images_are_turned_one_by_one_by_at_most_the_angle_asked_for() -> None:
     assert angles.mean().abs() < 5
 
 
+def test_half_precision_around_it_does_not_shift_what_is_turned() -> None:
+    pixels = torch.rand(4, 3, 224, 224) * 255
+    torch.manual_seed(0)
+    expected = rotate(pixels, 15.0)
+    torch.manual_seed(0)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = rotate(pixels, 15.0)
+    assert torch.equal(found, expected)
+
+
 def test_a_turn_of_a_wide_image_is_a_turn_and_no_skew() -> None:
     picture = torch.zeros(40, 3, 20, 60)
     picture[:, :, 4:16, 24:36] = 255.0  # a square keeps its area and stays in the middle

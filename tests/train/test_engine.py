@@ -60,7 +60,7 @@ def test_the_saved_file_scores_exactly_what_training_reported(tmp_path: Path) ->
     data = write_npz(tmp_path / "stripes.npz")
     trained = run(tmp_path, data, replace(QUICK, epochs=1))
     model = read(trained.run.best)
-    found = evaluate(model.network, open_data(data).val, model.preprocessing, batch_size=QUICK.batch_size)
+    found = evaluate(model.network, open_data(data).val, model.preprocessing)
     assert (found.top1, found.loss) == (trained.evaluation.top1, trained.evaluation.loss)
     assert model.scores == {"val_top1": found.top1, "val_loss": found.loss}
     assert model.classes == ("upright", "lying")
@@ -137,18 +137,23 @@ def test_control_c_ends_the_run_after_the_step_and_saves_it(tmp_path: Path) -> N
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_control_c_before_any_validation_still_leaves_weights_and_a_score(tmp_path: Path) -> None:
+def test_control_c_after_an_epoch_that_was_not_due_still_scores_it(tmp_path: Path) -> None:
     class Impatient:
         def step(self, done: int, steps: int, loss: float) -> None:
             pass
 
         def epoch(self, row: dict) -> None:
-            os.kill(os.getpid(), signal.SIGINT)
+            if row["epoch"] == 2:
+                os.kill(os.getpid(), signal.SIGINT)
 
     recipe = replace(QUICK, epochs=50, val_every=50)
     trained = run(tmp_path, write_npz(tmp_path / "stripes.npz"), recipe, listener=Impatient())
-    assert trained.epochs == 1
-    assert read(trained.run.best).scores["val_top1"] == trained.evaluation.top1
+    assert trained.epochs == 2
+    header, first, last = rows_of(trained)
+    score = header.index("val_top1")
+    assert [first[0], last[0]] == ["1", "2"]
+    assert last[score] != ""
+    assert trained.evaluation.top1 == max(float(first[score]), float(last[score]))
 
 
 def test_a_class_name_that_no_file_can_hold_is_refused_before_the_work(tmp_path: Path) -> None:
@@ -172,6 +177,27 @@ def test_an_unreadable_image_is_skipped_counted_and_listed(tmp_path: Path) -> No
     assert listed[1].startswith(str(broken))
 
 
+def test_no_unreadable_image_is_allowed_where_the_share_is_0(tmp_path: Path) -> None:
+    data = write_folder(tmp_path / "stripes")
+    (data / "train" / "lying" / "001.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"1 of 48 images cannot be read, more than the 0\.0% that --max-unreadable"):
+        run(tmp_path, data, max_unreadable=0.0)
+
+
+def test_a_validation_loss_that_is_no_number_names_the_step_and_rate_that_were_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*arguments, **more):
+        return replace(evaluate(*arguments, **more), loss=float("nan"))
+
+    monkeypatch.setattr(engine, "evaluate", failing)
+    recipe = replace(QUICK, epochs=1, warmup_epochs=0)
+    with pytest.raises(
+        DivergedError, match=r"At step 4 of 4, with a learning rate of 0\.000293, the validation loss is"
+    ):
+        run(tmp_path, write_npz(tmp_path / "stripes.npz"), recipe)
+
+
 def test_too_many_unreadable_images_stop_the_run(tmp_path: Path) -> None:
     data = write_folder(tmp_path / "stripes")
     for each in sorted((data / "train" / "lying").iterdir())[:4]:
@@ -191,7 +217,7 @@ def test_training_in_bfloat16_still_scores_in_float32(tmp_path: Path) -> None:
     data = write_npz(tmp_path / "stripes.npz")
     trained = run(tmp_path, data, replace(QUICK, epochs=1, precision="bfloat16"))
     model = read(trained.run.best)
-    found = evaluate(model.network, open_data(data).val, model.preprocessing, batch_size=QUICK.batch_size)
+    found = evaluate(model.network, open_data(data).val, model.preprocessing)
     assert found.loss == trained.evaluation.loss
     assert all(each.dtype == torch.float32 for each in model.network.parameters())
 

@@ -138,6 +138,12 @@ def test_muon_fits_a_linear_map_and_its_state_can_be_saved(tmp_path: Path) -> No
     assert torch.equal(kept["state"][0]["momentum"], optimizer.state[weight]["momentum"])
 
 
+def test_equal_probabilities_are_ranked_by_class_in_top5_as_in_top1() -> None:
+    labels = np.arange(10)
+    flat = Evaluation(np.full((10, 10), 0.1, np.float32), labels, labels, 2.3, (), 1.0)
+    assert (flat.top1, flat.top5) == (0.1, 0.5)
+
+
 def test_training_images_grow_in_a_line_and_by_whole_steps() -> None:
     recipe = Recipe(epochs=5, grow_from=0.5, grow_to=1.0)
     assert [recipe.image_at(epoch, (64, 128)) for epoch in range(5)] == [

@@ -30,6 +30,8 @@ class ConvMixerBlock:
                 "ConvMixerBlock keeps width and grid:"
                 f" it cannot go from {site.in_width} to {site.width} channels at stride {site.stride}."
             )
+        if self.kernel < 1:
+            raise SpecError(f"ConvMixerBlock(kernel={self.kernel}) has no window. Use a kernel of at least 1.")
         return ConvMixerLayer(self, site)
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from visiongraft.blocks.primitives import ChannelNorm
+from visiongraft.errors import SpecError
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,12 @@ class Head:
     norm: Literal["none", "layer"] = "none"
     hidden: int | None = None
     dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.dropout < 1.0:
+            raise SpecError(f"dropout is a probability in [0, 1), not {self.dropout}.")
+        if self.num_classes < 0:
+            raise SpecError(f"num_classes is 0 for no classifier, or the number of classes, not {self.num_classes}.")
 
     def build(self, width: int) -> "ClassifierHead":
         """Make the head for maps of `width` channels."""

@@ -113,10 +113,10 @@ class GridAttention:
 
     def build(self, site: Site) -> nn.Module:
         """Make the module for this place."""
-        if site.width % self.heads:
+        if self.heads < 1 or site.width % self.heads:
             raise SpecError(
                 f"GridAttention(heads={self.heads}) does not divide a width of {site.width}."
-                f" Use a number of heads that does, such as {_largest_divisor(site.width, self.heads)}."
+                f" Use a number of heads that does, such as {_largest_divisor(site.width, max(self.heads, 1))}."
             )
         return GridAttentionMixer(self, site)
 

@@ -53,7 +53,8 @@ class PositionTables(nn.Module):
         """Store the tables for another native grid from now on, resampled."""
         with torch.no_grad():
             for name, table in self.resized(grid).items():
-                setattr(self, name, nn.Parameter(table.clone()))
+                learns = getattr(self, name).requires_grad
+                setattr(self, name, nn.Parameter(table.clone(), requires_grad=learns))
         self.grid = grid
         self._kept.clear()
 

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from visiongraft.errors import SpecError
+
 Act = Literal["relu", "silu", "gelu"]
 
 _ACTIVATIONS: dict[Act, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU}
@@ -31,7 +33,15 @@ def conv(
 
     The weights are normal with variance 2 / (outputs that one input reaches), which for a depthwise convolution is
     2 / k^2: PyTorch's own fan_out forgets the groups.
+
+    Raises:
+        SpecError: if no such convolution can be.
     """
+    if min(in_width, width, kernel, groups) < 1 or kernel % 2 == 0 or in_width % groups or width % groups:
+        raise SpecError(
+            f"A convolution from {in_width} to {width} channels with a kernel of {kernel} in {groups} groups cannot be"
+            " made. Give an odd kernel, widths of at least 1, and groups that divide both widths."
+        )
     kind = ThinnedConv if kernel == 1 and stride > 1 and in_width < _ONEDNN_CHANNELS else nn.Conv2d
     layer = kind(in_width, width, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=bias)
     start_normal(layer.weight, std=math.sqrt(2.0 * groups / (kernel * kernel * width)))

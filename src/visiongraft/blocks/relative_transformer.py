@@ -33,7 +33,7 @@ class RelativeTransformer:
 
     def build(self, site: Site) -> nn.Module:
         """Make the block for this place."""
-        if site.width % self.head_dim:
+        if self.head_dim < 1 or site.width % self.head_dim:
             raise SpecError(
                 f"RelativeTransformer(head_dim={self.head_dim}) does not divide a width of {site.width}."
                 " Use a head_dim that does."

@@ -6,6 +6,7 @@ from typing import ClassVar
 from torch import nn
 
 from visiongraft.blocks.primitives import Act, activation, conv, norm
+from visiongraft.errors import SpecError
 from visiongraft.kernels.types import Grid
 
 
@@ -77,6 +78,10 @@ class PatchStem:
     patch: int = 7
     act: Act = "gelu"
 
+    def __post_init__(self) -> None:
+        if self.patch < 1:
+            raise SpecError(f"A patch has a side of at least 1 pixel, not {self.patch}.")
+
     @property
     def stride(self) -> int:
         """Side of a patch in pixels."""
@@ -103,6 +108,10 @@ class PatchEmbedStem:
     width: int = 768
     patch: int = 16
     act: ClassVar[Act] = "gelu"  # it has none; its form for small images takes the transformer's
+
+    def __post_init__(self) -> None:
+        if self.patch < 1:
+            raise SpecError(f"A patch has a side of at least 1 pixel, not {self.patch}.")
 
     @property
     def stride(self) -> int:

@@ -9,14 +9,13 @@ from typing import Literal
 from visiongraft.errors import GraftError, WeightsError
 from visiongraft.kernels.types import Grid
 from visiongraft.train.devices import workers_for
+from visiongraft.train.run import RunFolder
 from visiongraft.weights.store import Trained, read
 
 ImageSize = int | str
 """How a user writes the size of an image: 224, or 256x128 for height and width."""
 
 _LARGEST = 8192  # pixels a side; beyond, one image alone fills the memory of most machines
-
-BEST = "best.safetensors"
 
 
 def parse_image(text: ImageSize | None) -> Grid | None:
@@ -41,9 +40,10 @@ def read_weights(path: Path, image: ImageSize | None) -> Trained:
     size = parse_image(image)
     if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a path is too long or not to be entered
         return read(path, image=size)
-    if not (path / BEST).exists():
-        raise WeightsError(f"{path} holds no {BEST}. Give a run folder of `graft train`, or a .safetensors file.")
-    return read(path / BEST, image=size)
+    best = RunFolder(path).best
+    if not best.exists():
+        raise WeightsError(f"{path} holds no {best.name}. Give a run folder of `graft train`, or a .safetensors file.")
+    return read(best, image=size)
 
 
 def check_positive(number: int, option: str) -> None:

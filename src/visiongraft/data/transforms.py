@@ -160,6 +160,11 @@ def rotate(pixels: Float[Tensor, "b 3 h w"], degrees: float) -> Float[Tensor, "b
     """
     if degrees == 0.0:
         return pixels
+    with torch.autocast(pixels.device.type, enabled=False):  # half precision would shift the pixels
+        return _turned(pixels, degrees)
+
+
+def _turned(pixels: Tensor, degrees: float) -> Tensor:
     height, width = pixels.shape[2:]
     angles = (2.0 * torch.rand(len(pixels), device=pixels.device) - 1.0) * math.radians(degrees)
     cos, sin, zero = angles.cos(), angles.sin(), torch.zeros_like(angles)

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from typing import Literal, overload
 
 from visiongraft.blocks.site import Runtime
-from visiongraft.errors import UnknownModel, nearest
+from visiongraft.errors import SpecError, UnknownModel, nearest
 from visiongraft.families import botnet, coatnet, convmixer, cotnet, resnet
 from visiongraft.kernels.types import Grid
 from visiongraft.network import FeatureExtractor, Network
@@ -113,6 +113,8 @@ def create_model(
         UnknownModel: if no network has that name.
         SpecError: if the parts do not fit together.
     """
+    if out_indices is not None and not features_only:
+        raise SpecError("out_indices chooses among feature maps. Give features_only=True as well.")
     network = Network(
         customized(
             model, num_classes=num_classes, in_chans=in_chans, image=image, drop_path=drop_path, dropout=dropout

@@ -90,7 +90,8 @@ def train(
         device: where to compute.
         options: what to write into the run's config.yaml.
         workers: processes that read images beside this one.
-        max_unreadable: share of the images that may be unreadable before the run stops, in [0, 1].
+        max_unreadable: share of the images that may be unreadable before the run stops, in [0, 1]; above 0, one always
+            may.
         listener: told of every step and epoch.
 
     Ctrl-C ends the run after the present step: it is validated and saved as if its time were over.
@@ -185,7 +186,8 @@ class _Lesson(L.LightningModule):
         self._epoch_loss = torch.zeros(())
         self._epoch_images = 0
         self._epoch_began = 0.0
-        self._scored = False
+        self._step, self._lr = 0, 0.0  # of the latest step
+        self._row: Metrics = {}  # of the latest epoch
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own type has eight alternatives
         optimizer = make_optimizer(self.network, self.recipe)
@@ -206,6 +208,7 @@ class _Lesson(L.LightningModule):
         self._note(batch.failures)
         if len(batch.labels) < 2:  # too many could not be read: one image alone cannot be normalised over the batch
             return None
+        self._step, self._lr = self.global_step + 1, self.trainer.optimizers[0].param_groups[0]["lr"]
         # What a step draws follows from its number, not from what was drawn before it.
         torch.manual_seed(mix("step", self.recipe.seed, self.global_step))
         pixels = rotate(batch.images.float(), self.recipe.rotation)
@@ -218,21 +221,19 @@ class _Lesson(L.LightningModule):
         self._epoch_images += len(batch.labels)
         self.log("train_loss_step", loss, batch_size=len(batch.labels))
         if self.listener is not None:
-            self.listener.step(self.global_step + 1, self.steps, float(loss.detach()))
+            self.listener.step(self._step, self.steps, float(loss.detach()))
         return loss
 
     def on_train_epoch_end(self) -> None:
         seconds = perf_counter() - self._epoch_began
-        row: Metrics = {
+        self._row = row = {
             "epoch": self.current_epoch + 1,
             "step": self.global_step,
             "lr": self.trainer.optimizers[0].param_groups[0]["lr"],
             "train_loss": float(self._epoch_loss) / max(self._epoch_images, 1),
             "train_images_per_second": self._epoch_images / seconds,
         }
-        found = self._validate() if self._validation_is_due() else None
-        self._scored = found is not None
-        row |= {"val_loss": found.loss, "val_top1": found.top1} if found else {"val_loss": None, "val_top1": None}
+        row |= self._validate() if self._validation_is_due() else {"val_loss": None, "val_top1": None}
         self.rows += 1
         self.run.append_metrics(row)
         self.log_dict({name: float(value) for name, value in row.items() if value is not None})
@@ -246,17 +247,13 @@ class _Lesson(L.LightningModule):
         return ends or number % self.recipe.val_every == 0
 
     def on_train_end(self) -> None:
-        if not self._scored:  # Ctrl-C came after the last epoch had passed its validation by
-            self._validate()
+        if self._row["val_top1"] is None:  # Ctrl-C came after the last epoch had passed its validation by
+            self.run.amend_metrics(self._row | self._validate())
 
-    def _validate(self) -> Evaluation:
-        found = evaluate(
-            self.network,
-            self.data.val,
-            self.preprocessing,
-            batch_size=self.recipe.batch_size,
-            workers=self.workers,
-        )
+    def _validate(self) -> Metrics:
+        """Score the network, keep its weights if they are the best so far, and give the columns of the score."""
+        # In batches of the size that `graft eval` takes: another size may choose other kernels, and other last bits.
+        found = evaluate(self.network, self.data.val, self.preprocessing, workers=self.workers)
         self._note(found.failures)
         if not torch.isfinite(torch.tensor(found.loss)):
             raise self._diverged(f"the validation loss is {found.loss}")
@@ -269,7 +266,7 @@ class _Lesson(L.LightningModule):
                 classes=self.data.classes,
                 scores={"val_top1": found.top1, "val_loss": found.loss},
             )
-        return found
+        return {"val_loss": found.loss, "val_top1": found.top1}
 
     def _note(self, failures: tuple[Failure, ...]) -> None:
         new = [each for each in failures if each.name not in self.unreadable]
@@ -278,17 +275,18 @@ class _Lesson(L.LightningModule):
         self.unreadable |= {each.name: each for each in new}
         self.run.append_unreadable(new)
         total = len(self.data.train) + len(self.data.val)
-        if len(self.unreadable) > max(1, self.max_unreadable * total):
+        # One bad image is within any share but none: of few images it would be more than most shares.
+        allowed = max(1.0, self.max_unreadable * total) if self.max_unreadable else 0.0
+        if len(self.unreadable) > allowed:
             raise DataError(
                 f"{len(self.unreadable)} of {total} images cannot be read, more than the {self.max_unreadable:.1%}"
                 f" that --max-unreadable allows; {self.run.unreadable} lists them, the last: {new[-1].reason}."
             )
 
     def _diverged(self, what: str) -> DivergedError:
-        lr = self.trainer.optimizers[0].param_groups[0]["lr"]
         kept = f"the best weights so far are in {self.run.best}" if self.best else "no weights were worth keeping yet"
         return DivergedError(
-            f"At step {self.global_step + 1} of {self.steps}, with a learning rate of {lr:.3g}, {what}: training"
+            f"At step {self._step} of {self.steps}, with a learning rate of {self._lr:.3g}, {what}: training"
             f" stopped, and {kept}. Use a lower --lr than {self.recipe.lr:g}."
         )
 

@@ -57,10 +57,12 @@ class Evaluation:
     @property
     def top5(self) -> float:
         """Share of images whose true class is among the five most probable, in [0, 1]."""
-        own = self.probabilities[np.arange(self.images), self.labels]
-        # Counted so that numbers which are none, after a division by zero, make the answer wrong and not right.
-        ahead = (~(self.probabilities <= own[:, None])).sum(axis=1)
-        return float((ahead < _TOP).mean())
+        own = self.probabilities[np.arange(self.images), self.labels][:, None]
+        # Of equal ones the first counts as more probable, as in `predictions`. Written so that numbers which are none,
+        # after a division by zero, make the answer wrong and not right.
+        earlier = np.arange(self.probabilities.shape[1]) < self.labels[:, None]
+        ahead = ~(self.probabilities <= own) | ((self.probabilities == own) & earlier)
+        return float((ahead.sum(axis=1) < _TOP).mean())
 
     @property
     def confusion(self) -> NDArray[np.int64]:

@@ -73,6 +73,12 @@ class RunFolder:
         """Add one row; the first row decides the columns."""
         _append(self.metrics, tuple(row), [tuple(row.values())])
 
+    def amend_metrics(self, row: Mapping[str, float | None]) -> None:
+        """Put a row in the place of the last one."""
+        kept = self.metrics.read_bytes().splitlines(keepends=True)[:-1]
+        self.metrics.write_bytes(b"".join(kept))
+        self.append_metrics(row)
+
     def append_unreadable(self, failures: Iterable[Failure]) -> None:
         """Add images that could not be read."""
         _append(self.unreadable, ("file", "error"), [(each.name, each.reason) for each in failures])

@@ -113,11 +113,20 @@ def read(path: str | Path, *, image: int | Grid | None = None) -> Trained:
             network = Network(spec)
         preprocessing = Preprocessing.from_dict(json.loads(metadata["preprocessing"]))
         classes, scores = json.loads(metadata["classes"]), json.loads(metadata["scores"])
+        if not isinstance(scores, dict) or not all(isinstance(each, int | float) for each in scores.values()):
+            raise WeightsError("its scores are no numbers with names")
         if not isinstance(classes, list) or not all(isinstance(each, str) for each in classes):
             raise WeightsError("its classes are no list of names")
         if classes and len(classes) != network.num_classes:
             raise WeightsError(f"it names {len(classes)} classes for {network.num_classes} logits")
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:  # GraftError is a ValueError
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        AttributeError,
+        RuntimeError,
+    ) as error:  # GraftError is a ValueError
         raise WeightsError(f"{path} describes its network in a way that cannot be read: {error}") from error
     _check_shapes(network, tensors, path)
     network = Network(spec)
