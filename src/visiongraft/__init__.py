@@ -2,10 +2,12 @@
 
 from visiongraft.blocks.bottleneck import Bottleneck
 from visiongraft.blocks.convmixer import ConvMixerBlock
+from visiongraft.blocks.convnext import ConvNeXt
 from visiongraft.blocks.head import Head
 from visiongraft.blocks.mbconv import MBConv
 from visiongraft.blocks.mixers import BlurAfter, ContextualTransformer, Conv, GatedConv, GridAttention
 from visiongraft.blocks.non_local import NonLocal
+from visiongraft.blocks.positions import PlaneNetwork, PlaneTable
 from visiongraft.blocks.primitives import SqueezeExcite
 from visiongraft.blocks.relative_transformer import RelativeTransformer
 from visiongraft.blocks.site import Block, Mixer, Runtime, Site
@@ -29,6 +31,7 @@ __all__ = [
     "ContextualTransformer",
     "Conv",
     "ConvMixerBlock",
+    "ConvNeXt",
     "DeepStem",
     "FeatureExtractor",
     "GatedConv",
@@ -41,6 +44,8 @@ __all__ = [
     "NonLocal",
     "PatchEmbedStem",
     "PatchStem",
+    "PlaneNetwork",
+    "PlaneTable",
     "Preprocessing",
     "RelativeTransformer",
     "ResNetStem",

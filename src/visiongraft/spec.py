@@ -3,7 +3,7 @@
 import json
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from itertools import groupby
 from operator import index as as_int
 from types import UnionType
@@ -11,10 +11,12 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from visiongraft.blocks.bottleneck import Bottleneck
 from visiongraft.blocks.convmixer import ConvMixerBlock
+from visiongraft.blocks.convnext import ConvNeXt
 from visiongraft.blocks.head import Head
 from visiongraft.blocks.mbconv import MBConv
 from visiongraft.blocks.mixers import BlurAfter, ContextualTransformer, Conv, GatedConv, GridAttention
 from visiongraft.blocks.non_local import NonLocal
+from visiongraft.blocks.positions import PlaneNetwork, PlaneTable
 from visiongraft.blocks.primitives import SqueezeExcite
 from visiongraft.blocks.relative_transformer import RelativeTransformer
 from visiongraft.blocks.site import Block, Runtime, Site, shrink
@@ -168,8 +170,12 @@ class Backbone:
     def from_dict(document: dict[str, object]) -> "Backbone":
         """Make the spec that `to_dict` described.
 
+        A key that is missing takes its default, so that a choice which a later version adds leaves what was written
+        before as it was. For the same reason no default ever changes.
+
         Raises:
-            SpecError: for another format, an unknown word of the vocabulary, or missing and unknown keys.
+            SpecError: for another format, an unknown word of the vocabulary, an unknown key, or a missing one that
+                has no default.
         """
         content = dict(document)
         found = content.pop("format", None)
@@ -254,6 +260,7 @@ _WORDS: dict[str, type] = {
         ContextualTransformer,
         Conv,
         ConvMixerBlock,
+        ConvNeXt,
         DeepStem,
         GatedConv,
         GridAttention,
@@ -262,6 +269,8 @@ _WORDS: dict[str, type] = {
         NonLocal,
         PatchEmbedStem,
         PatchStem,
+        PlaneNetwork,
+        PlaneTable,
         RelativeTransformer,
         ResNetStem,
         SmallStem,
@@ -326,8 +335,9 @@ def _decode(value: object) -> object:
     if word is None:
         raise SpecError(f"The vocabulary has no word {name!r}.{nearest(str(name), _WORDS)}")
     known = {each.name for each in fields(word)}
-    if content.keys() != known:
-        odd = ", ".join(sorted(content.keys() ^ known))
+    needed = {each.name for each in fields(word) if not _has_default(each)}
+    if not needed <= content.keys() <= known:
+        odd = ", ".join(sorted((content.keys() - known) | (needed - content.keys())))
         raise SpecError(f"The description of a {name} has missing or unknown keys: {odd}.")
     values = {key: _decode(each) for key, each in content.items()}
     hints = get_type_hints(word)
@@ -335,6 +345,10 @@ def _decode(value: object) -> object:
         if not _fits(each, hints[key]):
             raise SpecError(f"The {key} of a {name} cannot be {each!r}. Expected {_in_words(hints[key])}.")
     return word(**values)
+
+
+def _has_default(field: Field[Any]) -> bool:
+    return field.default is not MISSING or field.default_factory is not MISSING
 
 
 def _decode_run(item: object) -> tuple[object, ...]:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from visiongraft.blocks.primitives import ChannelNorm
+from visiongraft.blocks.primitives import map_norm
 from visiongraft.errors import SpecError
 
 
@@ -15,15 +15,17 @@ class Head:
 
     Args:
         num_classes: how many numbers go out; 0 leaves out the linear layer.
-        norm: normalisation of the averaged features: "none" or "layer".
+        norm: normalisation: "none", "layer" over the channels, or "batch".
+        norm_of: what is normalised: the "means", or each of the "cells" before they are averaged.
         hidden: width of a hidden layer with tanh before the classifier, or None for no such layer.
         dropout: probability of dropping a feature before the linear layer, in [0, 1).
     """
 
     num_classes: int = 1000
-    norm: Literal["none", "layer"] = "none"
+    norm: Literal["none", "layer", "batch"] = "none"
     hidden: int | None = None
     dropout: float = 0.0
+    norm_of: Literal["means", "cells"] = "means"
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.dropout < 1.0:
@@ -41,7 +43,8 @@ class ClassifierHead(nn.Module):
 
     def __init__(self, spec: Head, width: int) -> None:
         super().__init__()
-        self.norm = ChannelNorm(width) if spec.norm == "layer" else nn.Identity()
+        self.norm_of = spec.norm_of
+        self.norm = nn.Identity() if spec.norm == "none" else map_norm(spec.norm, width)
         self.hidden = nn.Identity() if spec.hidden is None else nn.Sequential(_linear(width, spec.hidden), nn.Tanh())
         self.num_features = spec.hidden or width
         self.dropout = nn.Dropout(spec.dropout)
@@ -52,6 +55,8 @@ class ClassifierHead(nn.Module):
 
     def pool(self, maps: Tensor) -> Tensor:
         """Reduce maps (b, c, h, w) to the features (b, num_features) that the classifier sees."""
+        if self.norm_of == "cells":
+            return self.hidden(self.norm(maps).mean((2, 3)))
         return self.hidden(self.norm(maps.mean((2, 3), keepdim=True)).flatten(1))
 
     def reset(self, num_classes: int) -> None:

@@ -1,4 +1,6 @@
-"""Learnt tables of positions: stored for one grid, used at any."""
+"""Learnt positions: stored for one grid, or computed from offsets, and used at any grid."""
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -6,6 +8,7 @@ from torch import Tensor, nn
 from visiongraft.blocks.primitives import start_normal
 from visiongraft.kernels.relative import (
     axis_vectors,
+    log_offsets,
     plane_bias,
     resize_axis_table,
     resize_cell_table,
@@ -72,6 +75,37 @@ class PositionTables(nn.Module):
 _KEPT_GRIDS = 8  # sizes per module; a detector sees many, and each costs cells^2 numbers
 
 
+@dataclass(frozen=True)
+class PlaneTable:
+    """A stored number for each head and each offset in the plane, resampled for other grids.
+
+    Source: arXiv:2106.04803, section 2.1 and appendix A.1.
+    """
+
+    def build(self, heads: int, grid: Grid) -> PositionTables:
+        """Make the table for so many heads, native at `grid`, height and width in cells."""
+        return PlaneBias(heads, grid)
+
+
+@dataclass(frozen=True)
+class PlaneNetwork:
+    """A small network that computes the number for each head from the offset, so that every grid is its own.
+
+    Args:
+        hidden: width of its one hidden layer.
+        dropout: probability of dropping a hidden feature while training, in [0, 1).
+
+    Source: the continuous relative bias of arXiv:2111.09883, section 3.3, in timm's form: see `log_offsets`.
+    """
+
+    hidden: int = 512
+    dropout: float = 0.125
+
+    def build(self, heads: int, grid: Grid) -> PositionTables:
+        """Make the network for so many heads. `grid` changes nothing but what is called native."""
+        return PlaneNetworkBias(self, heads, grid)
+
+
 class PlaneBias(PositionTables):
     """One number per head and offset in the plane: CoAtNet's relative bias."""
 
@@ -86,6 +120,25 @@ class PlaneBias(PositionTables):
     def _look_up(self, grid: Grid) -> tuple[Tensor, ...]:
         table = self.table if self._is_native(grid) else resize_plane_table(self.table, grid)
         return (plane_bias(table, grid),)
+
+
+class PlaneNetworkBias(PositionTables):
+    """See `PlaneNetwork`."""
+
+    def __init__(self, spec: PlaneNetwork, heads: int, grid: Grid) -> None:
+        super().__init__(grid)
+        self.hidden = nn.Linear(2, spec.hidden)
+        self.act = nn.ReLU()
+        self.dropout = nn.Dropout(spec.dropout)
+        self.out = nn.Linear(spec.hidden, heads)
+
+    def resized(self, grid: Grid) -> dict[str, Tensor]:  # noqa: ARG002 - its parameters are those of every grid
+        return {}
+
+    def _look_up(self, grid: Grid) -> tuple[Tensor, ...]:
+        offsets = log_offsets(grid, self.out.weight.device).to(self.out.weight.dtype)
+        table = self.out(self.dropout(self.act(self.hidden(offsets))))  # 2h-1 2w-1 n
+        return (plane_bias(table.permute(2, 0, 1), grid),)
 
 
 class AxisVectors(PositionTables):

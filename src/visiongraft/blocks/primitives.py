@@ -92,6 +92,34 @@ class ChannelNorm(nn.LayerNorm):
         return super().forward(cells).permute(0, 3, 1, 2)
 
 
+def map_norm(kind: Literal["layer", "batch"], width: int) -> nn.Module:
+    """Make the normalisation of a transformer block's maps: of each cell, or of each channel over the batch.
+
+    Both add 1e-6 to the variance, as timm's do; PyTorch's batch normalisation, and `norm`, add 1e-5.
+    """
+    return ChannelNorm(width) if kind == "layer" else nn.BatchNorm2d(width, eps=1e-6)
+
+
+class ChannelScale(nn.Module):
+    """Multiply each channel by a learnt number, or by nothing at all.
+
+    Args:
+        width: channels of the maps.
+        start: what the numbers start at; None leaves the maps as they are.
+
+    Source: arXiv:2103.17239, the LayerScale of CaiT.
+    """
+
+    gamma: nn.Parameter | None
+
+    def __init__(self, width: int, start: float | None) -> None:
+        super().__init__()
+        self.register_parameter("gamma", None if start is None else nn.Parameter(torch.full((width,), start)))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps if self.gamma is None else maps * self.gamma[:, None, None]
+
+
 class DropPath(nn.Module):
     """Drop the whole residual branch of a sample with probability `rate` while training.
 
@@ -125,6 +153,17 @@ class HalveMean(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         return F.avg_pool2d(_even(maps), 2)
+
+
+Pool = Literal["max", "max_overlapping", "mean"]
+"""How a map is halved beside a strided branch: the maximum of 2x2 cells, that of 3x3, or the mean of 2x2."""
+
+
+def halve(pool: Pool) -> nn.Module:
+    """Make the pooling `pool`, which halves the grid and rounds up."""
+    if pool == "max_overlapping":
+        return nn.MaxPool2d(3, stride=2, padding=1)
+    return HalveMax() if pool == "max" else HalveMean()
 
 
 def _even(maps: Tensor) -> Tensor:

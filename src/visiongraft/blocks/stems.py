@@ -1,11 +1,11 @@
 """Stems: from the image to the first feature map."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import nn
 
-from visiongraft.blocks.primitives import Act, activation, conv, norm
+from visiongraft.blocks.primitives import Act, ChannelNorm, activation, conv, norm
 from visiongraft.errors import SpecError
 from visiongraft.kernels.types import Grid
 
@@ -50,20 +50,32 @@ class DeepStem:
 
 @dataclass(frozen=True)
 class CoAtNetStem:
-    """Two 3x3 convolutions, the first at stride 2, with one normalisation between. Source: arXiv:2106.04803."""
+    """Two 3x3 convolutions, the first at stride 2, with one normalisation between.
+
+    Args:
+        width: channels that go out.
+        act: activation between the convolutions.
+        first_width: channels of the first convolution, or None for `width`.
+        norm: what normalises between them: "batch", or "layer" over the channels of each cell.
+
+    Source: arXiv:2106.04803; the narrower first convolution is timm's.
+    """
 
     stride: ClassVar[int] = 2
 
     width: int = 64
     act: Act = "gelu"
+    first_width: int | None = None
+    norm: Literal["batch", "layer"] = "batch"
 
     def build(self, in_chans: int) -> nn.Module:
         """Make the stem for images of `in_chans` channels."""
+        first = self.first_width or self.width
         return nn.Sequential(
-            conv(in_chans, self.width, 3, stride=2),
-            norm(self.width),
+            conv(in_chans, first, 3, stride=2),
+            norm(first) if self.norm == "batch" else ChannelNorm(first),
             activation(self.act),
-            conv(self.width, self.width, 3),
+            conv(first, self.width, 3),
         )
 
 

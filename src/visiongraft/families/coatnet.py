@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+from visiongraft.blocks.convnext import ConvNeXt
 from visiongraft.blocks.head import Head
 from visiongraft.blocks.mbconv import MBConv
 from visiongraft.blocks.relative_transformer import RelativeTransformer
@@ -18,8 +19,9 @@ def coatnet(
     widths: tuple[int, ...],
     *,
     stem: CoAtNetStem = CoAtNetStem(64),
-    convolve: MBConv = MBConv(),
+    convolve: MBConv | ConvNeXt = MBConv(),
     attend: RelativeTransformer = RelativeTransformer(),
+    head: Head | None = None,
 ) -> Backbone:
     """Give a CoAtNet.
 
@@ -32,6 +34,7 @@ def coatnet(
         stem: from the image to the first map.
         convolve: the block behind the letter C.
         attend: the block behind the letter T.
+        head: from the last map to the classes; by default with a hidden layer of the last width.
     """
     words: dict[str, Block] = {"C": convolve, "T": attend}
     marks = re.findall(r"\.?[CT]", pattern)
@@ -39,12 +42,10 @@ def coatnet(
         Stage(width, 1 if mark.startswith(".") else 2, (words[mark[-1]],) * depth)
         for mark, depth, width in zip(marks, depths, widths, strict=True)
     )
-    return Backbone(name, stem, stages, Head(norm="layer", hidden=widths[-1]))
+    return Backbone(name, stem, stages, head or Head(norm="layer", hidden=widths[-1]))
 
 
-# Channels of a head, channels of the stem, pattern, depths, widths: the paper's tables 3, 11, 12. The third stage of
-# 6 and 7 changes its block and its width on one grid; here these are two stages.
-_TABLE = (
+TABLE = (
     (32, 64, "CCTT", (2, 3, 5, 2), (96, 192, 384, 768)),
     (32, 64, "CCTT", (2, 6, 14, 2), (96, 192, 384, 768)),
     (32, 128, "CCTT", (2, 6, 14, 2), (128, 256, 512, 1024)),
@@ -54,6 +55,10 @@ _TABLE = (
     (128, 192, "CCC.TT", (2, 4, 8, 42, 2), (192, 384, 768, 1536, 2048)),
     (128, 192, "CCC.TT", (2, 4, 8, 42, 2), (256, 512, 1024, 2048, 3072)),
 )
+"""CoAtNet-0 to -7: channels of a head, of the stem, pattern, depths, widths, as in the paper's tables 3, 11 and 12.
+
+The third stage of 6 and 7 changes its block and its width on one grid; here these are two stages.
+"""
 
 
 def _published(suffix: str, convolve: MBConv) -> tuple[Backbone, ...]:
@@ -67,7 +72,7 @@ def _published(suffix: str, convolve: MBConv) -> tuple[Backbone, ...]:
             convolve=convolve,
             attend=RelativeTransformer(head_dim),
         )
-        for index, (head_dim, stem, pattern, depths, widths) in enumerate(_TABLE)
+        for index, (head_dim, stem, pattern, depths, widths) in enumerate(TABLE)
     )
 
 

@@ -7,7 +7,7 @@ from typing import Literal, overload
 
 from visiongraft.blocks.site import Runtime
 from visiongraft.errors import SpecError, UnknownModel, nearest
-from visiongraft.families import botnet, coatnet, convmixer, cotnet, resnet
+from visiongraft.families import botnet, coatnet, convmixer, cotnet, resnet, timm_coatnet
 from visiongraft.kernels.types import Grid
 from visiongraft.network import FeatureExtractor, Network
 from visiongraft.spec import Backbone, small_image
@@ -15,11 +15,11 @@ from visiongraft.spec import Backbone, small_image
 FAMILIES: dict[str, tuple[Backbone, ...]] = {
     "resnet": resnet.SPECS,
     "botnet": botnet.SPECS,
-    "coatnet": coatnet.SPECS,
+    "coatnet": (*coatnet.SPECS, *timm_coatnet.SPECS),
     "convmixer": convmixer.SPECS,
     "cotnet": cotnet.SPECS,
 }
-"""The specs of each family, in the order of the papers' tables."""
+"""The specs of each family, in the order of the papers' tables; then those of timm, under its names."""
 
 _SPECS = {spec.name: spec for specs in FAMILIES.values() for spec in specs}
 

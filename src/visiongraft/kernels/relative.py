@@ -85,6 +85,24 @@ def plane_bias(table: Float[Tensor, "n rows columns"], grid: Grid) -> Float[Tens
     return bias.reshape(-1, height * width, height * width)
 
 
+def log_offsets(grid: Grid, device: torch.device) -> Float[Tensor, "rows columns two"]:
+    """Give the vertical and the horizontal part of every offset in the plane, on a logarithmic scale with its sign.
+
+    Args:
+        grid: height and width in cells, (h, w).
+        device: where to.
+
+    Returns:
+        (2h-1, 2w-1, 2) in float32: sign(d) ln(1 + |d|) for d from 1-h to h-1 and from 1-w to w-1, in cells.
+
+    Source: the continuous relative bias of arXiv:2111.09883, section 3.3, equation 4, as timm's CoAtNets take it: with
+    natural logarithms of offsets in cells, where Swin V2's code divides by the window and takes base 8.
+    """
+    rows, columns = (torch.arange(1 - length, length, device=device).float() for length in grid)
+    plane = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=-1)
+    return plane.sign() * plane.abs().log1p()
+
+
 def axis_vectors(table: Float[Tensor, "rows d"], length: int) -> Float[Tensor, "i j d"]:
     """Look up the vector of every pair of positions on an axis: query i and key j take row (j - i) + (L - 1).
 
