@@ -18,6 +18,7 @@ from visiongraft.network import FeatureExtractor, Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone, Stage, register, small_image
 from visiongraft.summary import Summary, summarize
+from visiongraft.weights.convert import convert
 from visiongraft.weights.store import load, save
 
 __version__ = "0.1.0"
@@ -55,6 +56,7 @@ __all__ = [
     "SqueezeExcite",
     "Stage",
     "Summary",
+    "convert",
     "create_model",
     "get_spec",
     "list_models",

@@ -1,0 +1,165 @@
+"""Weights of others, as weights of ours: every tensor is used and every one of ours is filled, or nothing is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from visiongraft.errors import UnknownModel, WeightsError, nearest
+from visiongraft.families import timm_coatnet
+from visiongraft.families.zoo import get_spec
+from visiongraft.spec import Backbone
+from visiongraft.weights import timm_names
+from visiongraft.weights.renaming import Layout, Shape, Wanted, wanted_tensors
+
+SOURCES: Mapping[str, Mapping[str, Layout]] = {
+    "timm": {spec.name: timm_names.COATNET for spec in timm_coatnet.SPECS},
+}
+"""Where weights come from, and how each names the tensors of each network of the zoo that it has weights for."""
+
+
+def convert(state_dict: Mapping[str, Tensor], *, source: str, name: str | Backbone) -> dict[str, Tensor]:
+    """Give foreign weights the names and the order of ours.
+
+    Args:
+        state_dict: tensors by the source's names.
+        source: whose names these are: "timm".
+        name: which network of the zoo they are for, or a form of it with other classes, channels, grids or depths: a
+            spec that still has its name.
+
+    Returns:
+        What `load_state_dict(strict=True)` of that network takes. Tensors that need no change are the given ones, not
+        copies of them, so that a conversion needs little memory beyond the weights themselves.
+
+    Raises:
+        UnknownModel: if the source has no network of that name.
+        WeightsError: if a tensor is missing, left over, of another shape, or holds what is no finite number. The
+            error names the network that the weights fit better, if the source has one.
+    """
+    layouts = SOURCES.get(source)
+    if layouts is None:
+        raise WeightsError(
+            f"Weights come from {', '.join(map(repr, SOURCES))}, not {source!r}.{nearest(source, SOURCES)}"
+        )
+    asked = name if isinstance(name, str) else name.name
+    layout = layouts.get(asked)
+    if layout is None:
+        raise UnknownModel(
+            f"No network of {source} that is known here is named {asked!r}.{nearest(asked, layouts)}"
+            f" `graft list` shows all."
+        )
+    spec = get_spec(name) if isinstance(name, str) else name
+    wanted = wanted_tensors(spec, layout)
+    found = _learnt(state_dict, layout)
+    faults = _faults(found, wanted)
+    if faults.count:
+        remedy = _remedy(faults, found, wanted, spec, source)
+        raise WeightsError(
+            f"These weights do not fit {source}'s {spec.name}: {faults.in_words(found, wanted)}. {remedy}"
+        )
+    return {each.ours: each.take(_finite(theirs, found[theirs], spec)) for theirs, each in wanted.items()}
+
+
+@dataclass(frozen=True)
+class _Faults:
+    """By their foreign names: tensors that are wanted and not there, there and not wanted, or of another shape."""
+
+    missing: tuple[str, ...]
+    left: tuple[str, ...]
+    misshapen: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        return len(self.missing) + len(self.left) + len(self.misshapen)
+
+    def in_words(self, found: Mapping[str, Tensor], wanted: Mapping[str, Wanted]) -> str:
+        parts = []
+        if self.missing:
+            parts.append(f"{_listed(self.missing)} missing")
+        if self.left:
+            parts.append(f"{_listed(self.left)} left over")
+        for name in self.misshapen[:1]:
+            of = f" (the first of {len(self.misshapen)} such)" if len(self.misshapen) > 1 else ""
+            parts.append(f"{name!r} has the shape {_shape(found[name])} instead of {wanted[name].foreign_shape}{of}")
+        return "; ".join(parts)
+
+
+def _faults(found: Mapping[str, Tensor], wanted: Mapping[str, Wanted]) -> _Faults:
+    return _Faults(
+        missing=tuple(name for name in wanted if name not in found),
+        left=tuple(name for name in found if name not in wanted),
+        misshapen=tuple(name for name in wanted if name in found and not wanted[name].fits(_shape(found[name]))),
+    )
+
+
+def _remedy(
+    faults: _Faults, found: Mapping[str, Tensor], wanted: Mapping[str, Wanted], spec: Backbone, source: str
+) -> str:
+    if not faults.misshapen and len(faults.missing) == len(faults.left) == 1:
+        theirs, other = faults.missing[0], faults.left[0]
+        if wanted[theirs].fits(_shape(found[other])):
+            return f"If {other!r} is {theirs!r} by another name, rename it."
+    if not faults.missing and not faults.left and {wanted[name].ours for name in faults.misshapen} <= _CLASSIFIER:
+        classes = _shape(found[faults.misshapen[0]])[0]
+        return (
+            f"They are for {classes} classes: ask for that network, with"
+            f" name=create_model({spec.name!r}, num_classes={classes}).spec."
+        )
+    if faults.count > _FEW * len(wanted):
+        better = _better(found, faults.count, source)
+        if better:
+            names = " or ".join(better)
+            return f"These look like {names} weights: convert them with name={better[0]!r}."
+        return "They look like no network of that source that is known here: check where they come from."
+    return "Take them from their source again, or ask for the network that they are of."
+
+
+_CLASSIFIER = {"head.classifier.weight", "head.classifier.bias"}
+_FEW = 0.02  # of a network's tensors: so many may be damaged in a file that is otherwise the network's own
+
+
+def _better(found: Mapping[str, Tensor], faults: int, source: str) -> list[str]:
+    """Give the networks of the source that the weights fit best, if they fit any much better than the one asked for.
+
+    The number of classes does not count: fine-tuned weights are found as well.
+    """
+    counts: dict[str, int] = {}
+    for name, layout in SOURCES[source].items():
+        wanted = wanted_tensors(get_spec(name), layout)
+        others = _faults(found, wanted)
+        classes = sum(theirs in wanted and wanted[theirs].ours in _CLASSIFIER for theirs in others.misshapen)
+        counts[name] = others.count - classes
+    best = min(counts.values())
+    return [name for name, count in counts.items() if count == best] if best < faults * _MUCH else []
+
+
+_MUCH = 0.2  # a fit with a fifth of the faults is a better one
+
+
+def _learnt(state_dict: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:
+    for name, each in state_dict.items():
+        if not isinstance(each, Tensor):
+            raise WeightsError(
+                f"A state dict holds tensors by name, and {name!r} is of type {type(each).__name__}."
+                " If this is a checkpoint with more than weights in it, give the dict of tensors inside."
+            )
+    return {name: each for name, each in state_dict.items() if name.rpartition(".")[2] not in layout.ignored}
+
+
+def _finite(name: str, tensor: Tensor, spec: Backbone) -> Tensor:
+    if tensor.is_floating_point() and not tensor.is_meta and not bool(torch.isfinite(tensor).all()):
+        raise WeightsError(
+            f"{name!r} of these weights for {spec.name} holds numbers that are not finite."
+            " The file is damaged, or its training had diverged: take it from its source again."
+        )
+    return tensor
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    """Say which tensors, as the start of a sentence that goes on with what they are."""
+    return f"{names[0]!r} is" if len(names) == 1 else f"{len(names)} tensors, such as {names[0]!r}, are"
+
+
+def _shape(tensor: Tensor) -> Shape:
+    return tuple(tensor.shape)

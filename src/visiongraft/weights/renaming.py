@@ -1,0 +1,193 @@
+"""What others call the tensors of a network: complete maps that follow from a spec and a source's habits."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from visiongraft.blocks.site import Runtime, Site
+from visiongraft.errors import WeightsError
+from visiongraft.network import Network
+from visiongraft.spec import Backbone
+
+Shape = tuple[int, ...]
+
+
+class Change(Protocol):
+    """What has to be done to a foreign tensor so that it becomes ours."""
+
+    def shape(self, ours: Shape) -> Shape:
+        """Give the shape of the foreign tensor where ours has the shape `ours`."""
+        ...
+
+    def apply(self, tensor: Tensor, ours: Shape) -> Tensor:
+        """Give our tensor, of the shape `ours`, from the foreign one."""
+        ...
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A part that carries another name and other numbers, or the same in another order.
+
+    Args:
+        to: our name.
+        by: what makes ours from theirs.
+    """
+
+    to: str
+    by: Change
+
+
+Names = Mapping[str, str | Changed]
+"""Their name of a module or tensor: ours. What a module holds (weight, bias, running_mean) keeps its name.
+
+Names of parts that a network lacks do no harm, so one table serves for a block with and without them.
+"""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a source names the networks of a family.
+
+    Args:
+        stem: names of the stem's parts, ours as they are inside `network.stem`.
+        block: the prefix of a block, from the number of its stage and its own in the stage, both counted from 0.
+        words: for each word of the vocabulary that a stage may hold, the names of its parts at a site.
+        head: names of the head's parts, ours as they are inside `network.head`.
+        ignored: ends of the names of tensors that hold nothing learnt, such as an index: they may be there or not.
+    """
+
+    stem: Callable[[Backbone], Names]
+    block: Callable[[int, int], str]
+    words: Mapping[type, Callable[[Any, Site], Names]]
+    head: Callable[[Backbone], Names]
+    ignored: frozenset[str] = field(default_factory=frozenset)
+
+    def names(self, spec: Backbone) -> Names:
+        """Give the names of all parts of a network.
+
+        Raises:
+            WeightsError: if a stage holds a word that the source has no names for.
+        """
+        found = {**under("", "stem", self.stem(spec)), **under("", "head", self.head(spec))}
+        for stage, sites in enumerate(spec.sites(Runtime())):
+            for index, (site, block) in enumerate(zip(sites, spec.stages[stage].blocks, strict=True)):
+                table = self.words.get(type(block))
+                if table is None:
+                    known = ", ".join(word.__name__ for word in self.words)
+                    raise WeightsError(
+                        f"Block {index} of stage {stage} of {spec.name} is a {type(block).__name__}, which has no"
+                        f" foreign names: such weights are for networks of {known}."
+                    )
+                found.update(under(self.block(stage, index), f"stages.{stage}.{index}", table(block, site)))
+        return found
+
+
+def under(theirs: str, ours: str, names: Names) -> dict[str, str | Changed]:
+    """Give the names of parts that lie inside modules called `theirs` and `ours`; an empty name adds nothing."""
+    return {
+        _join(theirs, key): Changed(_join(ours, to.to), to.by) if isinstance(to, Changed) else _join(ours, to)
+        for key, to in names.items()
+    }
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A tensor that a network needs.
+
+    Args:
+        ours: its name in our network.
+        shape: its shape there.
+        foreign_shape: its shape at the source.
+        change: what makes ours from theirs, or None where they are equal.
+    """
+
+    ours: str
+    shape: Shape
+    foreign_shape: Shape
+    change: Change | None
+
+    def fits(self, found: Shape) -> bool:
+        """Tell whether a shape is the foreign one; a linear layer may be stored as a convolution of 1x1 cells."""
+        return _without_last_ones(found) == _without_last_ones(self.foreign_shape)
+
+    def take(self, tensor: Tensor) -> Tensor:
+        """Make our tensor of the foreign one: the same memory where nothing has to change, a copy elsewhere."""
+        if self.change is None:
+            return tensor.reshape(self.shape)
+        return self.change.apply(tensor.reshape(self.foreign_shape), self.shape)
+
+
+def wanted_tensors(spec: Backbone, layout: Layout) -> dict[str, Wanted]:
+    """Give what a network needs from a source, by the source's names.
+
+    Raises:
+        WeightsError: if a tensor of the network has no name at the source.
+    """
+    with torch.device("meta"):
+        ours = {name: tuple(each.shape) for name, each in Network(spec).state_dict().items()}
+    parts = {_ours(to): (theirs, to) for theirs, to in layout.names(spec).items()}
+    wanted: dict[str, Wanted] = {}
+    for name, shape in ours.items():
+        part, rest = name, ""
+        while part and part not in parts:
+            part, _, last = part.rpartition(".")
+            rest = _join(last, rest)
+        if part not in parts:
+            raise WeightsError(
+                f"{name} of {spec.name} has no name at the source: the networks differ in more than names."
+            )
+        theirs, to = parts[part]
+        change = to.by if isinstance(to, Changed) else None
+        foreign_shape = shape if change is None else change.shape(shape)
+        wanted[_join(theirs, rest)] = Wanted(name, shape, foreign_shape, change)
+    return wanted
+
+
+@dataclass(frozen=True)
+class HeadsOutermost:
+    """Rows of queries, keys and values that lie head by head, each head's three together; ours lie kind by kind.
+
+    Args:
+        head_dim: channels of one head.
+    """
+
+    head_dim: int
+
+    def shape(self, ours: Shape) -> Shape:
+        """See `Change`."""
+        return ours
+
+    def apply(self, tensor: Tensor, ours: Shape) -> Tensor:
+        """See `Change`."""
+        return tensor.unflatten(0, (-1, 3, self.head_dim)).transpose(0, 1).reshape(ours)
+
+
+@dataclass(frozen=True)
+class OffsetsInRows:
+    """A table of plane offsets with a row for each offset, line by line, and a column for each head."""
+
+    def shape(self, ours: Shape) -> Shape:
+        """See `Change`."""
+        heads, rows, columns = ours
+        return (rows * columns, heads)
+
+    def apply(self, tensor: Tensor, ours: Shape) -> Tensor:
+        """See `Change`."""
+        return tensor.t().reshape(ours)
+
+
+def _ours(to: str | Changed) -> str:
+    return to.to if isinstance(to, Changed) else to
+
+
+def _join(first: str, second: str) -> str:
+    return f"{first}.{second}" if first and second else first or second
+
+
+def _without_last_ones(shape: Shape) -> Shape:
+    while shape and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape

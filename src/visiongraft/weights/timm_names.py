@@ -1,0 +1,70 @@
+"""timm's names for the parts of its networks (timm 1.0.31)."""
+
+from visiongraft.blocks.convnext import ConvNeXt
+from visiongraft.blocks.mbconv import MBConv
+from visiongraft.blocks.relative_transformer import RelativeTransformer
+from visiongraft.blocks.site import Site
+from visiongraft.spec import Backbone
+from visiongraft.weights.renaming import Changed, HeadsOutermost, Layout, Names, OffsetsInRows
+
+
+def _stem(_: Backbone) -> Names:
+    return {"stem.conv1": "0", "stem.norm1": "1", "stem.conv2": "3"}
+
+
+def _mbconv(word: MBConv, _: Site) -> Names:
+    gate = "se_early" if word.squeeze_at == "before_norm" else "se"
+    return {
+        "shortcut.expand": "shortcut.1",
+        "pre_norm": "norm1",
+        "conv1_1x1": "expand",
+        "norm1": "norm2",
+        "conv2_kxk": "depthwise",
+        "norm2": "norm3",
+        f"{gate}.fc1": "squeeze.reduce",
+        f"{gate}.fc2": "squeeze.expand",
+        "conv3_1x1": "project",
+    }
+
+
+def _convnext(_: ConvNeXt, __: Site) -> Names:
+    return {
+        "shortcut.expand": "shortcut.1",
+        "conv_dw": "depthwise",
+        "norm": "norm",
+        "mlp.fc1": "expand",
+        "mlp.fc2": "project",
+        "ls": "scale",
+    }
+
+
+def _relative_transformer(word: RelativeTransformer, site: Site) -> Names:
+    return {
+        "shortcut.expand": "shortcut.1",
+        "norm1" if site.stride == 1 else "norm1.norm": "norm1",
+        "attn.qkv": Changed("qkv", HeadsOutermost(word.head_dim)),
+        "attn.rel_pos.relative_position_bias_table": Changed("bias.table", OffsetsInRows()),
+        "attn.rel_pos.mlp.fc1": "bias.hidden",
+        "attn.rel_pos.mlp.fc2": "bias.out",
+        "attn.proj": "project",
+        "ls1": "scale1",
+        "norm2": "norm2",
+        "mlp.fc1": "mlp.0",
+        "mlp.fc2": "mlp.2",
+        "ls2": "scale2",
+    }
+
+
+def _head(spec: Backbone) -> Names:
+    norm = "norm" if spec.head.norm_of == "cells" else "head.norm"
+    return {norm: "norm", "head.pre_logits.fc": "hidden.0", "head.fc": "classifier"}
+
+
+COATNET = Layout(
+    stem=_stem,
+    block=lambda stage, block: f"stages.{stage}.blocks.{block}",
+    words={MBConv: _mbconv, ConvNeXt: _convnext, RelativeTransformer: _relative_transformer},
+    head=_head,
+    ignored=frozenset({"relative_position_index", "rel_coords_log"}),
+)
+"""CoAtNet and CoAtNeXt: models/maxxvit.py."""
