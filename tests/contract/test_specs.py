@@ -15,6 +15,7 @@ from visiongraft.blocks.bottleneck import Bottleneck
 from visiongraft.blocks.convmixer import ConvMixerBlock
 from visiongraft.blocks.head import Head
 from visiongraft.blocks.mbconv import MBConv
+from visiongraft.blocks.convnext import ConvNeXt
 from visiongraft.blocks.mixers import BlurAfter, ContextualTransformer, Conv, GridAttention
 from visiongraft.blocks.non_local import NonLocal
 from visiongraft.blocks.primitives import SqueezeExcite
@@ -197,6 +198,22 @@ def test_a_document_that_describes_no_network_is_refused_in_words(change, text: 
     assert text in str(caught.value)
 
 
+def test_a_description_from_before_a_choice_existed_means_its_default() -> None:
+    later = {"base", "act_after", "squeeze_at", "pool", "out_bias", "position", "widen_at", "norm", "scale"}
+
+    def earlier(value):
+        if isinstance(value, list):
+            return [earlier(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        blocks = value.get("kind") in ("MBConv", "RelativeTransformer")
+        return {key: earlier(each) for key, each in value.items() if not (blocks and key in later)}
+
+    document = get_spec("coatnet_0").to_dict()
+    assert earlier(document) != document
+    assert Backbone.from_dict(earlier(document)) == get_spec("coatnet_0")
+
+
 @pytest.mark.parametrize("text", ["", "[1]", '"resnet50"', "{"])
 def test_text_that_is_no_document_is_refused(text: str) -> None:
     with pytest.raises(SpecError, match="network description must be"):
@@ -238,6 +255,11 @@ def test_text_that_is_no_document_is_refused(text: str) -> None:
         (lambda: repeated(get_spec("resnet50").stages[1], 40).smallest_image, "halves its map so often"),
         (lambda: repeated(Stage(64, 1, (Bottleneck(),) * 5000), 3), "has 15000 blocks. A backbone has at most 10000"),
         (lambda: create_model("resnet_pico", out_indices=(1,)), "Give features_only=True as well"),
+        (lambda: build(ConvNeXt(), 20), "ConvNeXt makes each channel into a whole number of others.* from 8 to 20"),
+        (
+            lambda: build(RelativeTransformer(head_dim=16, widen_at="project"), 64),
+            r"head_dim=16\) does not divide a width of 8",
+        ),
     ],
 )
 def test_parts_that_do_not_fit_say_why(make, text: str) -> None:

@@ -6,6 +6,7 @@ import torch
 from visiongraft.kernels import attention as kernels
 from visiongraft.kernels.relative import (
     axis_vectors,
+    log_offsets,
     plane_bias,
     resize_axis_table,
     resize_cell_table,
@@ -143,3 +144,10 @@ def test_half_precision_stays_near_float32(form: str) -> None:
 def test_an_empty_batch_gives_an_empty_result() -> None:
     query, key, value = heads((4, 4), batch=0)
     assert kernels.attention(query, key, value).shape == (0, 3, 16, 8)
+
+
+def test_log_offsets_by_hand_keep_their_signs_and_their_axes() -> None:
+    found = log_offsets((2, 3), torch.device("cpu"))
+    rows, columns = torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0])
+    expected = torch.stack([rows[:, None].expand(3, 5), columns[None].expand(3, 5)], dim=-1)
+    torch.testing.assert_close(found, expected.sign() * (1 + expected.abs()).log())

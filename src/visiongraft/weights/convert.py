@@ -8,7 +8,7 @@ from torch import Tensor
 
 from visiongraft.errors import UnknownModel, WeightsError, nearest
 from visiongraft.families import timm_coatnet
-from visiongraft.families.zoo import get_spec
+from visiongraft.families.zoo import customized, get_spec
 from visiongraft.spec import Backbone
 from visiongraft.weights import timm_names
 from visiongraft.weights.renaming import Layout, Shape, Wanted, wanted_tensors
@@ -45,10 +45,7 @@ def convert(state_dict: Mapping[str, Tensor], *, source: str, name: str | Backbo
     asked = name if isinstance(name, str) else name.name
     layout = layouts.get(asked)
     if layout is None:
-        raise UnknownModel(
-            f"No network of {source} that is known here is named {asked!r}.{nearest(asked, layouts)}"
-            f" `graft list` shows all."
-        )
+        raise UnknownModel(f"No network whose weights come from {source} is named {asked!r}.{nearest(asked, layouts)}")
     spec = get_spec(name) if isinstance(name, str) else name
     wanted = wanted_tensors(spec, layout)
     found = _learnt(state_dict, layout)
@@ -100,12 +97,10 @@ def _remedy(
         theirs, other = faults.missing[0], faults.left[0]
         if wanted[theirs].fits(_shape(found[other])):
             return f"If {other!r} is {theirs!r} by another name, rename it."
-    if not faults.missing and not faults.left and {wanted[name].ours for name in faults.misshapen} <= _CLASSIFIER:
-        classes = _shape(found[faults.misshapen[0]])[0]
-        return (
-            f"They are for {classes} classes: ask for that network, with"
-            f" name=create_model({spec.name!r}, num_classes={classes}).spec."
-        )
+    choices = _other_form(found, wanted, spec, SOURCES[source][spec.name])
+    if choices:
+        said = ", ".join(f"{key}={value}" for key, value in choices.items())
+        return f"They fit another form of it: ask for name=create_model({spec.name!r}, {said}).spec."
     if faults.count > _FEW * len(wanted):
         better = _better(found, faults.count, source)
         if better:
@@ -115,8 +110,36 @@ def _remedy(
     return "Take them from their source again, or ask for the network that they are of."
 
 
-_CLASSIFIER = {"head.classifier.weight", "head.classifier.bias"}
+_CLASSIFIER = ("head.classifier.weight", "head.classifier.bias")
 _FEW = 0.02  # of a network's tensors: so many may be damaged in a file that is otherwise the network's own
+
+
+def _other_form(
+    found: Mapping[str, Tensor], wanted: Mapping[str, Wanted], spec: Backbone, layout: Layout
+) -> dict[str, int]:
+    """Give the arguments of `create_model` that make the network one that the weights fit; empty if none do."""
+    choices: dict[str, int] = {}
+    theirs = {each.ours: name for name, each in wanted.items()}
+    classifier = found.get(theirs.get(_CLASSIFIER[0], ""))
+    classes = 0 if classifier is None else classifier.shape[0]
+    if classes != spec.head.num_classes:
+        choices["num_classes"] = classes
+    first = found.get(next(iter(wanted)))
+    if first is not None and first.ndim == 4 and first.shape[1] != spec.in_chans:
+        choices["in_chans"] = first.shape[1]
+
+    def faults(**more: int) -> _Faults:
+        return _faults(found, wanted_tensors(customized(spec, **choices, **more), layout))
+
+    rest = faults()
+    if rest.count and not rest.missing and not rest.left:  # perhaps their position tables are of another size
+        sides = (side for side in _IMAGES if side >= spec.smallest_image)
+        image = next((side for side in sides if not faults(image=side).count), None)
+        return {} if image is None else {**choices, "image": image}
+    return {} if rest.count else choices
+
+
+_IMAGES = range(32, 1025, 32)
 
 
 def _better(found: Mapping[str, Tensor], faults: int, source: str) -> list[str]:

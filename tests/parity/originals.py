@@ -1,0 +1,119 @@
+"""The networks that ours must equal, and how each is built with the sizes of a spec: one table for all families."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import timm
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from visiongraft.families import timm_coatnet
+from visiongraft.families.zoo import create_model, get_spec
+from visiongraft.kernels.types import Grid
+from visiongraft.network import Network
+from visiongraft.spec import Backbone
+from visiongraft.weights.convert import convert
+
+
+@dataclass(frozen=True)
+class Original:
+    """A network as others wrote it.
+
+    Args:
+        name: what it and ours are called.
+        source: whose names its tensors have, as in `convert`.
+        build: makes it with the widths, depths, classes and grids of one of our specs of that name.
+    """
+
+    name: str
+    source: str
+    build: Callable[[Backbone], nn.Module]
+
+    def pair(self, spec: Backbone) -> tuple[nn.Module, Network]:
+        """Make it with numbers that no network starts with, and ours with the same ones."""
+        torch.manual_seed(0)
+        theirs = perturbed(self.build(spec))
+        ours = create_model(spec)
+        ours.load_state_dict(convert(theirs.state_dict(), source=self.source, name=spec))
+        return theirs, ours
+
+
+def timm_coatnet_like(spec: Backbone) -> nn.Module:
+    """Build timm's network of the spec's name with the spec's sizes."""
+    first = getattr(spec.stem, "first_width", None) or spec.stem.width
+    return timm.create_model(
+        spec.name,
+        img_size=spec.image,
+        num_classes=spec.head.num_classes,
+        embed_dim=spec.widths[1:],
+        depths=tuple(len(stage.blocks) for stage in spec.stages),
+        stem_width=(first, spec.stem.width),
+        head_hidden_size=spec.head.hidden,
+    )
+
+
+ORIGINALS = [Original(spec.name, "timm", timm_coatnet_like) for spec in timm_coatnet.SPECS]
+
+LARGE = 100_000_000
+"""Networks with more parameters are compared in a reduced form."""
+
+
+def perturbed(network: nn.Module) -> nn.Module:
+    """Give every parameter and statistic a random number of its own, of a size that lets activations live.
+
+    Scales, variances and layer scales lie in [0.5, 1.5], biases and means in [-0.5, 0.5], and weights have the
+    variance 1 / (numbers that one output sums).
+    """
+    state = network.state_dict()
+    for name, each in state.items():
+        last = name.rpartition(".")[2]
+        if last == "num_batches_tracked":
+            each.fill_(7)
+        elif each.ndim == 1 and last in ("bias", "running_mean"):
+            each.uniform_(-0.5, 0.5)
+        elif each.ndim == 1:
+            each.uniform_(0.5, 1.5)
+        elif last == "relative_position_bias_table":
+            each.normal_()
+        else:
+            each.normal_(std=each[0].numel() ** -0.5)
+    return network
+
+
+def without_dropout(network: nn.Module) -> nn.Module:
+    for each in network.modules():
+        if isinstance(each, nn.Dropout):
+            each.p = 0.0
+    return network
+
+
+def reduced(spec: Backbone, *, depth: int, narrower: int = 1) -> Backbone:
+    """Give a network with at most `depth` blocks in a stage and widths divided by `narrower`."""
+    stem = replace(spec.stem, width=spec.stem.width // narrower)
+    if getattr(stem, "first_width", None):
+        stem = replace(stem, first_width=stem.first_width // narrower)
+    stages = tuple(replace(stage, width=stage.width // narrower, blocks=stage.blocks[:depth]) for stage in spec.stages)
+    hidden = spec.head.hidden and spec.head.hidden // narrower
+    return replace(spec, stem=stem, stages=stages, head=replace(spec.head, hidden=hidden))
+
+
+def affordable(name: str) -> Backbone:
+    """Give the spec of a network, in a reduced form where it is large."""
+    spec = get_spec(name)
+    with torch.device("meta"):
+        large = sum(each.numel() for each in Network(spec).parameters()) > LARGE
+    return reduced(spec, depth=2, narrower=4) if large else spec
+
+
+def photographs(folder: Path, image: Grid, count: int) -> Tensor:
+    """Read real photographs at a size in pixels, with numbers from -1 to 1."""
+    height, width = image
+    pictures = []
+    for path in sorted((folder / "data" / "demo").glob("*.jpg"))[:count]:
+        with Image.open(path) as file:
+            pixels = file.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
+        pictures.append(torch.frombuffer(bytearray(pixels.tobytes()), dtype=torch.uint8).view(height, width, 3))
+    assert len(pictures) == count
+    return torch.stack(pictures).permute(0, 3, 1, 2) / 127.5 - 1.0

@@ -1,0 +1,189 @@
+"""Foreign weights are taken whole or refused in one line that says what to do."""
+
+import weakref
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+import visiongraft as vg
+from visiongraft.blocks.stems import SmallStem
+from visiongraft.errors import UnknownModel, WeightsError
+from visiongraft.families.zoo import create_model, get_spec
+from visiongraft.spec import Backbone, Stage
+from visiongraft.weights.convert import SOURCES, convert
+from visiongraft.weights.renaming import HeadsOutermost, OffsetsInRows, wanted_tensors
+
+NAME = "coatnet_nano_rw_224"
+CONV = "stages.0.blocks.0.conv2_kxk.weight"
+
+
+def foreign(spec: Backbone) -> dict[str, Tensor]:
+    """Give random weights by timm's names; that these are timm's names is tested with timm itself, in tests/parity."""
+    generator = torch.Generator().manual_seed(0)
+    return {
+        name: torch.randn(each.foreign_shape, generator=generator)
+        for name, each in wanted_tensors(spec, SOURCES["timm"][spec.name]).items()
+    }
+
+
+@pytest.fixture(scope="module")
+def weights() -> dict[str, Tensor]:
+    return foreign(get_spec(NAME))
+
+
+def test_converted_weights_load_strictly_and_survive_our_own_file(weights: dict[str, Tensor], tmp_path: Path) -> None:
+    network = create_model(NAME).eval()
+    network.load_state_dict(vg.convert(weights, source="timm", name=NAME), strict=True)
+    again = vg.load(vg.save(network, tmp_path / "m.safetensors"))
+    assert again.spec == get_spec(NAME)
+    for name, each in network.state_dict().items():
+        assert torch.equal(again.state_dict()[name], each)
+
+
+def test_a_form_with_other_classes_channels_and_grids_converts_by_its_spec() -> None:
+    spec = create_model(NAME, num_classes=7, in_chans=1, image=(96, 160)).spec
+    create_model(spec).load_state_dict(convert(foreign(spec), source="timm", name=spec))
+
+
+def test_an_index_may_come_along_and_a_linear_layer_may_be_a_convolution_of_one_cell(
+    weights: dict[str, Tensor],
+) -> None:
+    index = {"stages.2.blocks.0.attn.rel_pos.relative_position_index": torch.zeros(14**4, dtype=torch.int64)}
+    flat = {name: each.flatten(1) if each.shape[2:] == (1, 1) else each for name, each in weights.items()}
+    assert any(flat[name].ndim != each.ndim for name, each in weights.items())
+    wanted = convert(weights, source="timm", name=NAME)
+    found = convert(flat | index, source="timm", name=NAME)
+    assert all(torch.equal(found[name], each) for name, each in wanted.items())
+
+
+def test_queries_keys_and_values_of_each_head_are_sorted_by_kind() -> None:
+    theirs = torch.tensor([f for head in (0, 1) for f in (head * 10, head * 10 + 1, head * 10 + 2)])  # head, kind
+    ours = HeadsOutermost(head_dim=1).apply(theirs, (6,))
+    assert ours.tolist() == [0, 10, 1, 11, 2, 12]
+
+
+def test_a_row_per_offset_becomes_a_plane_per_head() -> None:
+    ours = (2, 3, 5)
+    change = OffsetsInRows()
+    theirs = torch.arange(30).view(change.shape(ours))
+    table = change.apply(theirs, ours)
+    assert table[1, 2, 3] == theirs[2 * 5 + 3, 1]
+
+
+def test_conversion_leaves_what_it_was_given_and_copies_only_what_it_reorders(weights: dict[str, Tensor]) -> None:
+    before = {name: each.clone() for name, each in weights.items()}
+    found = convert(weights, source="timm", name=NAME)
+    assert all(torch.equal(weights[name], each) for name, each in before.items())
+    given = {each.data_ptr() for each in weights.values()}
+    assert {
+        name.rpartition(".")[0].rpartition(".")[2] for name, each in found.items() if each.data_ptr() not in given
+    } == {"qkv"}
+
+
+class Live(TorchDispatchMode):
+    """Count the bytes of all tensors that are made, and the most that live at one time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.most = 0
+        self.known: set[int] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        taken = {each.untyped_storage().data_ptr() for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)}
+        made = func(*args, **(kwargs or {}))
+        for each in tree_leaves(made):
+            if isinstance(each, Tensor) and each.device.type == "cpu":
+                storage = each.untyped_storage()
+                if storage.data_ptr() not in taken | self.known:
+                    self.known.add(storage.data_ptr())
+                    self.now += storage.nbytes()
+                    weakref.finalize(storage, self.gone, storage.data_ptr(), storage.nbytes())
+        self.most = max(self.most, self.now)
+        return made
+
+    def gone(self, address: int, size: int) -> None:
+        self.known.discard(address)
+        self.now -= size
+
+
+def test_conversion_needs_less_than_its_own_size_beside_the_checkpoint(weights: dict[str, Tensor]) -> None:
+    size = sum(each.nbytes for each in weights.values())
+    with Live() as live:
+        found = convert(weights, source="timm", name=NAME)
+    assert found
+    assert 0.01 * size < live.most < 0.75 * size  # with the checkpoint itself, well below 2.5 times its size
+
+
+def renamed(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.replace("stages.0.blocks.0.conv2_kxk", "stages.0.blocks.0.conv2"): weights[name] for name in weights}
+
+
+def without(weights: dict[str, Tensor], *names: str) -> dict[str, Tensor]:
+    return {name: each for name, each in weights.items() if name not in names}
+
+
+SPOILT = torch.ones(512)
+SPOILT[3] = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (renamed, f"{CONV!r} is missing; 'stages.0.blocks.0.conv2.weight' is left over. If 'stages.0.blocks.0.conv2."
+         f"weight' is {CONV!r} by another name, rename it."),
+        (lambda weights: without(weights, CONV),
+         f"do not fit timm's {NAME}: {CONV!r} is missing. Take them from their source again, or ask for"),
+        (lambda weights: without(weights, CONV, "norm.bias"), f"2 tensors, such as {CONV!r}, are missing."),
+        (lambda weights: weights | {"ema.weight": torch.ones(1)}, f"timm's {NAME}: 'ema.weight' is left over. Take"),
+        (lambda weights: weights | {CONV: torch.ones(256, 1, 5, 5)},
+         f"{CONV!r} has the shape (256, 1, 5, 5) instead of (256, 1, 3, 3). Take them from their source again"),
+        (lambda weights: weights | {"norm.weight": SPOILT},
+         f"'norm.weight' of these weights for {NAME} holds numbers that are not finite. The file is damaged"),
+        (lambda weights: {"state_dict": weights},
+         "'state_dict' is of type dict. If this is a checkpoint with more than weights in it, give the dict"),
+        (lambda weights: {}, "295 tensors, such as 'stem.conv1.weight', are missing. They look like no network"),
+        (lambda weights: without(weights, "head.fc.weight", "head.fc.bias"),
+         f"They fit another form of it: ask for name=create_model({NAME!r}, num_classes=0).spec."),
+        (lambda weights: foreign(create_model(NAME, num_classes=9, in_chans=1, image=160).spec),
+         f"ask for name=create_model({NAME!r}, num_classes=9, in_chans=1, image=160).spec."),
+    ],
+)  # fmt: skip
+def test_weights_that_do_not_fit_are_refused_in_one_line_that_says_what_to_do(
+    change, text: str, weights: dict[str, Tensor]
+) -> None:
+    with pytest.raises(WeightsError) as caught:
+        convert(change(weights), source="timm", name=NAME)
+    assert text in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "asked", "text"),
+    [
+        (NAME, "coatnet_rmlp_nano_rw_224", f"These look like {NAME} weights: convert them with name={NAME!r}."),
+        ("coatnet_rmlp_2_rw_384", "coatnet_2_224", "like coatnet_rmlp_2_rw_224 or coatnet_rmlp_2_rw_384 weights"),
+    ],
+)
+def test_weights_of_another_network_are_refused_with_its_name(given: str, asked: str, text: str) -> None:
+    wanted = wanted_tensors(get_spec(given), SOURCES["timm"][given])
+    weights = {name: torch.empty(each.foreign_shape, device="meta") for name, each in wanted.items()}
+    with pytest.raises(WeightsError) as caught:
+        convert(weights, source="timm", name=asked)
+    assert text in str(caught.value)
+
+
+def test_what_is_unknown_is_answered_with_the_nearest(weights: dict[str, Tensor]) -> None:
+    with pytest.raises(WeightsError, match=r"Weights come from 'timm', not 'tim'\. Did you mean 'timm'\?"):
+        convert(weights, source="tim", name=NAME)
+    with pytest.raises(UnknownModel, match="No network whose weights come from timm is named 'coatnet_0_rw'. Did you"):
+        convert(weights, source="timm", name="coatnet_0_rw")
+
+
+def test_a_network_with_parts_that_a_source_does_not_name_says_which(weights: dict[str, Tensor]) -> None:
+    odd = Backbone(NAME, SmallStem(8), (Stage(16, 2, (vg.Bottleneck(),)),))
+    with pytest.raises(WeightsError, match="Block 0 of stage 0 of .* is a Bottleneck, which has no foreign names"):
+        convert(weights, source="timm", name=odd)
