@@ -1,13 +1,16 @@
 """With the same weights, ours and the original are the same function: outputs, gradients and statistics."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from tests.parity.originals import ORIGINALS, Original, affordable, photographs, reduced, without_dropout
 from visiongraft.families.zoo import get_spec
+from visiongraft.network import Network
 from visiongraft.weights.convert import convert
 
 EACH = pytest.mark.parametrize("original", ORIGINALS, ids=lambda each: each.name)
@@ -45,6 +48,26 @@ def test_one_step_of_training_has_the_originals_gradients_and_statistics(origina
         assert (each.grad - wanted[name]).abs().max() <= 1e-3 * wanted[name].abs().max() + 5e-7 * largest, name
     for name, each in ours.named_buffers():
         torch.testing.assert_close(each, wanted[name], rtol=1e-4, atol=1e-5 * float(wanted[name].abs().max()))
+
+
+def hidden_settings(network: nn.Module) -> Counter[tuple[object, ...]]:
+    """Count what weights and a few photographs hardly tell: epsilons, momenta of statistics, and dropout."""
+    found: Counter[tuple[object, ...]] = Counter()
+    for each in network.modules():
+        if isinstance(each, nn.BatchNorm2d):
+            found["batch", each.num_features, each.eps, each.momentum] += 1
+        elif isinstance(each, nn.LayerNorm):
+            found["layer", each.normalized_shape, each.eps] += 1
+        elif isinstance(each, nn.Dropout) and each.p:
+            found["dropout", each.p] += 1
+    return found
+
+
+@EACH
+def test_epsilons_momenta_and_dropout_are_the_originals(original: Original) -> None:
+    spec = get_spec(original.name)
+    with torch.device("meta"):
+        assert hidden_settings(Network(spec)) == hidden_settings(original.build(spec))
 
 
 @pytest.mark.parametrize("name", ["coatnet_0_224", "coatnet_0_rw_224", "coatnet_bn_0_rw_224", "coatnext_nano_rw_224"])

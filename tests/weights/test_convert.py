@@ -60,6 +60,12 @@ def test_an_index_may_come_along_and_a_linear_layer_may_be_a_convolution_of_one_
     assert all(torch.equal(found[name], each) for name, each in wanted.items())
 
 
+def test_counters_of_batches_may_be_missing_as_in_older_files(weights: dict[str, Tensor]) -> None:
+    older = {name: each for name, each in weights.items() if not name.endswith("num_batches_tracked")}
+    assert len(older) < len(weights)
+    create_model(NAME).load_state_dict(convert(older, source="timm", name=NAME))
+
+
 def test_queries_keys_and_values_of_each_head_are_sorted_by_kind() -> None:
     theirs = torch.tensor([f for head in (0, 1) for f in (head * 10, head * 10 + 1, head * 10 + 2)])  # head, kind
     ours = HeadsOutermost(head_dim=1).apply(theirs, (6,))

@@ -42,13 +42,13 @@ def convert(state_dict: Mapping[str, Tensor], *, source: str, name: str | Backbo
         raise WeightsError(
             f"Weights come from {', '.join(map(repr, SOURCES))}, not {source!r}.{nearest(source, SOURCES)}"
         )
-    asked = name if isinstance(name, str) else name.name
+    asked = (name if isinstance(name, str) else name.name).lower()
     layout = layouts.get(asked)
     if layout is None:
         raise UnknownModel(f"No network whose weights come from {source} is named {asked!r}.{nearest(asked, layouts)}")
     spec = get_spec(name) if isinstance(name, str) else name
     wanted = wanted_tensors(spec, layout)
-    found = _learnt(state_dict, layout)
+    found = {**_counters(state_dict, wanted), **_learnt(state_dict, layout)}
     faults = _faults(found, wanted)
     if faults.count:
         remedy = _remedy(faults, found, wanted, spec, source)
@@ -168,6 +168,16 @@ def _learnt(state_dict: Mapping[str, Tensor], layout: Layout) -> dict[str, Tenso
                 " If this is a checkpoint with more than weights in it, give the dict of tensors inside."
             )
     return {name: each for name, each in state_dict.items() if name.rpartition(".")[2] not in layout.ignored}
+
+
+def _counters(state_dict: Mapping[str, Tensor], wanted: Mapping[str, Wanted]) -> dict[str, Tensor]:
+    """Give a zero for each batch normalisation's counter: older files lack them, and PyTorch starts them at 0 too."""
+    ends = ((name, name.rpartition(".")) for name in wanted)
+    return {
+        name: torch.zeros((), dtype=torch.int64)
+        for name, (norm, _, last) in ends
+        if last == "num_batches_tracked" and f"{norm}.running_mean" in state_dict
+    }
 
 
 def _finite(name: str, tensor: Tensor, spec: Backbone) -> Tensor:
