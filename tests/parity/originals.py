@@ -6,6 +6,7 @@ from pathlib import Path
 
 import timm
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
@@ -105,6 +106,37 @@ def affordable(name: str) -> Backbone:
     with torch.device("meta"):
         large = sum(each.numel() for each in Network(spec).parameters()) > LARGE
     return reduced(spec, depth=2, narrower=4) if large else spec
+
+
+def difference(found: Tensor, wanted: Tensor) -> float:
+    """Give the largest absolute difference as a share of the largest absolute number that was wanted."""
+    return float((found - wanted).abs().max() / wanted.abs().max())
+
+
+def logits(original: Original, spec: Backbone, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Give the original's and our logits in eval mode, from the same weights."""
+    theirs, ours = original.pair(spec)
+    with torch.no_grad():
+        return theirs.eval()(images), ours.eval()(images)
+
+
+def training_step(
+    original: Original, spec: Backbone, images: Tensor
+) -> tuple[dict[str, Tensor], dict[str, Tensor], list[tuple[Tensor, Tensor]]]:
+    """Train both for a step, without dropout, each image being a class of its own.
+
+    Returns:
+        The original's gradients and ours, both by our names, and pairs of the statistics that the step left.
+    """
+    theirs, ours = original.pair(spec)
+    for network in (theirs, ours):
+        F.cross_entropy(without_dropout(network).train()(images), torch.arange(len(images))).backward()
+    state = theirs.state_dict()
+    state.update({name: each.grad for name, each in theirs.named_parameters()})
+    wanted = convert(state, source=original.source, name=spec)  # gradients are renamed and reordered like weights
+    found = {name: each.grad for name, each in ours.named_parameters()}
+    statistics = [(wanted[name], each) for name, each in ours.named_buffers() if name in wanted]
+    return {name: wanted[name] for name in found}, found, statistics
 
 
 def photographs(folder: Path, image: Grid, count: int) -> Tensor:

@@ -42,7 +42,7 @@ def convert(state_dict: Mapping[str, Tensor], *, source: str, name: str | Backbo
         raise WeightsError(
             f"Weights come from {', '.join(map(repr, SOURCES))}, not {source!r}.{nearest(source, SOURCES)}"
         )
-    asked = (name if isinstance(name, str) else name.name).lower()
+    asked = name.lower() if isinstance(name, str) else name.name
     layout = layouts.get(asked)
     if layout is None:
         raise UnknownModel(f"No network whose weights come from {source} is named {asked!r}.{nearest(asked, layouts)}")
