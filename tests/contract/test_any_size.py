@@ -9,7 +9,7 @@ from torch import nn
 
 from tests.networks import KINDS, awake, narrow, shallow
 from visiongraft.blocks.mixers import ContextualTransformerMixer
-from visiongraft.blocks.positions import AxisVectors, CellVectors, PlaneBias
+from visiongraft.blocks.positions import AxisVectors, CellVectors, PlaneBias, PlaneNetworkBias
 from visiongraft.blocks.primitives import conv
 from visiongraft.blocks.site import Runtime
 from visiongraft.errors import ImageSizeError
@@ -93,6 +93,8 @@ def mirrored_weights(network: Network) -> dict[str, torch.Tensor]:
                 weights[key] = network.state_dict()[key].transpose(-1, -2)
             case AxisVectors() | CellVectors():
                 weights |= {f"{name}.height": module.width, f"{name}.width": module.height}
+            case PlaneNetworkBias():  # its inputs are the two offsets
+                weights[f"{name}.hidden.weight"] = module.hidden.weight.flip(1)
             case ContextualTransformerMixer():  # the window's cells are channels here
                 for key, weight in module.kernels.state_dict().items():
                     if key.startswith(("3.", "4.")):

@@ -13,9 +13,9 @@ import visiongraft
 from tests.networks import KINDS, brief, narrow, parts
 from visiongraft.blocks.bottleneck import Bottleneck
 from visiongraft.blocks.convmixer import ConvMixerBlock
+from visiongraft.blocks.convnext import ConvNeXt
 from visiongraft.blocks.head import Head
 from visiongraft.blocks.mbconv import MBConv
-from visiongraft.blocks.convnext import ConvNeXt
 from visiongraft.blocks.mixers import BlurAfter, ContextualTransformer, Conv, GridAttention
 from visiongraft.blocks.non_local import NonLocal
 from visiongraft.blocks.primitives import SqueezeExcite
