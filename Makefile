@@ -42,6 +42,7 @@ types: $(STAMP)  ## check types
 
 layers: $(STAMP)  ## check that imports point one way
 	@echo "import-linter: layers"
+	@mkdir -p .cache
 	@$(BIN)/lint-imports --no-logo --cache-dir .cache/importlinter > .cache/importlinter.txt 2>&1 \
 		|| { cat .cache/importlinter.txt; exit 1; }
 

@@ -71,7 +71,12 @@ PUBLISHED: Mapping[str, Published] = {
     "svhn": _by_split("SVHN", "train", "test"),
     "usps": Published("USPS"),
 }
-"""Every data set that torchvision can fetch and that gives each image one label, by the name of its class."""
+"""Data sets that torchvision can fetch and that give each image one label, by the name of their class.
+
+Not all of them: those that would need a case of their own are absent, such as EMNIST (its images lie on their side),
+QMNIST (eight numbers to a label), PCAM (one HDF5 file), Caltech and INaturalist (lists without paths) and Places365 (it
+refuses to be fetched twice).
+"""
 
 
 def open_published(name: str, root: Path, *, parts: Parts = "both", download: Download = "never") -> ImageData:
