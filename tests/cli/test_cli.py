@@ -1,10 +1,14 @@
 """The command line: a newcomer's words work, a slip gets one line and exit code 2, and JSON is alone on stdout."""
 
 import json
+import math
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -14,7 +18,8 @@ from tests.pictures import SIDE, stripes, write_folder, write_npz
 from visiongraft.cli.main import main
 from visiongraft.cli.train import short_name
 from visiongraft.cli.verbs import VERBS
-from visiongraft.families.zoo import list_models
+from visiongraft.families.zoo import create_model, list_models
+from visiongraft.weights.store import read, save
 
 QUICK = ["--epochs", "1", "--batch-size", "16", "--image", str(SIDE)]
 
@@ -147,7 +152,65 @@ def test_a_slip_gets_one_line_that_says_what_to_do(
 
 def test_data_of_other_classes_than_the_weights_are_refused(weights: Path, capsys: pytest.CaptureFixture) -> None:
     text = complaint(capsys, "eval", weights, "--data", "flowers")
-    assert "tells apart upright, lying (2 classes), and the data has daisy, dandelion" in text
+    assert f"The data has a class 'daisy' that {weights} does not know (5 in all)" in text
+    assert "it tells apart upright, lying (2 classes). Use data with classes of the training." in text
+
+
+def test_classes_are_matched_by_name_and_may_be_fewer_than_the_weights_know(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture
+) -> None:
+    model, images = read(weights), write_folder(tmp_path / "data", val=16) / "val"
+    spec = replace(model.network.spec, head=replace(model.network.spec.head, num_classes=3))
+    names = ["upright", "cross", "lying"]
+    save(create_model(spec), weights, preprocessing=model.preprocessing, classes=names)
+    words = ["eval", weights, "--data", tmp_path / "data", "--workers", "0"]
+    whole = answer(capsys, *words)
+    said = {Path(each["file"]): each["label"] for each in answer(capsys, "predict", weights, images)}
+    assert whole["top1"] == np.mean([label == path.parent.name for path, label in said.items()])
+    for part in ("train", "val/lying"):
+        shutil.rmtree(tmp_path / "data" / part)
+    part = answer(capsys, *words)
+    assert (part["images"], part["top1"]) == (
+        8,
+        np.mean([said[path] == "upright" for path in said if "up" in str(path)]),
+    )
+    (images / "upright").rename(images / "round")
+    assert "The data has a class 'round' that" in complaint(capsys, *words)
+
+
+def test_an_npz_of_images_to_be_scored_alone_is_numbered_as_the_weights_are(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture
+) -> None:
+    model, (images, labels) = read(weights), stripes(8)
+    for classes in ([], ["0", "1"]):
+        save(model.network, weights, preprocessing=model.preprocessing, classes=classes)
+        scores = []
+        for kept in ([0, 1], [1]):
+            chosen = np.isin(labels, kept)
+            np.savez(tmp_path / "set.npz", test_images=images[chosen], test_labels=labels[chosen])
+            scores.append(answer(capsys, "eval", weights, "--data", tmp_path / "set.npz"))
+        assert [each["images"] for each in scores] == [8, 4]
+        assert scores[0]["top1"] == 0.5 != scores[1]["top1"], "one class is right, and the other is wrong"
+
+
+@pytest.mark.parametrize("verb", ["eval", "predict"])
+def test_weights_that_give_nan_get_the_reason_and_the_remedy(
+    verb: str, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    model = read(weights)
+    for each in model.network.parameters():
+        each.data.fill_(math.nan)
+    save(model.network, weights, preprocessing=model.preprocessing, classes=model.classes)
+    data = write_folder(tmp_path / "data")
+    words = ["--data", data, "--workers", "0"] if verb == "eval" else [data / "val"]
+    text = complaint(capsys, verb, weights, *words)
+    assert "gives NaN in place of" in text
+    assert text.endswith("Use another weight file, or train again with a lower --lr.\n")
+
+
+def test_the_help_says_how_clipping_is_switched_off(capsys: pytest.CaptureFixture) -> None:
+    assert main(["train", "--help"]) == 0
+    assert "0 switches clipping off" in " ".join(capsys.readouterr().out.split())
 
 
 def test_an_output_that_holds_a_run_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

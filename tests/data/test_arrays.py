@@ -6,6 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from visiongraft.data.arrays import open_npz
 from visiongraft.data.sources import open_data
 from visiongraft.errors import DataError
 
@@ -75,6 +76,15 @@ def test_scoring_needs_no_training_images(tmp_path):
     assert open_data(named, parts="val").classes == ("a", "b", "c", "d")
 
 
+def test_scoring_needs_no_training_labels_either(tmp_path):
+    nothing = {"train_images": None, "train_labels": None}
+    data = open_data(write(tmp_path, **nothing, val_labels=np.array([3, 1, 3])), parts="val")
+    assert (data.classes, data.val.labels.tolist()) == (("0", "1", "2", "3"), [3, 1, 3])
+    for labels in ([0, -1, 0], [0, 10**12, 0], []):
+        message = refusal(write(tmp_path, **nothing, val_labels=np.array(labels, int)), parts="val")
+        assert message == ": val_labels holds no numbers, or some below 0 or above 999999. Number from 0."
+
+
 @pytest.mark.parametrize("name", ["train_images", "train_labels", "val_images", "val_labels"])
 def test_a_missing_array_is_named_beside_those_that_are_there(tmp_path, name):
     message = refusal(write(tmp_path, **{name: None}))
@@ -125,15 +135,19 @@ def test_a_named_class_may_lack_images(tmp_path):
 
 
 def test_labels_that_are_no_class_numbers_are_refused(tmp_path):
-    assert "train_labels is of float64. Expected integers" in refusal(write(tmp_path, train_labels=np.zeros(6)))
+    message = refusal(write(tmp_path, train_labels=np.zeros(6)))
+    assert message == (
+        ": train_labels is of float64. Expected integers, one class number for each image. Save it as int."
+    )
     many = write(tmp_path, train_labels=np.zeros((6, 14), int))
     assert "train_labels is of shape (6, 14). Expected (count,): one class number" in refusal(many)
 
 
 def test_images_of_another_type_or_shape_are_refused(tmp_path):
     floats = arrays()["train_images"].astype(np.float32)
-    assert "train_images is of float32. Expected uint8, from 0 to 255." in refusal(
-        write(tmp_path, train_images=floats)
+    message = refusal(write(tmp_path, train_images=floats))
+    assert message == (
+        ": train_images is of float32. Expected uint8. Save it scaled to 0 to 255 and .astype(numpy.uint8)."
     )
     first = arrays()["train_images"].transpose(0, 3, 1, 2)
     message = refusal(write(tmp_path, train_images=first))
@@ -144,7 +158,7 @@ def test_images_of_another_type_or_shape_are_refused(tmp_path):
     empty = write(tmp_path, train_images=np.zeros((0, 8, 9), np.uint8), train_labels=np.zeros(0, int))
     assert "one class" in refusal(empty)
     empty = write(tmp_path, val_images=np.zeros((0, 8, 9), np.uint8), val_labels=np.zeros(0, int))
-    assert "val_images of shape (0, 8, 9) holds no pixel" in refusal(empty)
+    assert "val_images of shape (0, 8, 9) holds no pixel. Put images into it." in refusal(empty)
 
 
 def test_one_class_is_refused(tmp_path):
@@ -153,10 +167,12 @@ def test_one_class_is_refused(tmp_path):
 
 
 def test_names_of_classes_that_are_none_are_refused(tmp_path):
-    assert "classes is of int64 and shape (3,). Expected a list of strings" in refusal(
+    assert "classes is of int64 and shape (3,). Save a list of strings." in refusal(
         write(tmp_path, classes=np.arange(3))
     )
-    assert "classes names one class twice" in refusal(write(tmp_path, classes=np.array(["a", "a", "b"])))
+    assert "classes names one class twice. Give each class its own name." in refusal(
+        write(tmp_path, classes=np.array(["a", "a", "b"]))
+    )
 
 
 def test_python_objects_are_never_unpickled(tmp_path):
@@ -183,7 +199,15 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
     assert "is not an .npz file" in refusal(str(path))
     with path.open("wb") as stream:
         np.save(stream, np.zeros(3))
-    assert "holds a single array" in refusal(str(path))
+    assert refusal(str(path)) == (
+        " holds a single array. Expected an .npz with train_images, train_labels, val_images, val_labels. "
+        "Write it with numpy.savez_compressed."
+    )
+
+
+def test_what_cannot_be_opened_gets_the_remedy(tmp_path):
+    with pytest.raises(DataError, match=r"cannot be opened: Is a directory\. Make it readable, or give another\."):
+        open_npz(tmp_path)
 
 
 def test_damaged_bytes_give_a_data_set_or_one_line(tmp_path):

@@ -61,6 +61,13 @@ def test_the_scored_part_may_have_any_usual_name(tmp_path, name):
     assert names(open_data(str(tmp_path)).val) == {str(tmp_path / name / "a/9.png"), str(tmp_path / name / "b/8.png")}
 
 
+def test_a_test_folder_in_place_of_val_is_noted(tmp_path):
+    fill(tmp_path, "train/a/1.png", "train/b/1.png", "test/a/9.png", "test/b/8.png")
+    assert open_data(str(tmp_path)).notes == (f"{str(tmp_path)!r} comes without val/: test/ takes its place.",)
+    (tmp_path / "test").rename(tmp_path / "valid")
+    assert open_data(str(tmp_path)).notes == ()
+
+
 def test_val_is_preferred_to_test(tmp_path):
     fill(tmp_path, *[f"{part}/{kind}/1.png" for part in ("train", "val", "test") for kind in "ab"])
     assert open_data(str(tmp_path)).val.name_of(0) == str(tmp_path / "val/a/1.png")
@@ -132,6 +139,11 @@ def test_val_without_train_can_be_scored_but_not_learnt(tmp_path):
     assert "has val/ but no train/" in refusal(tmp_path)
     data = open_data(str(tmp_path), parts="val")
     assert (len(data.train), len(data.val), data.classes) == (0, 2, ("a", "b"))
+
+
+def test_images_of_one_class_can_be_scored_where_nothing_is_learnt(tmp_path):
+    fill(tmp_path, "val/a/1.png", "val/a/2.png")
+    assert open_data(str(tmp_path), parts="val").classes == ("a",)
 
 
 def test_only_the_scored_part_is_listed_where_only_that_is_wanted(tmp_path):

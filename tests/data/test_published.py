@@ -287,7 +287,9 @@ def test_a_library_that_torchvision_lacks_is_named(tmp_path, monkeypatch):
 def test_parts_that_disagree_on_the_classes_are_refused(tmp_path):
     make_dtd(tmp_path)
     text(tmp_path / "dtd/dtd/labels/train1.txt", "banded/banded_train0.jpg\nstriped/x.jpg\n")
-    with pytest.raises(DataError, match="Looked for dtd in .*: its parts have other classes"):
+    with pytest.raises(
+        DataError, match="Looked for dtd in .*: its parts have other classes.*Remove .* --download if_missing"
+    ):
         open_data("dtd", data_dir=tmp_path)
 
 

@@ -1,11 +1,15 @@
 """`graft eval`."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from visiongraft.cli.progress import counting
 from visiongraft.cli.values import ImageSize, check_positive, check_workers, read_weights
+from visiongraft.data.sets import ArrayImages, FileImages, ImageData, ImageSet
 from visiongraft.data.sources import open_data
 from visiongraft.errors import DataError, WeightsError, printable
 from visiongraft.train.devices import find_device, workers_for
@@ -24,6 +28,8 @@ def run(
     device: str = "auto",
 ) -> Evaluation:
     """Score a trained network on labelled images: the validation part of a data set.
+
+    Its classes are matched by name, and may be some of those of the training.
 
     Examples:
         graft eval runs/coatnet_pico-photos --data photos/
@@ -44,23 +50,40 @@ def run(
     place = find_device(device)
     model = read_weights(weights, image)
     images = open_data(data, data_dir=data_dir, parts="val", download=download)
-    if model.classes and images.classes != model.classes:
-        raise DataError(
-            f"{weights} tells apart {', '.join(model.classes[:5])} ({len(model.classes)} classes), and the data has"
-            f" {', '.join(images.classes[:5])} ({len(images.classes)}). Use data with the classes of the training."
-        )
-    with counting(len(images.val), "scored") as advance:
+    scored = _matched_by_name(images, model.classes, weights) if model.classes else images.val
+    with counting(len(scored), "scored") as advance:
         found = evaluate(
             model.network.to(place),
-            images.val,
+            scored,
             model.preprocessing,
             batch_size=batch_size,
             workers=workers_for(workers, in_memory=images.native is not None),
             on_batch=advance,
         )
     if not math.isfinite(found.loss):
-        raise WeightsError(f"{weights} gives numbers that are none: its weights are damaged. Train it again.")
+        raise WeightsError(
+            f"{weights} gives NaN in place of a loss: its weights are damaged, or its training diverged. "
+            "Use another weight file, or train again with a lower --lr."
+        )
     return found
+
+
+def _matched_by_name(data: ImageData, classes: tuple[str, ...], weights: Path) -> ImageSet:
+    """Label the images to be scored by places in `classes`, of which the data may have some, and in any order.
+
+    Raises:
+        DataError: if an image is of a class that is not among them.
+    """
+    shown = [data.classes[label] for label in np.unique(data.val.labels)]
+    strangers = [name for name in shown if name not in classes]
+    if strangers:
+        raise DataError(
+            f"The data has a class {strangers[0]!r} that {weights} does not know ({len(strangers)} in all): it tells "
+            f"apart {', '.join(classes[:5])} ({len(classes)} classes). Use data with classes of the training."
+        )
+    places = np.array([classes.index(name) if name in classes else -1 for name in data.classes])
+    assert isinstance(data.val, FileImages | ArrayImages), "what open_data gives"
+    return replace(data.val, labels=places[data.val.labels])
 
 
 def as_json(found: Evaluation) -> dict[str, object]:

@@ -77,7 +77,7 @@ def run(
         lr: highest learning rate, reached after the warm-up, from where it falls to 0 along a cosine
         warmup_epochs: epochs during which the learning rate rises
         weight_decay: pull of the weights towards 0, but not of biases, normalisations and position tables
-        clip_grad: longest gradient as a Euclidean norm; 0 for any
+        clip_grad: longest gradient as a Euclidean norm; 0 switches clipping off
         label_smoothing: share of the target that is spread over all classes
         drop_path: probability of dropping the last residual branch; it grows from 0 at the first
         dropout: probability of dropping a feature before the classifier

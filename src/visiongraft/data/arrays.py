@@ -15,6 +15,9 @@ from visiongraft.errors import DataError, printable
 ARRAYS = "train_images, train_labels, val_images, val_labels"
 """What a file holds."""
 
+MOST_CLASSES = 1_000_000
+"""More than any data set has: larger labels are no numbers of classes."""
+
 DAMAGE = (OSError, ValueError, EOFError, SyntaxError, LookupError, NotImplementedError, struct.error, zlib.error)
 """What numpy and zipfile raise on a file that is damaged, beside BadZipFile and MemoryError."""
 
@@ -29,7 +32,7 @@ def open_npz(path: Path, *, parts: Parts = "both") -> ImageData:
             names of the classes. Images are uint8: (count, height, width), or the same with 1, 3 or 4 channels as the
             last axis. Labels are integers from 0: (count,) or (count, 1). Where there is no val, `test_images` and
             `test_labels` take its place. Nothing in the file is unpickled.
-        parts: "val" leaves the training images aside, and does not ask for them.
+        parts: "val" leaves the training images aside, and asks for nothing of them.
 
     Returns:
         The data set, named after the file. Without `classes` they are called "0", "1", ...
@@ -40,7 +43,9 @@ def open_npz(path: Path, *, parts: Parts = "both") -> ImageData:
     try:
         stream = path.open("rb")
     except OSError as error:
-        raise DataError(f"{str(path)!r} cannot be opened: {error.strerror}.") from None
+        raise DataError(
+            f"{str(path)!r} cannot be opened: {error.strerror}. Make it readable, or give another."
+        ) from None
     with stream:
         try:
             archive = np.load(stream, allow_pickle=False)
@@ -49,7 +54,10 @@ def open_npz(path: Path, *, parts: Parts = "both") -> ImageData:
                 f"{str(path)!r} is not an .npz file, or it is cut short. Write it with numpy.savez_compressed."
             ) from None
         if not isinstance(archive, NpzFile):
-            raise DataError(f"{str(path)!r} holds a single array. Expected an .npz with {ARRAYS}.")
+            raise DataError(
+                f"{str(path)!r} holds a single array. Expected an .npz with {ARRAYS}. Write it with "
+                "numpy.savez_compressed."
+            )
         with archive:
             return _ArrayFile(path, archive).data(parts)
 
@@ -63,8 +71,11 @@ class _ArrayFile:
 
     def data(self, parts: Parts) -> ImageData:
         """Read and check all that is wanted."""
-        classes = self.classes()
         held_out = "test" if "val_images" not in self.archive and "test_images" in self.archive else "val"
+        if parts == "val" and not {"classes", "train_labels"} & set(self.archive):
+            classes = self.counted_classes(f"{held_out}_labels", self.labels(held_out))
+        else:
+            classes = self.classes()
         train = self.images("train", classes) if parts == "both" else no_images()
         val = self.images(held_out, classes)
         note = f"{str(self.path)!r} comes without val_images: test_images take their place."
@@ -91,7 +102,9 @@ class _ArrayFile:
         name = f"{part}_images"
         pixels = self.array(name)
         if pixels.dtype != np.uint8:
-            raise self.error(f"{name} is of {pixels.dtype}. Expected uint8, from 0 to 255.")
+            raise self.error(
+                f"{name} is of {pixels.dtype}. Expected uint8. Save it scaled to 0 to 255 and .astype(numpy.uint8)."
+            )
         if pixels.ndim not in (3, 4) or (pixels.ndim == 4 and pixels.shape[3] not in (1, 3, 4)):
             hint = ""
             if pixels.ndim == 4 and pixels.shape[1] in (1, 3, 4):
@@ -101,7 +114,7 @@ class _ArrayFile:
                 f"channels as a last axis.{hint}"
             )
         if pixels.size == 0:
-            raise self.error(f"{name} of shape {pixels.shape} holds no pixel.")
+            raise self.error(f"{name} of shape {pixels.shape} holds no pixel. Put images into it.")
         return pixels.astype(np.uint8, copy=False)
 
     def labels(self, part: str) -> Labels:
@@ -109,7 +122,9 @@ class _ArrayFile:
         name = f"{part}_labels"
         labels = self.array(name)
         if not np.issubdtype(labels.dtype, np.integer):
-            raise self.error(f"{name} is of {labels.dtype}. Expected integers, one class number for each image.")
+            raise self.error(
+                f"{name} is of {labels.dtype}. Expected integers, one class number for each image. Save it as int."
+            )
         if labels.ndim == 2 and labels.shape[1] == 1:
             labels = labels[:, 0]
         if labels.ndim != 1:
@@ -143,9 +158,9 @@ class _ArrayFile:
         """Read the names of the classes."""
         names = self.array("classes")
         if names.ndim != 1 or names.dtype.kind != "U":
-            raise self.error(f"classes is of {names.dtype} and shape {names.shape}. Expected a list of strings.")
+            raise self.error(f"classes is of {names.dtype} and shape {names.shape}. Save a list of strings.")
         if len(np.unique(names)) < len(names):
-            raise self.error("classes names one class twice.")
+            raise self.error("classes names one class twice. Give each class its own name.")
         return tuple(str(name) for name in names)
 
     def numbered_classes(self) -> tuple[str, ...]:
@@ -159,6 +174,12 @@ class _ArrayFile:
                 f"from 0 to {len(used) - 1}, or the array `classes` that names those without images too.{hint}"
             )
         return tuple(str(number) for number in used)
+
+    def counted_classes(self, name: str, labels: Labels) -> tuple[str, ...]:
+        """Number the classes where only images to be scored came: they need not show all that a network knows."""
+        if labels.size == 0 or labels.min() < 0 or labels.max() >= MOST_CLASSES:
+            raise self.error(f"{name} holds no numbers, or some below 0 or above {MOST_CLASSES - 1}. Number from 0.")
+        return tuple(str(number) for number in range(int(labels.max()) + 1))
 
     def error(self, what: str) -> DataError:
         """Make an error that begins with the file. Names out of a damaged one must not break the line."""

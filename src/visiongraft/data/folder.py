@@ -15,7 +15,10 @@ from visiongraft.errors import DataError
 TRAIN_NAME = "train"
 """The folder that holds what to learn from."""
 
-VAL_NAMES = ("val", "valid", "validation", "test")
+UNSEEN_NAME = "test"
+"""The folder that holds what many keep for the very last score. Taken only where there is no other, and noted."""
+
+VAL_NAMES = ("val", "valid", "validation", UNSEEN_NAME)
 """The folders that may hold what to be scored on; the first that exists is taken."""
 
 HELD_OUT = 0.2
@@ -103,8 +106,11 @@ def _split_already(root: Path, train: Path | None, val: Path, parts: Parts) -> I
             f"{str(val)!r} has a class {strangers[0]!r} that {TRAIN_NAME}/ lacks ({len(strangers)} in all). "
             f"Every class of {val.name}/ must be one that can be learnt."
         )
-    _need_two_classes(train or val, classes)
+    if train is not None or not classes:  # to be scored, images of one class will do
+        _need_two_classes(train or val, classes)
     scored, notes = _images_of(val, classes)
+    if val.name == UNSEEN_NAME:
+        notes += (f"{str(root)!r} comes without val/: {UNSEEN_NAME}/ takes its place.",)
     learnt = no_images()
     if train is not None and parts == "both":
         learnt, more = _images_of(train, classes)

@@ -74,8 +74,8 @@ PUBLISHED: Mapping[str, Published] = {
 """Data sets that torchvision can fetch and that give each image one label, by the name of their class.
 
 Not all of them: those that would need a case of their own are absent, such as EMNIST (its images lie on their side),
-QMNIST (eight numbers to a label), PCAM (one HDF5 file), Caltech and INaturalist (lists without paths) and Places365 (it
-refuses to be fetched twice).
+QMNIST (eight numbers to a label), PCAM (HDF5), Caltech and INaturalist (lists without paths) and Places365 (it refuses
+to be fetched twice).
 """
 
 
@@ -108,7 +108,10 @@ def open_published(name: str, root: Path, *, parts: Parts = "both", download: Do
     learnt = _ask(name, root, published.train, download)
     train = _images(learnt, "train", root)
     if _classes(learnt, train.labels) != classes:
-        raise DataError(f"Looked for {name} in {str(root)!r}: its parts have other classes, so some of it is missing.")
+        raise DataError(
+            f"Looked for {name} in {str(root)!r}: its parts have other classes, so some of it is missing. "
+            "Remove what is there and fetch it again, with --download if_missing."
+        )
     return ImageData(name, classes, train, val)
 
 

@@ -85,7 +85,10 @@ def predict(
                 batch = normalize(torch.stack(images).to(device), model.preprocessing)
                 probabilities = network(batch).float().softmax(dim=1)
             if not bool(probabilities.isfinite().all()):
-                raise WeightsError("The network gives numbers that are none: its weights are damaged. Train it again.")
+                raise WeightsError(
+                    "The network gives NaN in place of probabilities: its weights are damaged, or its training "
+                    "diverged. Use another weight file, or train again with a lower --lr."
+                )
             values, places = probabilities.topk(min(top, len(names)))
             rows = (
                 tuple((names[place], value) for place, value in zip(*row, strict=True))
