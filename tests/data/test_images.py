@@ -109,6 +109,20 @@ def test_a_photograph_is_upright_however_the_camera_was_held(fmt, orientation):
     assert ours.size == ((24, 16) if orientation < 5 else (16, 24))
 
 
+def test_8_bit_gray_in_pixels_of_32_bits_is_kept_and_not_turned_black():
+    values = np.arange(256, dtype=np.int32).reshape(16, 16)
+    pixels = np.asarray(read_image(encoded(Image.fromarray(values), "TIFF")))
+    assert np.array_equal(pixels[:, :, 0], values)
+    wider = np.asarray(read_image(encoded(Image.fromarray(values * 256), "TIFF")))
+    assert np.array_equal(wider[:, :, 0], values)
+
+
+@pytest.mark.parametrize("fmt", ["PNG", "PPM"])
+def test_dark_16_bit_gray_stays_dark(fmt):
+    dark = Image.fromarray(np.full((4, 4), 200, np.uint16))
+    assert read_image(encoded(dark, fmt)).getextrema() == ((0, 0),) * 3
+
+
 def test_turned_16_bit_gray_is_upright_too():
     values = np.arange(6, dtype=np.uint16).reshape(2, 3) * 256
     exif = Image.Exif()

@@ -78,8 +78,9 @@ def read_image(source: Path | bytes, *, name: str | None = None) -> Image.Image:
     """Read an image as 8-bit RGB, upright.
 
     The pixels are those of torchvision's `default_loader`, and so of the published scores, with two differences: the
-    camera's orientation (EXIF) is applied, and 16-bit gray keeps its high byte where `convert` would clip it to
-    white. Transparency is dropped, not blended: what lies under it shows. Of an animation the first frame is read.
+    camera's orientation (EXIF) is applied, and 16-bit gray keeps its high byte where `convert` would clip it to white
+    (32-bit gray too, unless all of it fits into 8). Transparency is dropped, not blended: what lies under it shows.
+    Of an animation the first frame is read.
 
     Args:
         source: a file, or its content.
@@ -165,12 +166,17 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
 
 
 def _high_byte(image: Image.Image, name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Keep the high byte of 16-bit pixels, as Pillow itself does for 16-bit colour."""
+    """Keep the high byte of 16-bit pixels, as Pillow itself does for 16-bit colour.
+
+    Pixels of 32 bits carry no range. Where none is above 255 they are 8-bit ones in a wide coat, and are kept: their
+    high byte would be black. A PGM file tells its range, and Pillow has scaled it to 16 bits.
+    """
     values = np.asarray(image)
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 0xFFFF:
         raise UnreadableImage(name, f"its pixels go from {low} to {high}; save it as 8 or 16 bit")
-    return (values >> 8).astype(np.uint8)
+    narrow = image.mode == "I" and image.format != "PPM" and high <= 0xFF
+    return (values if narrow else values >> 8).astype(np.uint8)
 
 
 def _needed_turn(image: Image.Image) -> Image.Transpose | None:
