@@ -1,10 +1,11 @@
 """What every test stands on: checked shapes, one thread, and no network.
 
-Shapes. The kernels say the shapes of their tensors as types. In production these cost nothing; here an import hook
-has jaxtyping and beartype check them at every call. A checked function cannot be traced as it is: under
-`torch.compile(fullgraph=True)` and strict `torch.export`, Dynamo refuses the `isinstance` of a tensor with a type of
-jaxtyping's. So jaxtyping's own switch is tied to `torch.compiler.is_compiling()`. Eager calls stay checked, compiled
-graphs hold the kernel alone, and no test has to do anything for it.
+Shapes. The kernels, and what turns images into batches, say the shapes of their tensors as types. In production these
+cost nothing; here an import hook has jaxtyping and beartype check them at every call, and the values of dataclasses in
+those modules too. A checked function cannot be traced as it is: under `torch.compile(fullgraph=True)` and strict
+`torch.export`, Dynamo refuses the `isinstance` of a tensor with a type of jaxtyping's. So jaxtyping's own switch is
+tied to `torch.compiler.is_compiling()`. Eager calls stay checked, compiled graphs hold the kernel alone, and no test
+has to do anything for it.
 """
 
 import ipaddress
@@ -18,7 +19,7 @@ import jaxtyping
 import pytest
 import torch
 
-CHECKED_PACKAGES = ("visiongraft.kernels",)
+CHECKED_PACKAGES = ("visiongraft.kernels", "visiongraft.preprocessing", "visiongraft.data.transforms")
 """The packages whose shapes are checked. Their modules avoid `from __future__ import annotations`."""
 
 REPOSITORY = Path(__file__).resolve().parents[1]

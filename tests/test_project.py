@@ -19,7 +19,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import visiongraft
+from visiongraft.data.transforms import jitter_colors
 from visiongraft.kernels.attention import attention
+from visiongraft.preprocessing import Preprocessing, normalize
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
@@ -134,6 +136,14 @@ def test_a_kernel_called_with_a_wrong_shape_is_caught_in_tests():
     query = torch.zeros(1, 2, 3, 4)
     with pytest.raises((TypeCheckError, BeartypeException)):
         attention(query, torch.zeros(1, 2, 5, 4), query)
+
+
+def test_pixels_of_a_wrong_shape_or_kind_are_caught_in_tests():
+    for wrong in (torch.zeros(3, 4, 4), torch.zeros(1, 4, 4, 3), torch.zeros(1, 3, 4, 4, dtype=torch.int64)):
+        with pytest.raises((TypeCheckError, BeartypeException)):
+            normalize(wrong, Preprocessing())
+        with pytest.raises((TypeCheckError, BeartypeException)):
+            jitter_colors(wrong, 0.5)
 
 
 def test_a_shape_checked_kernel_still_compiles_to_one_graph_and_exports():

@@ -1,7 +1,7 @@
 """What an image goes through before a network sees it: a value that travels inside the weight file."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from operator import index
 from typing import Any, Literal, get_args
@@ -47,9 +47,7 @@ class Preprocessing:
             raise DataError(f"Images of {self.image} pixels cannot be shown. Expected at least 1 each way.")
         if not 0 < self.crop <= 1:
             raise DataError(f"A central crop of {self.crop} cannot be taken. Expected a share in (0, 1].")
-        known = get_args(Interpolation)
-        if self.interpolation not in known:
-            raise DataError(f"Interpolation {self.interpolation!r} is unknown. Expected one of {sorted(known)}.")
+        _interpolation(self.interpolation)
         if not all(math.isfinite(each) for each in self.mean + self.std) or min(self.std) <= 0:
             raise DataError(f"Pixels cannot be normalised by mean {self.mean} and std {self.std}. A std is above 0.")
 
@@ -80,7 +78,7 @@ class Preprocessing:
                 image=(height, width),
                 mean=_rgb(document["mean"]),
                 std=_rgb(document["std"]),
-                interpolation=document["interpolation"],
+                interpolation=_interpolation(document["interpolation"]),
                 crop=float(document["crop"]),
             )
         except (TypeError, ValueError) as error:
@@ -89,7 +87,15 @@ class Preprocessing:
             raise DataError(f"A preprocessing cannot be read from {dict(document)}: {error}.") from None
 
 
-def _rgb(values: Sequence[float]) -> RGB:
+def _interpolation(value: Any) -> Interpolation:  # noqa: ANN401 - whatever a document holds
+    """See that a way of resizing is one that there is."""
+    known = get_args(Interpolation)
+    if value not in known:
+        raise DataError(f"Interpolation {value!r} is unknown. Expected one of {sorted(known)}.")
+    return value
+
+
+def _rgb(values: Any) -> RGB:  # noqa: ANN401 - whatever a document holds
     """Read three numbers."""
     red, green, blue = (float(each) for each in values)
     return red, green, blue
