@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,12 +14,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import get_worker_info
 
 from tests.cli.running import answer, complaint
 from tests.pictures import SIDE, stripes, write_folder, write_npz
 from visiongraft.cli.main import main
 from visiongraft.cli.train import short_name
 from visiongraft.cli.verbs import VERBS
+from visiongraft.data.sets import ArrayImages, ImageData
 from visiongraft.families.zoo import create_model, list_models
 from visiongraft.weights.store import read, save
 
@@ -289,6 +293,48 @@ def test_too_little_memory_gets_one_line(monkeypatch: pytest.MonkeyPatch, capsys
     assert complaint(capsys, "info", "resnet50") == (
         "graft: The memory does not suffice. Use a smaller --batch-size, --image or --model.\n"
     )
+
+
+class ImagesThatKill(ArrayImages):
+    """Images whose reading ends the process, as the kernel does where memory is full."""
+
+    def load(self, index: int) -> Image.Image:
+        assert get_worker_info() is not None, "this would be the process of the tests"
+        if self.name == "exits":
+            os._exit(1)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("end", ["exits", "is killed"])
+@pytest.mark.parametrize("verb", ["eval", "train"])
+def test_a_process_that_dies_while_it_reads_images_gets_one_line(
+    verb: str, end: str, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    images = ImagesThatKill(end, *stripes(32))
+    data = ImageData("stripes", ("upright", "lying"), images, images)
+    monkeypatch.setattr(f"visiongraft.cli.{'evaluate' if verb == 'eval' else verb}.open_data", lambda *_, **__: data)
+    words = [weights] if verb == "eval" else ["--output", tmp_path / "run", "--model", "resnet_pico", *QUICK]
+    text = complaint(capsys, verb, *words, "--workers", "1")
+    assert text == "graft: A process that reads images died, as when memory or /dev/shm is full. Use --workers 0.\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that dataloader's workers are out "
+        "of shared memory. Please try to raise your shared memory limit.",
+        "unable to write to file </torch_7_1>: No space left on device (28)",
+        "unable to allocate shared memory(shm) for file </torch_7_1>: Cannot allocate memory (12)",
+    ],
+)
+def test_too_little_shared_memory_gets_the_same_line(
+    text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError(text)
+
+    monkeypatch.setattr("visiongraft.cli.info.summarize", fail)
+    assert complaint(capsys, "info", "resnet50").endswith("Use --workers 0.\n")
 
 
 def test_listing_starts_without_the_heavy_libraries() -> None:

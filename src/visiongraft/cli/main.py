@@ -15,7 +15,9 @@ from visiongraft.errors import GraftError, nearest, printable
 
 USAGE = "usage: graft VERB [OPTIONS]"
 
-_OUT_OF_MEMORY = re.compile("out of memory|enough memory|allocate memory")  # of PyTorch's errors on GPU and CPU
+# What PyTorch's errors hold: where a process that reads images died or found no room in /dev/shm, and on GPU and CPU.
+_LOST_WORKER = re.compile(r"DataLoader worker \(pid|shared memory|file </torch_")
+_OUT_OF_MEMORY = re.compile("out of memory|enough memory|allocate memory")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,11 +37,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         path = "" if error.filename is None else f"{error.filename!r}: "
         return _complain(f"{path}{error.strerror or error}. Give another path, or make room there.", 2)
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not _OUT_OF_MEMORY.search(str(error)):
+        shortage = _shortage(error)
+        if shortage is None:
             raise
-        return _complain("The memory does not suffice. Use a smaller --batch-size, --image or --model.", 2)
+        return _complain(shortage, 2)
     except KeyboardInterrupt:
         return _complain("stopped", 130)
+
+
+def _shortage(error: MemoryError | RuntimeError) -> str | None:
+    """Say what the machine has too little of, where that is what the error tells."""
+    if isinstance(error, RuntimeError) and _LOST_WORKER.search(str(error)):
+        return "A process that reads images died, as when memory or /dev/shm is full. Use --workers 0."
+    if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
+        return "The memory does not suffice. Use a smaller --batch-size, --image or --model."
+    return None
 
 
 def _dispatch(words: list[str]) -> int:
