@@ -93,7 +93,7 @@ class TrainTransform:
         flip: the probability of mirroring left and right.
 
     Source: torchvision's `RandomResizedCrop`, drawn and resized in the same way. Written again because at 64 pixels
-    its general machinery takes twice the time of the resizing itself.
+    its general machinery takes about as long as the resizing itself: docs/decisions/0002-house.md has the figures.
     """
 
     pre: Preprocessing

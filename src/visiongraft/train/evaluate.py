@@ -118,7 +118,9 @@ def evaluate(
     finally:
         network.train(mode)
     if not rows:
-        raise DataError(f"None of the {len(images)} images could be read, the first: {failures[0].reason}.")
+        raise DataError(
+            f"None of the {len(images)} images could be read, the first: {failures[0].reason}. Give others as --data."
+        )
     logits, labels, indices = (torch.cat(column) for column in zip(*rows, strict=True))
     return Evaluation(
         logits.softmax(dim=1).numpy(),
