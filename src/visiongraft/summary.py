@@ -59,12 +59,12 @@ class Summary:
         return sum(row.macs for row in self.rows)
 
 
-def summarize(spec: Backbone, image: Grid | None = None) -> Summary:
+def summarize(spec: Backbone, image: int | Grid | None = None) -> Summary:
     """Count a network at an image size, on the meta device: no memory, no arithmetic, however large it is.
 
     Args:
         spec: the network. Its position tables are those of its native size.
-        image: height and width in pixels, by default the native size.
+        image: size in pixels, one number or (height, width); by default the native size.
 
     Returns:
         Its parameters and multiply-adds. Convolutions, linear layers and the products inside attention and inside
@@ -72,13 +72,13 @@ def summarize(spec: Backbone, image: Grid | None = None) -> Summary:
     """
     from torch.utils.flop_counter import FlopCounterMode  # brings Triton along, which importing us need not wait for
 
-    image = image or spec.image
-    grids = spec.grids(image)
+    size = spec.image if image is None else spec.at(image).image
+    grids = spec.grids(size)
     with torch.device("meta"):
         network = Network(spec, Runtime(kernels="plain")).eval()
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
-        network(torch.empty(1, spec.in_chans, *image, device="meta"))
+        network(torch.empty(1, spec.in_chans, *size, device="meta"))
     flops = {name: sum(each.values()) for name, each in counter.get_flop_counts().items()}
 
     def row(name: str, kind: str, module: nn.Module, level: int) -> Row:
@@ -92,4 +92,4 @@ def summarize(spec: Backbone, image: Grid | None = None) -> Summary:
             name = f"stages.{level - 1}.{index}"
             rows.append(row(name, type(block).__name__, network.get_submodule(name), level))
     head = row("head", "Head", network.head, len(spec.stages))
-    return Summary(spec, image, (*rows, head))
+    return Summary(spec, size, (*rows, head))

@@ -184,6 +184,17 @@ def test_no_unreadable_image_is_allowed_where_the_share_is_0(tmp_path: Path) -> 
         run(tmp_path, data, max_unreadable=0.0)
 
 
+def test_where_no_validation_image_can_be_read_the_run_names_one_and_lists_all(tmp_path: Path) -> None:
+    data = write_folder(tmp_path / "stripes")
+    broken = sorted((data / "val").rglob("*.png"))
+    for each in broken:
+        each.write_bytes(b"junk")
+    with pytest.raises(DataError, match=r"None of the \d+ images to be judged could be read, the first is .*\.png: "):
+        run(tmp_path, data, max_unreadable=1.0)
+    listed = (tmp_path / "run" / "unreadable.csv").read_text().splitlines()
+    assert len(listed) == 1 + len(broken)
+
+
 def test_a_validation_loss_that_is_no_number_names_the_step_and_rate_that_were_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

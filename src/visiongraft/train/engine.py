@@ -25,7 +25,7 @@ from visiongraft.errors import DataError, DivergedError
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing, normalize
 from visiongraft.spec import Backbone
-from visiongraft.train.evaluate import Evaluation, evaluate
+from visiongraft.train.evaluate import Evaluation, NothingToJudgeError, evaluate
 from visiongraft.train.optim import make_optimizer, make_schedule
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.run import RunFolder
@@ -253,7 +253,11 @@ class _Lesson(L.LightningModule):
     def _validate(self) -> Metrics:
         """Score the network, keep its weights if they are the best so far, and give the columns of the score."""
         # In batches of the size that `graft eval` takes: another size may choose other kernels, and other last bits.
-        found = evaluate(self.network, self.data.val, self.preprocessing, workers=self.workers)
+        try:
+            found = evaluate(self.network, self.data.val, self.preprocessing, workers=self.workers)
+        except NothingToJudgeError as error:
+            self._note(error.failures)
+            raise
         self._note(found.failures)
         if not torch.isfinite(torch.tensor(found.loss)):
             raise self._diverged(f"the validation loss is {found.loss}")
@@ -341,6 +345,7 @@ def _quiet() -> Iterator[None]:
             ".*number of training batches.*",
             ".*Checkpoint directory.*",
             ".*LeafSpec.*",
+            ".*`training_step` returned `None`.*",
         ):
             warnings.filterwarnings("ignore", message)
         for each in loggers:

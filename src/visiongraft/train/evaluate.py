@@ -19,6 +19,18 @@ from visiongraft.preprocessing import Preprocessing, normalize
 _TOP = 5
 
 
+class NothingToJudgeError(DataError):
+    """No image at all could be read."""
+
+    def __init__(self, failures: tuple[Failure, ...]) -> None:
+        first = failures[0]
+        super().__init__(
+            f"None of the {len(failures)} images to be judged could be read, the first is {first.name}:"
+            f" {first.reason}. Give readable ones in --data."
+        )
+        self.failures = failures
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """What a network said of every image, and how often it was right.
@@ -92,7 +104,8 @@ def evaluate(
         on_batch: told after each batch how many images were done in it.
 
     Raises:
-        DataError: if no image at all could be read, or a label has no logit.
+        NothingToJudgeError: if no image at all could be read.
+        DataError: if a label has no logit.
     """
     if len(images) and int(images.labels.max()) >= network.num_classes:
         raise DataError(
@@ -118,9 +131,7 @@ def evaluate(
     finally:
         network.train(mode)
     if not rows:
-        raise DataError(
-            f"None of the {len(images)} images could be read, the first: {failures[0].reason}. Give others as --data."
-        )
+        raise NothingToJudgeError(tuple(failures))
     logits, labels, indices = (torch.cat(column) for column in zip(*rows, strict=True))
     return Evaluation(
         logits.softmax(dim=1).numpy(),

@@ -7,6 +7,8 @@ from visiongraft.errors import GraftError
 from visiongraft.kernels.types import Grid
 
 Precision = Literal["float32", "bfloat16"]
+_LARGEST_LR = 1e30  # steps of a larger one are no float32 numbers any more
+
 Optimiser = Literal["muon", "adamw"]
 
 
@@ -61,7 +63,7 @@ class Recipe:
         rules = {
             "epochs": (self.epochs >= 1, "at least 1"),
             "batch_size": (self.batch_size >= 2, "at least 2, since batches are normalised"),
-            "lr": (0.0 < self.lr < float("inf"), "above 0"),
+            "lr": (0.0 < self.lr <= _LARGEST_LR, f"above 0 and at most {_LARGEST_LR:g}"),
             "warmup_epochs": (self.warmup_epochs >= 0, "at least 0"),
             "weight_decay": (self.weight_decay >= 0, "at least 0"),
             "clip_grad": (self.clip_grad >= 0, "at least 0"),
