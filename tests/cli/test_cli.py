@@ -129,7 +129,7 @@ def test_the_configuration_can_be_printed_and_read_back(tmp_path: Path, capsys: 
         (["train", "--epochs", "many"], "--epochs takes a whole number, and got 'many'."),
         (["train", "--precision", "fp8"], "--precision takes float32 or bfloat16, and got 'fp8'."),
         (["train", "--lr"], "--lr needs a value behind it."),
-        (["train", "--lr", "-1"], "--lr must be above 0, not -1.0."),
+        (["train", "--lr", "-1"], "--lr must be above 0 and at most 1e+30, not -1.0."),
         (["train", "--image", "12by12"], "--image takes pixels, as 224 or as 256x128"),
         (["train", "--image", "5"], "coatnet_pico needs at least"),
         (["train", "--data", "no_such_folder/"], "'no_such_folder/' is no folder and no known data set."),

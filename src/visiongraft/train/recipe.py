@@ -47,16 +47,16 @@ class Recipe:
     weight_decay: float = 0.05
     clip_grad: float = 1.0
     label_smoothing: float = 0.1
-    drop_path: float = 0.1
+    drop_path: float = 0.2
     dropout: float = 0.0
     grow_from: float = 0.5
-    grow_to: float = 0.8
+    grow_to: float = 0.9
     crop_scale: float = 0.25
     rotation: float = 15.0
     color_jitter: float = 0.3
     flip: float = 0.5
     precision: Precision = "float32"
-    val_every: int = 4
+    val_every: int = 2
     seed: int = 0
 
     def __post_init__(self) -> None:
