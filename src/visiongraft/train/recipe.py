@@ -39,7 +39,7 @@ class Recipe:
         seed: of weights, order and augmentation.
     """
 
-    epochs: int = 40
+    epochs: int = 44
     batch_size: int = 128
     opt: Optimiser = "muon"
     lr: float = 8e-3
@@ -47,7 +47,7 @@ class Recipe:
     weight_decay: float = 0.05
     clip_grad: float = 1.0
     label_smoothing: float = 0.1
-    drop_path: float = 0.2
+    drop_path: float = 0.1
     dropout: float = 0.0
     grow_from: float = 0.5
     grow_to: float = 0.9
