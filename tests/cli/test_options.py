@@ -1,5 +1,6 @@
 """What a user writes behind a verb, and in a configuration."""
 
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,59 @@ def test_a_configuration_that_is_none_gets_one_line(
 ) -> None:
     (tmp_path / "run.yaml").write_bytes(content)
     assert text in complaint(capsys, "train", "--data", "no/such", "--config", tmp_path / "run.yaml")
+
+
+@pytest.mark.parametrize("verb", [verb.name for verb in VERBS])
+def test_null_is_refused_for_every_option_that_cannot_be_left_open(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = next(each for each in VERBS if each.name == verb).load().run
+    options = [each for each in signature(run).parameters.values() if each.kind is each.KEYWORD_ONLY]
+    for each in options:
+        Path("b.yaml").write_text(f"{each.name}: null\n")
+        if each.default is None:
+            assert main([verb, "--config", "b.yaml", "--print-config"]) == 0
+            capsys.readouterr()
+        else:
+            text = complaint(capsys, verb, "--config", "b.yaml")
+            assert text.startswith(f"graft: --{each.name.replace('_', '-')} takes ")
+            assert text.endswith(", and got null in b.yaml.\n")
+    Path("b.yaml").write_text("json: null\n")
+    assert (
+        complaint(capsys, verb, "--config", "b.yaml") == "graft: --json takes true or false, and got null in b.yaml.\n"
+    )
+
+
+def test_null_gets_the_words_of_its_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("b.yaml").write_text("batch-size: null\n")
+    text = complaint(capsys, "train", "--config", "b.yaml")
+    assert text == "graft: --batch-size takes a whole number, and got null in b.yaml.\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("inputs: a.png", "INPUTS takes a list, each item a path, and got a.png in b.yaml.\n"),
+        ("inputs: 5", "INPUTS takes a list, each item a path, and got 5 in b.yaml.\n"),
+        ("inputs: [a.png, 5]", "INPUTS takes a list, each item a path, and got [a.png, 5] in b.yaml.\n"),
+        ("inputs: [null]", "INPUTS takes a list, each item a path, and got [null] in b.yaml.\n"),
+        ("inputs: {a: b}", "INPUTS takes a list, each item a path, and got {a: b} in b.yaml.\n"),
+        ("inputs: []", "INPUTS takes a list, each item a path, and got [] in b.yaml.\n"),
+        ("inputs: null", "INPUTS is missing."),
+        ("inputs: [a.png]\nweights: 5", "WEIGHTS takes a path, and got 5 in b.yaml.\n"),
+        ("inputs: [a.png]\ncsv: 5", "--csv takes a path, and got '5'."),
+    ],
+)
+def test_paths_in_a_configuration_are_looked_at(
+    content: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("b.yaml").write_text(content + "\n")
+    assert text in complaint(capsys, "predict", "--config", "b.yaml", *([] if "weights" in content else ["w"]))
 
 
 @pytest.mark.parametrize(

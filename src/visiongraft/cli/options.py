@@ -5,7 +5,7 @@ import math
 import re
 import textwrap
 from argparse import SUPPRESS, Action
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
@@ -53,6 +53,7 @@ _KINDS = {
     int: Kind("N", "a whole number"),
     float: Kind("X", "a number"),
     str: Kind("", "text, which YAML wants in quotes if it looks like a number"),
+    bool: Kind("", "true or false"),
     Path: Kind("PATH", "a path"),
     ImageSize: Kind("SIZE", "a size in pixels, as 224 or as 256x128"),
 }
@@ -63,6 +64,8 @@ def kind_of(hint: object) -> Kind:
     if hint in _KINDS:
         return _KINDS[hint]
     parts = [each for each in get_args(hint) if each is not NoneType]
+    if get_origin(hint) is list:
+        return Kind(kind_of(parts[0]).metavar, f"a list, each item {kind_of(parts[0]).words}")
     if get_origin(hint) is Literal:
         return Kind("{" + ",".join(parts) + "}", " or ".join(parts))
     if frozenset(parts) == frozenset(get_args(ImageSize)):
@@ -93,6 +96,11 @@ class _Parser(ArgumentParser):
     """A parser whose complaints are one line, with the nearest option that exists."""
 
     hints: Mapping[str, object] = {}
+    positionals: Collection[str] = ()
+
+    def shown(self, key: str) -> str:
+        """Call an argument what the user calls it."""
+        return key.upper() if key in self.positionals else "--" + key.replace("_", "-")
 
     def print_help(self, file: Any = None) -> None:  # noqa: ANN401
         print(self.format_help(), end="", file=file)  # argparse hides that it could not be written
@@ -108,7 +116,10 @@ class _ConfigFile(ActionConfigFile):
     """Reads options from a YAML file, once it is known to be one."""
 
     def __call__(self, parser: Any, cfg: Any, values: Any, _: str | None = None) -> None:  # noqa: ANN401
-        _check_config(values, [*parser.hints, "json"])
+        document = _read_config(values, [*parser.hints, "json"])
+        for name, value in document.items():
+            key = str(name).replace("-", "_")
+            _check_value(values, parser.shown(key), value, parser.hints.get(key, bool))
         self.apply_config(parser, cfg, self.dest, values)
 
 
@@ -156,6 +167,7 @@ def make_parser(verb: Verb) -> ArgumentParser:
     )
     parser.hints = get_type_hints(run)
     parser.hints.pop("return", None)
+    parser.positionals = _positionals(run)
     positional = _add_positionals(parser, run, {each.arg_name: each.description or "" for each in about.params})
     parser.add_function_arguments(run, as_group=False, skip=positional, fail_untyped=True)
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object, and nothing else")
@@ -215,11 +227,11 @@ def _make_readable(parser: _Parser, action: Action) -> None:
         action.help = "print this and do nothing else"
 
 
-def _check_config(file: str, known: Sequence[str]) -> None:
-    """Refuse a configuration that cannot be read, or has an option that does not exist.
+def _read_config(file: str, known: Sequence[str]) -> dict[object, object]:
+    """Read a configuration.
 
     Raises:
-        GraftError: if so.
+        GraftError: if it cannot be read, or has an option that does not exist.
     """
     remedy = "Give a YAML file of options, such as --print-config prints."
     try:
@@ -241,6 +253,26 @@ def _check_config(file: str, known: Sequence[str]) -> None:
     for name in document:
         if str(name).replace("-", "_") not in known:
             raise GraftError(f"--config {file!r} has an unknown option {name!r}.{nearest(str(name), known)} {remedy}")
+    return document
+
+
+def _check_value(file: str, shown: str, value: object, hint: object) -> None:
+    """Refuse what jsonargparse would pass on as it is, or complain about in Python's words: null, lists and paths.
+
+    A null for what has to be given is the same as its absence: --print-config writes it there.
+
+    Raises:
+        GraftError: if the value is none for this type.
+    """
+    if value is None:
+        fits = not shown.startswith("--") or NoneType in get_args(hint)
+    elif get_origin(hint) is list:
+        fits = isinstance(value, list) and value != [] and all(isinstance(each, str) for each in value)
+    else:
+        fits = isinstance(value, str) or hint is not Path
+    if not fits:
+        got = yaml.safe_dump(value, default_flow_style=True, width=math.inf).removesuffix("\n...\n").strip()
+        raise GraftError(f"{shown} takes {kind_of(hint).words}, and got {got} in {file}.")
 
 
 def _in_plain_words(message: str, known: Sequence[str], hints: Mapping[str, object]) -> str:
