@@ -1,5 +1,7 @@
 """The command line: a newcomer's words work, a slip gets one line and exit code 2, and JSON is alone on stdout."""
 
+import contextlib
+import io
 import json
 import math
 import os
@@ -283,6 +285,12 @@ def test_a_run_on_the_present_folder_is_named_after_it(tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     assert short_name(".") == tmp_path.name
     assert short_name("..") == tmp_path.parent.name
+
+
+def test_json_may_be_caught_by_a_stream_of_text_alone() -> None:
+    with contextlib.redirect_stdout(io.StringIO()) as caught:
+        assert main(["list", "--json"]) == 0
+    assert json.loads(caught.getvalue())
 
 
 def test_too_little_memory_gets_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.pictures import write_npz
 
-GRAFT = [sys.executable, "-c", "import sys; from visiongraft.cli.main import main; sys.exit(main())"]
+GRAFT = [sys.executable, "-c", "import sys; from graft_command import main; sys.exit(main())"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -55,6 +55,35 @@ def test_a_second_interrupt_ends_training_at_once_and_without_a_traceback(tmp_pa
     assert "Traceback" not in err
     assert err.endswith("graft: stopped\n")
     assert out == ""
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.3, 0.6, 1.0, 2.0])
+def test_an_interrupt_at_any_moment_ends_the_command(seconds: float, tmp_path: Path) -> None:
+    data = write_npz(tmp_path / "stripes.npz", train=512, val=512)
+    program = "import sys; from graft_command import main; print(flush=True); sys.exit(main())"
+    words = ["eval", str(tmp_path / "fifo"), "--data", str(data)]
+    os.mkfifo(tmp_path / "fifo")  # a weight file that is waited for: the command is never done
+    running = subprocess.Popen(
+        [sys.executable, "-c", program, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert running.stdout.readline() == "\n"
+    time.sleep(seconds)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert (running.returncode, out, err) == (130, "", "graft: stopped\n")
+
+
+def test_where_an_interrupt_is_ignored_it_stays_so() -> None:
+    program = (
+        "import os, signal, sys; from graft_command import main\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+        "code = main()\n"
+        "assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN\n"
+        "sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, "list"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def wait_for(path: Path) -> None:

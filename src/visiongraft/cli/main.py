@@ -5,7 +5,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -20,14 +20,22 @@ _LOST_WORKER = re.compile(r"DataLoader worker \(pid|shared memory|file </torch_"
 _OUT_OF_MEMORY = re.compile("out of memory|enough memory|allocate memory")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; give the exit code: 0 for success, 2 where the user has to mend something, 130 for Ctrl-C."""
+def main(arguments: Sequence[str] | None = None, *, before_work: Callable[[], object] = lambda: None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: the words behind `graft`; by default those of this process.
+        before_work: called once all is imported and the options are read, before the verb begins.
+
+    Returns:
+        The exit code: 0 for success, 2 where the user has to mend something, 130 for Ctrl-C.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a file name may hold what the terminal, or UTF-8, does not
             stream.reconfigure(errors="backslashreplace")
     try:
-        return _dispatch(words)
+        return _dispatch(words, before_work)
     except GraftError as error:
         return _complain(str(error), 2)
     except BrokenPipeError:  # nobody reads the progress any more
@@ -54,7 +62,7 @@ def _shortage(error: MemoryError | RuntimeError) -> str | None:
     return None
 
 
-def _dispatch(words: list[str]) -> int:
+def _dispatch(words: list[str], before_work: Callable[[], object]) -> int:
     if not words or words[0] in {"-h", "--help", "help"}:
         with _arriving():
             print(_overview())
@@ -72,6 +80,7 @@ def _dispatch(words: list[str]) -> int:
     if chosen is None:
         return 0
     module = verb.load()
+    before_work()
     result = module.run(**chosen.arguments)
     with _arriving():
         if chosen.as_json:
@@ -103,7 +112,8 @@ def _discard(stream: TextIO) -> None:
 
 
 def _is_utf8(stream: TextIO | None) -> bool:
-    return stream is not None and stream.encoding.lower() == "utf-8"
+    encoding = getattr(stream, "encoding", None)  # an io.StringIO has none
+    return encoding is not None and encoding.lower() == "utf-8"
 
 
 def _complain(text: str, code: int) -> int:
