@@ -156,7 +156,7 @@ def test_images_of_another_type_or_shape_are_refused(tmp_path):
     flat = write(tmp_path, train_images=arrays()["train_images"].reshape(6, -1))
     assert "of shape (6, 216)" in refusal(flat)
     empty = write(tmp_path, train_images=np.zeros((0, 8, 9), np.uint8), train_labels=np.zeros(0, int))
-    assert "one class" in refusal(empty)
+    assert "holds no label" in refusal(empty)
     empty = write(tmp_path, val_images=np.zeros((0, 8, 9), np.uint8), val_labels=np.zeros(0, int))
     assert "val_images of shape (0, 8, 9) holds no pixel. Put images into it." in refusal(empty)
 
@@ -164,6 +164,18 @@ def test_images_of_another_type_or_shape_are_refused(tmp_path):
 def test_one_class_is_refused(tmp_path):
     path = write(tmp_path, train_labels=np.zeros(6, int), val_labels=np.zeros(3, int))
     assert refusal(path) == ": it holds only one class. At least two are needed to learn a difference."
+
+
+def test_empty_arrays_are_no_single_class(tmp_path):
+    path = write(tmp_path, train_images=np.zeros((0, 8, 9, 3), np.uint8), train_labels=np.zeros(0, int))
+    assert (
+        refusal(path) == ": train_labels holds no label, and so there is no image to learn from. Put images into it."
+    )
+
+
+def test_labels_that_do_not_fit_into_64_bits_are_shown_as_they_are(tmp_path):
+    path = write(tmp_path, val_labels=np.array([0, 1, 2**64 - 1], np.uint64))
+    assert refusal(path) == f": val_labels go up to {2**64 - 1}. Expected the numbers of classes, from 0."
 
 
 def test_names_of_classes_that_are_none_are_refused(tmp_path):

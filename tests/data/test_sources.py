@@ -119,6 +119,13 @@ def test_a_published_set_without_a_place_asks_for_one():
         open_data("CIFAR10")
 
 
+def test_imagenet_without_a_place_asks_for_its_folders_and_promises_no_download():
+    with pytest.raises(DataError, match=r"Where are the files of imagenet\?") as refusal:
+        open_data("imagenet")
+    assert "Say it with --data-dir FOLDER; it holds train/ and val/. (For a folder" in str(refusal.value)
+    assert "--download" not in str(refusal.value)
+
+
 def test_a_folder_called_like_a_published_set_can_be_reached(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "cifar10").mkdir()

@@ -129,6 +129,8 @@ class _ArrayFile:
             labels = labels[:, 0]
         if labels.ndim != 1:
             raise self.error(f"{name} is of shape {labels.shape}. Expected (count,): one class number for each image.")
+        if labels.size and labels.max() > np.iinfo(np.int64).max:  # of uint64, which would wrap around
+            raise self.error(f"{name} go up to {labels.max()}. Expected the numbers of classes, from 0.")
         return labels.astype(np.int64)
 
     def array(self, name: str) -> Array:
@@ -149,7 +151,12 @@ class _ArrayFile:
 
     def classes(self) -> tuple[str, ...]:
         """Read the names of the classes, or number them as the training labels do."""
-        classes = self.named_classes() if "classes" in self.archive else self.numbered_classes()
+        named = "classes" in self.archive
+        if not named and self.labels("train").size == 0:
+            raise self.error(
+                "train_labels holds no label, and so there is no image to learn from. Put images into it."
+            )
+        classes = self.named_classes() if named else self.numbered_classes()
         if len(classes) < 2:
             raise self.error("it holds only one class. At least two are needed to learn a difference.")
         return classes

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -154,7 +155,8 @@ def _ask(name: str, root: Path, part: Mapping[str, str | bool], download: Downlo
             what, remedy = "is not there, or damaged", "To fetch it, add --download if_missing."
         else:
             what, remedy = "could not be fetched", "Look at the network and the disk."
-        reason = " ".join(str(error).split()) or type(error).__name__
+        said = re.sub(r" *You \w+ \w+ download=True[^.]*\.?", "", str(error))  # which is no option of ours
+        reason = " ".join(said.split()) or type(error).__name__
         raise DataError(f"Looked for {name} in {str(root)!r}: it {what}. {remedy} (torchvision: {reason})") from None
 
 

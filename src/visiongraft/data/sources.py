@@ -57,8 +57,9 @@ def open_data(
 def _folder_of(name: str, data_dir: Path | None) -> Path:
     """Find where the files of a data set by name lie."""
     if data_dir is None:
+        fetched = "it holds train/ and val/" if name == IMAGENET else "--download if_missing fetches the rest"
         raise DataError(
-            f"Where are the files of {name}? Say it with --data-dir FOLDER; --download if_missing fetches the rest. "
+            f"Where are the files of {name}? Say it with --data-dir FOLDER; {fetched}. "
             f"(For a folder of your own that is called so, write --data ./{name}.)"
         )
     return data_dir.expanduser()
