@@ -57,6 +57,12 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
     return " Did you mean " + " or ".join(repr(each) for each in close) + "?"
 
 
+def counted(number: int, noun: str) -> str:
+    """Write a number of things, with thousands apart: 1 image, 2 images, 1,000 classes."""
+    plural = "" if number == 1 else "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{plural}"
+
+
 def printable(text: str) -> str:
     """Write what would break the line, or steer the terminal, as Python escapes it: file names may hold anything."""
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

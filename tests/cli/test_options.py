@@ -120,6 +120,16 @@ def test_null_is_refused_for_every_option_that_cannot_be_left_open(
     )
 
 
+def test_the_help_of_predict_says_what_becomes_of_files_that_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    text = " ".join(explain("predict", 120, monkeypatch, capsys).split())
+    assert (
+        "Files that cannot be read are listed with the reason, and the exit code is 0 unless none of them can." in text
+    )
+    assert "print the result as one JSON value, and nothing else" in text
+
+
 def test_null_gets_the_words_of_its_option(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

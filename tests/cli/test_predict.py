@@ -67,7 +67,7 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path, weights: Path, cap
     (tmp_path / "empty" / ".hidden.png").touch()
     (tmp_path / "empty" / "notes.txt").touch()
     text = complaint(capsys, "predict", weights, tmp_path / "empty")
-    assert f"The folder {str(tmp_path / 'empty')!r} holds 1 files, but no image." in text
+    assert f"The folder {str(tmp_path / 'empty')!r} holds 1 file, but no image." in text
 
 
 @pytest.mark.parametrize(

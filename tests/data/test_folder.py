@@ -281,7 +281,7 @@ def test_a_folder_of_images_without_classes_is_refused(tmp_path):
 
 def test_a_folder_of_other_files_is_refused(tmp_path):
     (tmp_path / "notes.txt").touch()
-    assert "holds 1 files that are no images and no folders" in refusal(tmp_path)
+    assert "holds 1 file but no image, and no folders" in refusal(tmp_path)
 
 
 def test_one_class_is_refused(tmp_path):
@@ -296,7 +296,7 @@ def test_a_class_folder_without_images_is_named(tmp_path):
     (tmp_path / "dog").mkdir()
     assert f"The class folder {str(tmp_path / 'dog')!r} holds no file. Add images" in refusal(tmp_path)
     (tmp_path / "dog" / "notes.txt").touch()
-    assert f"The class folder {str(tmp_path / 'dog')!r} holds 1 files but no image." in refusal(tmp_path)
+    assert f"The class folder {str(tmp_path / 'dog')!r} holds 1 file but no image." in refusal(tmp_path)
 
 
 def test_a_class_of_val_that_train_lacks_is_named(tmp_path):

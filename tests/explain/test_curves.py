@@ -37,7 +37,7 @@ def test_curves_pass_only_through_the_epochs_that_were_validated():
     assert top1.summary == "Top-1: validation from 0.5 in epoch 2 to 0.75 in epoch 4."
 
 
-@pytest.mark.parametrize("course", [epochs((1.0, 0.5)), epochs(*[(1.0, 0.5)] * 40)], ids=["one", "forty"])
+@pytest.mark.parametrize("course", [epochs(*[(1.0, 0.5)] * 2), epochs(*[(1.0, 0.5)] * 40)], ids=["two", "forty"])
 def test_a_drawing_takes_its_colours_and_font_from_the_page_and_keeps_its_text(course):
     for drawing in drawings(course):
         svg = to_svg(drawing)
@@ -47,8 +47,17 @@ def test_a_drawing_takes_its_colours_and_font_from_the_page_and_keeps_its_text(c
         assert re.search(r"<text [^>]*>epoch</text>", svg)
 
 
+def test_what_has_a_single_point_is_not_drawn():
+    assert drawings(epochs((1.0, 0.5))) == ()
+    assert [each.name for each in drawings(epochs(None, (1.0, 0.5)))] == ["loss", "lr"]
+
+
 def test_drawings_on_one_page_share_no_id():
-    ids = [each for drawing in drawings(epochs((1.0, 0.5))) for each in re.findall(r'id="([^"]+)"', to_svg(drawing))]
+    ids = [
+        each
+        for drawing in drawings(epochs((1.0, 0.5), (0.5, 0.75)))
+        for each in re.findall(r'id="([^"]+)"', to_svg(drawing))
+    ]
     assert len(ids) == len(set(ids)) > 20
 
 

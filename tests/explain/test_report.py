@@ -151,6 +151,23 @@ def test_the_numbers_on_the_page_are_those_worked_out_by_hand(write):
     ]
 
 
+def test_one_epoch_makes_no_curve_and_one_of_a_kind_no_plural(write):
+    page = write(judged([0], [0]), photographs(("ant", "bee", "cat"), [0]))
+    assert "One epoch makes no curve: its numbers are in the table." in page.text
+    assert "a ring marks them" not in page.text
+    assert not page.named("svg")
+    assert "right class for 1 of 1 validation image." in page.text
+    assert "1 to validate on, 3 classes" in page.text
+    longer = write(judged([0], [0]), photographs(("ant", "bee", "cat"), [0]), course=[(2.0, 0.3), (0.9, 0.5)])
+    assert "makes no curve" not in longer.text
+    assert len(longer.named("svg")) == 3
+
+
+def test_every_table_can_be_scrolled_by_itself(write):
+    page = write(judged(PREDICTIONS, LABELS), INSECTS, unreadable=[Failure(0, "a.png", "empty")])
+    assert len(page.named("table")) == sum(each.get("class") == "scroll" for each in page.named("div"))
+
+
 def test_the_page_counts_the_network_in_the_weight_file(write, weights):
     page = write(judged(PREDICTIONS, LABELS), INSECTS)
     network = store.load(weights)

@@ -11,7 +11,7 @@ from visiongraft.cli.progress import counting
 from visiongraft.cli.values import ImageSize, check_positive, check_workers, read_weights
 from visiongraft.data.sets import ArrayImages, FileImages, ImageData, ImageSet
 from visiongraft.data.sources import open_data
-from visiongraft.errors import DataError, WeightsError, printable
+from visiongraft.errors import DataError, WeightsError, counted, printable
 from visiongraft.train.devices import find_device, workers_for
 from visiongraft.train.evaluate import Evaluation, evaluate
 
@@ -79,7 +79,8 @@ def _matched_by_name(data: ImageData, classes: tuple[str, ...], weights: Path) -
     if strangers:
         raise DataError(
             f"The data has a class {strangers[0]!r} that {weights} does not know ({len(strangers)} in all): it tells "
-            f"apart {', '.join(classes[:5])} ({len(classes)} classes). Use data with classes of the training."
+            f"apart {', '.join(classes[:5])} ({counted(len(classes), 'class')}). "
+            "Use data with classes of the training."
         )
     places = np.array([classes.index(name) if name in classes else -1 for name in data.classes])
     assert isinstance(data.val, FileImages | ArrayImages), "what open_data gives"
@@ -103,6 +104,6 @@ def show(found: Evaluation) -> None:
     print(f"top-1  {found.top1:.2%}")
     print(f"top-5  {found.top5:.2%}")
     print(f"loss   {found.loss:.4f}")
-    print(f"{found.images} images, {found.images / found.seconds:.0f} per second")
+    print(f"{counted(found.images, 'image')}, {found.images / found.seconds:.0f} per second")
     for each in found.failures:
         print(f"not read: {printable(each.name)}: {each.reason}")

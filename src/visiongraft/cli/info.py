@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from visiongraft.cli.values import ImageSize, parse_image, read_weights
-from visiongraft.errors import printable
+from visiongraft.errors import counted, printable
 from visiongraft.families.zoo import customized, list_models
 from visiongraft.summary import Summary, summarize
 
@@ -60,7 +60,7 @@ def show(summary: Summary) -> None:
     """Print the blocks as a table."""
     spec = summary.spec
     height, width = summary.image
-    print(f"{printable(spec.name)} at {height}x{width} pixels, {spec.head.num_classes} classes")
+    print(f"{printable(spec.name)} at {height}x{width} pixels, {counted(spec.head.num_classes, 'class')}")
     print(
         f"{summary.params / 1e6:.2f} million parameters, {_millions(summary.macs)} multiply-adds,"
         f" any image from {spec.smallest_image}x{spec.smallest_image} pixels\n"

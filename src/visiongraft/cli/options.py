@@ -27,7 +27,7 @@ class Chosen:
 
     Args:
         arguments: for the verb's `run`.
-        as_json: whether the result is to be one JSON object.
+        as_json: whether the result is to be one JSON value.
     """
 
     arguments: dict[str, Any]
@@ -170,7 +170,7 @@ def make_parser(verb: Verb) -> ArgumentParser:
     parser.positionals = _positionals(run)
     positional = _add_positionals(parser, run, {each.arg_name: each.description or "" for each in about.params})
     parser.add_function_arguments(run, as_group=False, skip=positional, fail_untyped=True)
-    parser.add_argument("--json", action="store_true", help="print the result as one JSON object, and nothing else")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON value, and nothing else")
     parser.add_argument("--config", action=_ConfigFile, metavar="FILE", help="read options from a YAML file")
     for action in parser._actions:
         _make_readable(parser, action)

@@ -9,7 +9,7 @@ from pathlib import Path
 from visiongraft.cli.progress import counting
 from visiongraft.cli.values import ImageSize, check_positive, check_writable, read_weights
 from visiongraft.deploy.predict import Prediction, find_images, predict
-from visiongraft.errors import DataError, GraftError, printable
+from visiongraft.errors import DataError, GraftError, counted, printable
 from visiongraft.files import write_whole
 from visiongraft.train.devices import find_device
 
@@ -25,6 +25,8 @@ def run(
     device: str = "auto",
 ) -> list[Prediction]:
     """Classify files and folders of images.
+
+    Files that cannot be read are listed with the reason, and the exit code is 0 unless none of them can.
 
     Examples:
         graft predict runs/coatnet_pico-photos holiday/ new.jpg
@@ -90,7 +92,10 @@ def check(found: list[Prediction]) -> None:
     if failed == len(found):
         raise DataError(f"No image could be read, of {failed} that were asked for; the list says why. Give others.")
     if failed:
-        print(f"graft: {failed} of {len(found)} files could not be read as images; the list says why", file=sys.stderr)
+        print(
+            f"graft: {failed} of {counted(len(found), 'file')} could not be read as images; the list says why",
+            file=sys.stderr,
+        )
 
 
 def _write_csv(path: Path, found: list[Prediction]) -> None:

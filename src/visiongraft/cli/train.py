@@ -11,7 +11,7 @@ from visiongraft.cli.progress import progress_bar
 from visiongraft.cli.values import ImageSize, check_workers, check_writable, parse_image
 from visiongraft.data import flowers
 from visiongraft.data.sources import open_data
-from visiongraft.errors import GraftError
+from visiongraft.errors import GraftError, counted
 from visiongraft.explain.report import write_report
 from visiongraft.families.zoo import customized
 from visiongraft.preprocessing import Preprocessing
@@ -148,9 +148,11 @@ def as_json(outcome: Outcome) -> dict[str, object]:
 
 def show(outcome: Outcome) -> None:
     """Print the score and where everything lies."""
-    print(f"val top-1 {outcome.evaluation.top1:.2%} after {outcome.epochs} epochs and {outcome.seconds:.0f} s")
+    print(
+        f"val top-1 {outcome.evaluation.top1:.2%} after {counted(outcome.epochs, 'epoch')} and {outcome.seconds:.0f} s"
+    )
     if outcome.unreadable:
-        print(f"{len(outcome.unreadable)} images could not be read: {outcome.run.unreadable}")
+        print(f"{counted(len(outcome.unreadable), 'image')} could not be read: {outcome.run.unreadable}")
     print(f"weights   {outcome.run.best}")
     print(f"report    {outcome.run.report}")
 

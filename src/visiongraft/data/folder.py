@@ -10,7 +10,7 @@ import numpy as np
 from visiongraft.data.images import EXTENSIONS
 from visiongraft.data.sets import FileImages, ImageData, Parts, no_images
 from visiongraft.data.walk import folders_in, images_under
-from visiongraft.errors import DataError
+from visiongraft.errors import DataError, counted
 
 TRAIN_NAME = "train"
 """The folder that holds what to learn from."""
@@ -140,7 +140,8 @@ def _need_two_classes(folder: Path, classes: Sequence[str]) -> None:
         )
     if not classes:
         files, others = images_under(folder)
-        found = f"{len(files)} images" if files else f"{others} files that are no images" if others else "nothing"
+        other = f"{counted(others, 'file')} but no image," if others else "nothing"
+        found = counted(len(files), "image") if files else other
         raise DataError(f"{str(folder)!r} holds {found} and no folders. {LAYOUT}.")
 
 
@@ -154,7 +155,7 @@ def _images_of(folder: Path, classes: Sequence[str]) -> tuple[FileImages, tuple[
             continue  # a class that val/ lacks; the caller says so
         found, others = images_under(folder / name)
         if not found:
-            what = f"{others} files but no image" if others else "no file"
+            what = f"{counted(others, 'file')} but no image" if others else "no file"
             known = " ".join(sorted(EXTENSIONS))
             raise DataError(
                 f"The class folder {str(folder / name)!r} holds {what}. "

@@ -11,7 +11,7 @@ import torch
 from visiongraft.data.images import EXTENSIONS, UnreadableImage, read_image
 from visiongraft.data.transforms import EvalTransform
 from visiongraft.data.walk import images_under
-from visiongraft.errors import DataError, WeightsError
+from visiongraft.errors import DataError, WeightsError, counted
 from visiongraft.preprocessing import normalize
 from visiongraft.weights.store import Trained
 
@@ -47,7 +47,7 @@ def find_images(inputs: Sequence[Path]) -> list[Path]:
             continue
         inside, others = images_under(each)
         if not inside:
-            held = f"{others} files, but no image" if others else "no file"
+            held = f"{counted(others, 'file')}, but no image" if others else "no file"
             raise DataError(
                 f"The folder {str(each)!r} holds {held}. Give image files (their names end in "
                 f"{' '.join(sorted(EXTENSIONS))}), or folders of them."

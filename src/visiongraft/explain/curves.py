@@ -108,7 +108,7 @@ def best_epoch(epochs: Iterable[Epoch]) -> int:
 
 
 def drawings(epochs: Sequence[Epoch]) -> tuple[Drawing, ...]:
-    """Plan what is worth drawing: losses, score and learning rate."""
+    """Plan what is worth drawing: losses, score and learning rate, as far as there are two points to connect."""
     best = best_epoch(epochs)
     validated = [(each.number, each.val) for each in epochs if each.val]
     losses = (
@@ -117,11 +117,12 @@ def drawings(epochs: Sequence[Epoch]) -> tuple[Drawing, ...]:
     )
     top1 = Line("validation", "right", tuple((number, val.top1) for number, val in validated))
     rate = Line("end of epoch", "right", tuple((each.number, each.lr) for each in epochs))
-    return (
+    planned = (
         Drawing("loss", "Loss", "number", losses, best),
         Drawing("top1", "Top-1", "percent", (top1,), best),
         Drawing("lr", "Learning rate", "from_zero", (rate,)),
     )
+    return tuple(each for each in planned if max(len(line.points) for line in each.lines) > 1)
 
 
 _INCHES = (3.9, 2.7)

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from visiongraft.data.sets import ImageData
-from visiongraft.errors import RunError
+from visiongraft.errors import RunError, counted
 from visiongraft.explain import usage, words
 from visiongraft.explain.curves import best_epoch, drawings, read_epochs, to_svg
 from visiongraft.explain.machine import describe_machine
@@ -124,7 +124,15 @@ def _page(**content: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for each in (words.percent, words.count, words.short_count, words.file_size, words.duration, words.size_of):
+    for each in (
+        counted,
+        words.percent,
+        words.count,
+        words.short_count,
+        words.file_size,
+        words.duration,
+        words.size_of,
+    ):
         environment.filters[each.__name__] = each
     return environment.get_template("report.html.j2").render(content)
 
