@@ -8,16 +8,19 @@ import signal
 
 
 def main() -> int:
-    """Run the command, and end it at once if it is interrupted before its work begins."""
-    heard = signal.getsignal(signal.SIGINT)
-    if heard is signal.default_int_handler:  # otherwise somebody wants it ignored, as behind nohup
+    """Run the command; Ctrl-C ends it at once, unless it trains, which takes the first one as a wish to finish."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # otherwise somebody wants it ignored
         signal.signal(signal.SIGINT, _stop)
     from visiongraft.cli.main import main as run
 
-    return run(before_work=lambda: signal.signal(signal.SIGINT, heard))
+    return run()
 
 
 def _stop(*_: object) -> None:
-    """End the process. An exception would not do: imports of compiled modules may swallow it."""
-    os.write(2, b"graft: stopped\n")
+    """End the process. An exception would not do: imports of compiled modules, and callbacks, may swallow it.
+
+    Nothing is lost: files are written beside their place and then moved there.
+    """
+    show_cursor = b"\r\x1b[?25h\x1b[K" if os.isatty(2) else b""  # a progress bar hides it
+    os.write(2, show_cursor + b"graft: stopped\n")
     os._exit(130)

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -20,12 +20,11 @@ _LOST_WORKER = re.compile(r"DataLoader worker \(pid|shared memory|file </torch_"
 _OUT_OF_MEMORY = re.compile("out of memory|enough memory|allocate memory")
 
 
-def main(arguments: Sequence[str] | None = None, *, before_work: Callable[[], object] = lambda: None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
         arguments: the words behind `graft`; by default those of this process.
-        before_work: called once all is imported and the options are read, before the verb begins.
 
     Returns:
         The exit code: 0 for success, 2 where the user has to mend something, 130 for Ctrl-C.
@@ -35,7 +34,7 @@ def main(arguments: Sequence[str] | None = None, *, before_work: Callable[[], ob
         if isinstance(stream, io.TextIOWrapper):  # a file name may hold what the terminal, or UTF-8, does not
             stream.reconfigure(errors="backslashreplace")
     try:
-        return _dispatch(words, before_work)
+        return _dispatch(words)
     except GraftError as error:
         return _complain(str(error), 2)
     except BrokenPipeError:  # nobody reads the progress any more
@@ -62,7 +61,7 @@ def _shortage(error: MemoryError | RuntimeError) -> str | None:
     return None
 
 
-def _dispatch(words: list[str], before_work: Callable[[], object]) -> int:
+def _dispatch(words: list[str]) -> int:
     if not words or words[0] in {"-h", "--help", "help"}:
         with _arriving():
             print(_overview())
@@ -80,7 +79,6 @@ def _dispatch(words: list[str], before_work: Callable[[], object]) -> int:
     if chosen is None:
         return 0
     module = verb.load()
-    before_work()
     result = module.run(**chosen.arguments)
     with _arriving():
         if chosen.as_json:
