@@ -57,7 +57,7 @@ def run(
 ) -> Outcome:
     """Train a network on images.
 
-    Without options: a small CoAtNet on the bundled photographs of flowers, in three to five minutes on two cores.
+    Without options: a small CoAtNet on the bundled photographs of flowers, in about three minutes on two cores.
 
     Examples:
         graft train
