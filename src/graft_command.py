@@ -19,7 +19,7 @@ def main() -> int:
 def _stop(*_: object) -> None:
     """End the process. An exception would not do: imports of compiled modules, and callbacks, may swallow it.
 
-    Nothing is lost: files are written beside their place and then moved there.
+    Weights, pages and tables are written beside their place and then moved there, so none is left half-written.
     """
     show_cursor = b"\r\x1b[?25h\x1b[K" if os.isatty(2) else b""  # a progress bar hides it
     os.write(2, show_cursor + b"graft: stopped\n")

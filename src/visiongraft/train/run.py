@@ -10,6 +10,7 @@ import yaml
 
 from visiongraft.data.loader import Failure
 from visiongraft.errors import RunError
+from visiongraft.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class RunFolder:
     def amend_metrics(self, row: Mapping[str, float | None]) -> None:
         """Put a row in the place of the last one."""
         kept = self.metrics.read_bytes().splitlines(keepends=True)[:-1]
-        self.metrics.write_bytes(b"".join(kept))
+        write_whole(self.metrics, b"".join(kept))
         self.append_metrics(row)
 
     def append_unreadable(self, failures: Iterable[Failure]) -> None:
