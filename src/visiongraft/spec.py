@@ -24,6 +24,7 @@ from visiongraft.blocks.stems import (
     CoAtNetStem,
     DeepStem,
     PatchEmbedStem,
+    Patches,
     PatchStem,
     ResNetStem,
     SmallStem,
@@ -214,7 +215,7 @@ class Backbone:
         return f", or take its form for small ones: small_image(spec), or {self.name}_small if it is of the zoo"
 
     def _can_take(self, side: int) -> bool:
-        enough = self.stem.patch if isinstance(self.stem, PatchStem | PatchEmbedStem) else min(self.stem.stride, 2)
+        enough = self.stem.patch if isinstance(self.stem, Patches) else min(self.stem.stride, 2)
         if side < enough:
             return False
         grids = self._shrink((side, side))

@@ -80,15 +80,16 @@ class CoAtNetStem:
 
 
 @dataclass(frozen=True)
-class PatchStem:
-    """Cut the image into patches and embed each by itself: convolve, activate, normalise. Source: arXiv:2201.09792.
+class Patches:
+    """What stems that cut the image into patches have in common. Not a stem by itself.
 
-    Pixels at the right and bottom that do not fill a patch are left out, as in the paper's code.
+    Args:
+        width: channels that go out.
+        patch: side of a patch in pixels.
     """
 
     width: int = 768
-    patch: int = 7
-    act: Act = "gelu"
+    patch: int = 16
 
     def __post_init__(self) -> None:
         if self.patch < 1:
@@ -98,6 +99,17 @@ class PatchStem:
     def stride(self) -> int:
         """Side of a patch in pixels."""
         return self.patch
+
+
+@dataclass(frozen=True)
+class PatchStem(Patches):
+    """Cut the image into patches and embed each by itself: convolve, activate, normalise. Source: arXiv:2201.09792.
+
+    Pixels at the right and bottom that do not fill a patch are left out, as in the paper's code.
+    """
+
+    patch: int = 7
+    act: Act = "gelu"
 
     def build(self, in_chans: int) -> nn.Module:
         """Make the stem for images of `in_chans` channels."""
@@ -109,7 +121,7 @@ class PatchStem:
 
 
 @dataclass(frozen=True)
-class PatchEmbedStem:
+class PatchEmbedStem(Patches):
     """Cut the image into patches and embed each by itself, linearly, as vision transformers do.
 
     Pixels at the right and bottom that do not fill a patch are left out.
@@ -117,18 +129,7 @@ class PatchEmbedStem:
     Source: arXiv:2010.11929, section 3.1.
     """
 
-    width: int = 768
-    patch: int = 16
     act: ClassVar[Act] = "gelu"  # it has none; its form for small images takes the transformer's
-
-    def __post_init__(self) -> None:
-        if self.patch < 1:
-            raise SpecError(f"A patch has a side of at least 1 pixel, not {self.patch}.")
-
-    @property
-    def stride(self) -> int:
-        """Side of a patch in pixels."""
-        return self.patch
 
     def build(self, in_chans: int) -> nn.Module:
         """Make the stem for images of `in_chans` channels."""
@@ -158,6 +159,6 @@ Stem = ResNetStem | DeepStem | CoAtNetStem | PatchStem | PatchEmbedStem | SmallS
 
 def grid_after(stem: Stem, image: Grid) -> Grid:
     """Give the grid that a stem makes of an image: rounded up, but for patches, which must be whole."""
-    if isinstance(stem, PatchStem | PatchEmbedStem):
+    if isinstance(stem, Patches):
         return image[0] // stem.patch, image[1] // stem.patch
     return -(-image[0] // stem.stride), -(-image[1] // stem.stride)
