@@ -11,7 +11,7 @@ from visiongraft.families import timm_coatnet
 from visiongraft.families.zoo import customized, get_spec
 from visiongraft.spec import Backbone
 from visiongraft.weights import timm_names
-from visiongraft.weights.renaming import Layout, Shape, Wanted, wanted_tensors
+from visiongraft.weights.renaming import Layout, Shape, Wanted, joined, wanted_tensors
 
 SOURCES: Mapping[str, Mapping[str, Layout]] = {
     "timm": {spec.name: timm_names.COATNET for spec in timm_coatnet.SPECS},
@@ -55,7 +55,7 @@ def convert(state_dict: Mapping[str, Tensor], *, source: str, name: str | Backbo
         raise WeightsError(
             f"These weights do not fit {source}'s {spec.name}: {faults.in_words(found, wanted)}. {remedy}"
         )
-    return {each.ours: each.take(_finite(theirs, found[theirs], spec)) for theirs, each in wanted.items()}
+    return joined((each.ours, each.take(_finite(theirs, found[theirs], spec))) for theirs, each in wanted.items())
 
 
 @dataclass(frozen=True)

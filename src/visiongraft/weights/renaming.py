@@ -1,6 +1,6 @@
 """What others call the tensors of a network: complete maps that follow from a spec and a source's habits."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -40,10 +40,15 @@ class Changed:
     by: Change
 
 
-Names = Mapping[str, str | Changed]
+Theirs = str | tuple[str, ...]
+"""The name of a foreign part, or of several of one shape that make one of ours, laid one behind the other in the first
+axis: where they have queries, keys and values apart, ours has all three in one."""
+
+Names = Mapping[Theirs, str | Changed]
 """Their name of a module or tensor: ours. What a module holds (weight, bias, running_mean) keeps its name.
 
-Names of parts that a network lacks do no harm, so one table serves for a block with and without them.
+Names of parts that a network lacks do no harm, so one table serves for a block with and without them. Where several of
+theirs make one of ours, a change is what each of them undergoes.
 """
 
 
@@ -85,10 +90,10 @@ class Layout:
         return found
 
 
-def under(theirs: str, ours: str, names: Names) -> dict[str, str | Changed]:
+def under(theirs: str, ours: str, names: Names) -> dict[Theirs, str | Changed]:
     """Give the names of parts that lie inside modules called `theirs` and `ours`; an empty name adds nothing."""
     return {
-        _join(theirs, key): Changed(_join(ours, to.to), to.by) if isinstance(to, Changed) else _join(ours, to)
+        _inside(theirs, key): Changed(_join(ours, to.to), to.by) if isinstance(to, Changed) else _join(ours, to)
         for key, to in names.items()
     }
 
@@ -99,7 +104,7 @@ class Wanted:
 
     Args:
         ours: its name in our network.
-        shape: its shape there.
+        shape: its shape there; where several of theirs make one of ours, the shape of its share.
         foreign_shape: its shape at the source.
         change: what makes ours from theirs, or None where they are equal.
     """
@@ -123,6 +128,8 @@ class Wanted:
 def wanted_tensors(spec: Backbone, layout: Layout) -> dict[str, Wanted]:
     """Give what a network needs from a source, by the source's names.
 
+    Several that make one of ours follow one another, in the order in which they are joined.
+
     Raises:
         WeightsError: if a tensor of the network has no name at the source.
     """
@@ -141,9 +148,19 @@ def wanted_tensors(spec: Backbone, layout: Layout) -> dict[str, Wanted]:
             )
         theirs, to = parts[part]
         change = to.by if isinstance(to, Changed) else None
-        foreign_shape = shape if change is None else change.shape(shape)
-        wanted[_join(theirs, rest)] = Wanted(name, shape, foreign_shape, change)
+        each = theirs if isinstance(theirs, tuple) else (theirs,)
+        share = (shape[0] // len(each), *shape[1:]) if len(each) > 1 else shape
+        foreign_shape = share if change is None else change.shape(share)
+        wanted.update({_join(one, rest): Wanted(name, share, foreign_shape, change) for one in each})
     return wanted
+
+
+def joined(shares: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+    """Make our tensors of their shares, each given with our name: a tensor that is its only share stays what it is."""
+    found: dict[str, list[Tensor]] = {}
+    for name, share in shares:
+        found.setdefault(name, []).append(share)
+    return {name: each[0] if len(each) == 1 else torch.cat(each) for name, each in found.items()}
 
 
 @dataclass(frozen=True)
@@ -181,6 +198,10 @@ class OffsetsInRows:
 
 def _ours(to: str | Changed) -> str:
     return to.to if isinstance(to, Changed) else to
+
+
+def _inside(module: str, part: Theirs) -> Theirs:
+    return tuple(_join(module, each) for each in part) if isinstance(part, tuple) else _join(module, part)
 
 
 def _join(first: str, second: str) -> str:
