@@ -10,12 +10,13 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from visiongraft.families import timm_coatnet
+from visiongraft.blocks.stems import PatchStem
 from visiongraft.families.zoo import create_model, get_spec
 from visiongraft.kernels.types import Grid
 from visiongraft.network import Network
 from visiongraft.spec import Backbone
-from visiongraft.weights.convert import convert
+from visiongraft.weights import timm_names
+from visiongraft.weights.convert import SOURCES, convert
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,37 @@ def timm_coatnet_like(spec: Backbone) -> nn.Module:
         img_size=spec.image,
         num_classes=spec.head.num_classes,
         embed_dim=spec.widths[1:],
-        depths=tuple(len(stage.blocks) for stage in spec.stages),
+        depths=depths(spec),
         stem_width=(first, spec.stem.width),
         head_hidden_size=spec.head.hidden,
     )
 
 
-ORIGINALS = [Original(spec.name, "timm", timm_coatnet_like) for spec in timm_coatnet.SPECS]
+def timm_resnet_like(spec: Backbone) -> nn.Module:
+    """Build timm's network of the spec's name with the spec's depths."""
+    return timm.create_model(spec.name, num_classes=spec.head.num_classes, layers=depths(spec))
+
+
+def timm_convmixer_like(spec: Backbone) -> nn.Module:
+    """Build timm's network of the spec's name and cut it to the spec's depth."""
+    network = timm.create_model(spec.name, num_classes=spec.head.num_classes)
+    network.blocks = network.blocks[: depths(spec)[0]]
+    return network
+
+
+def depths(spec: Backbone) -> tuple[int, ...]:
+    return tuple(len(stage.blocks) for stage in spec.stages)
+
+
+TIMM = (
+    (timm_names.RESNET, timm_resnet_like),
+    (timm_names.COATNET, timm_coatnet_like),
+    (timm_names.CONVMIXER, timm_convmixer_like),
+)
+
+ORIGINALS = [
+    Original(name, "timm", build) for layout, build in TIMM for name, each in SOURCES["timm"].items() if each is layout
+]
 
 LARGE = 100_000_000
 """Networks with more parameters are compared in a reduced form."""
@@ -101,8 +126,10 @@ def reduced(spec: Backbone, *, depth: int, narrower: int = 1) -> Backbone:
 
 
 def affordable(name: str) -> Backbone:
-    """Give the spec of a network, in a reduced form where it is large."""
+    """Give the spec of a network, in a reduced form where it is large, and for small images where any are native."""
     spec = get_spec(name)
+    if isinstance(spec.stem, PatchStem):
+        return spec.at(98)  # patches of 7 or of 14 pixels fill it
     with torch.device("meta"):
         large = sum(each.numel() for each in Network(spec).parameters()) > LARGE
     return reduced(spec, depth=2, narrower=4) if large else spec

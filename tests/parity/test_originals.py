@@ -19,6 +19,13 @@ from tests.parity.originals import (
 )
 from visiongraft.families.zoo import get_spec
 from visiongraft.network import Network
+from visiongraft.weights.convert import SOURCES
+
+
+def test_every_network_whose_weights_convert_has_its_original_here() -> None:
+    table = {(source, name) for source, layouts in SOURCES.items() for name in layouts}
+    assert {(each.source, each.name) for each in ORIGINALS} == table
+
 
 EACH = pytest.mark.parametrize("original", ORIGINALS, ids=lambda each: each.name)
 

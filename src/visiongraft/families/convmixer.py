@@ -20,9 +20,11 @@ def _cifar(name: str, *, patch: int, kernel: int, depth: int = 8, width: int = 2
     return replace(spec, head=Head(num_classes=10))
 
 
+_1024_20 = convmixer("convmixer_1024_20", 1024, 20, patch=14, kernel=9)
+
 SPECS = (
     convmixer("convmixer_1536_20", 1536, 20, patch=7, kernel=9),
-    convmixer("convmixer_1024_20", 1024, 20, patch=14, kernel=9),
+    _1024_20,
     convmixer("convmixer_768_32", 768, 32, patch=7, kernel=7, act="relu"),
     convmixer("convmixer_768_32_k3_p14", 768, 32, patch=14, kernel=3, act="relu"),
     convmixer("convmixer_1024_16", 1024, 16, patch=7, kernel=9),
@@ -32,4 +34,5 @@ SPECS = (
     _cifar("convmixer_256_8", patch=2, kernel=5),
     _cifar("convmixer_256_8_k9_p1", patch=1, kernel=9),
     convmixer("convmixer_pico", 256, 12, patch=8, kernel=5).at(64),
+    replace(_1024_20, name="convmixer_1024_20_ks9_p14"),  # timm's name for it
 )

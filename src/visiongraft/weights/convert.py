@@ -13,8 +13,15 @@ from visiongraft.spec import Backbone
 from visiongraft.weights import timm_names
 from visiongraft.weights.renaming import Layout, Shape, Wanted, joined, wanted_tensors
 
+_RESNETS = ("resnet50", "resnet101", "resnet152", "seresnet50", "seresnet101", "seresnet152")
+_CONVMIXERS = ("convmixer_1536_20", "convmixer_1024_20_ks9_p14", "convmixer_768_32")
+
 SOURCES: Mapping[str, Mapping[str, Layout]] = {
-    "timm": {spec.name: timm_names.COATNET for spec in timm_coatnet.SPECS},
+    "timm": {
+        **dict.fromkeys(_RESNETS, timm_names.RESNET),
+        **dict.fromkeys(_CONVMIXERS, timm_names.CONVMIXER),
+        **{spec.name: timm_names.COATNET for spec in timm_coatnet.SPECS},
+    },
 }
 """Where weights come from, and how each names the tensors of each network of the zoo that it has weights for."""
 

@@ -1,5 +1,7 @@
 """timm's names for the parts of its networks (timm 1.0.31)."""
 
+from visiongraft.blocks.bottleneck import Bottleneck
+from visiongraft.blocks.convmixer import ConvMixerBlock
 from visiongraft.blocks.convnext import ConvNeXt
 from visiongraft.blocks.mbconv import MBConv
 from visiongraft.blocks.relative_transformer import RelativeTransformer
@@ -68,3 +70,39 @@ COATNET = Layout(
     ignored=frozenset({"relative_position_index", "rel_coords_log"}),
 )
 """CoAtNet and CoAtNeXt: models/maxxvit.py."""
+
+
+def _bottleneck(_: Bottleneck, __: Site) -> Names:
+    return {
+        "conv1": "reduce",
+        "bn1": "norm1",
+        "conv2": "mixer",
+        "bn2": "norm2",
+        "conv3": "expand",
+        "bn3": "norm3",
+        "se.fc1": "squeeze.reduce",
+        "se.fc2": "squeeze.expand",
+        "downsample": "shortcut",
+    }
+
+
+RESNET = Layout(
+    stem=lambda _: {"conv1": "0", "bn1": "1"},
+    block=lambda stage, block: f"layer{stage + 1}.{block}",
+    words={Bottleneck: _bottleneck},
+    head=lambda _: {"fc": "classifier"},
+)
+"""ResNet and SE-ResNet: models/resnet.py."""
+
+
+def _convmixer(_: ConvMixerBlock, __: Site) -> Names:
+    return {"0.fn.0": "depthwise", "0.fn.2": "norm1", "1": "pointwise", "3": "norm2"}
+
+
+CONVMIXER = Layout(
+    stem=lambda _: {"stem": ""},
+    block=lambda _, block: f"blocks.{block}",
+    words={ConvMixerBlock: _convmixer},
+    head=lambda _: {"head": "classifier"},
+)
+"""ConvMixer: models/convmixer.py."""
