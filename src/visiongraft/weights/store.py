@@ -10,10 +10,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_bytes
+from safetensors.torch import save_file
+from torch import Tensor
 
 from visiongraft.errors import WeightsError
-from visiongraft.files import write_whole
+from visiongraft.files import draft_of
 from visiongraft.kernels.types import Grid
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
@@ -66,23 +67,56 @@ def save(
     Raises:
         WeightsError: if the classes are not as many as the logits, or the file cannot be written.
     """
-    if classes and len(classes) != network.num_classes:
+    return save_tensors(
+        network.spec,
+        network.state_dict(),
+        path,
+        preprocessing=preprocessing,
+        classes=classes,
+        scores=scores,
+    )
+
+
+def save_tensors(
+    spec: Backbone,
+    tensors: Mapping[str, Tensor],
+    path: str | Path,
+    *,
+    preprocessing: Preprocessing | None = None,
+    classes: Sequence[str] = (),
+    scores: Mapping[str, float] | None = None,
+) -> Path:
+    """Write a network's tensors without the network: what needs no change goes from its place to the disk.
+
+    Args:
+        spec: what the tensors are of.
+        tensors: the whole state dict of that network.
+        path: as in `save`.
+        preprocessing: as in `save`.
+        classes: as in `save`.
+        scores: as in `save`.
+
+    Raises:
+        WeightsError: as in `save`.
+    """
+    if classes and len(classes) != spec.head.num_classes:
         raise WeightsError(
-            f"{len(classes)} class names came for {network.num_classes} logits. Name each class, or none."
+            f"{len(classes)} class names came for {spec.head.num_classes} logits. Name each class, or none."
         )
     metadata = {
         "format": FORMAT,
-        "spec": network.spec.to_json(),
-        "preprocessing": json.dumps((preprocessing or Preprocessing(network.spec.image)).to_dict()),
+        "spec": spec.to_json(),
+        "preprocessing": json.dumps((preprocessing or Preprocessing(spec.image)).to_dict()),
         "classes": json.dumps(list(classes), ensure_ascii=False),
         "scores": json.dumps(dict(scores or {})),
     }
-    tensors = {name: each.detach().cpu().contiguous() for name, each in network.state_dict().items()}
     path = Path(path)
     try:
-        write_whole(path, to_bytes(tensors, metadata))
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be written: {error.strerror}. Choose another place.") from error
+        with draft_of(path) as draft:
+            save_file({name: each.detach().cpu().contiguous() for name, each in tensors.items()}, draft, metadata)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise WeightsError(f"{path} cannot be written: {reason}. Choose another place.") from error
     return path
 
 
@@ -135,7 +169,7 @@ def read(path: str | Path, *, image: int | Grid | None = None) -> Trained:
     return trained if image is None else trained.at(image)
 
 
-def _check_shapes(network: Network, tensors: dict[str, torch.Tensor], path: Path) -> None:
+def _check_shapes(network: Network, tensors: dict[str, Tensor], path: Path) -> None:
     wanted = {name: tuple(each.shape) for name, each in network.state_dict().items()}
     found = {name: tuple(each.shape) for name, each in tensors.items()}
     if wanted != found:
@@ -146,7 +180,7 @@ def _check_shapes(network: Network, tensors: dict[str, torch.Tensor], path: Path
         )
 
 
-def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     try:
         with path.open("rb") as file:
             start = file.read(9)

@@ -1,0 +1,185 @@
+"""Weight files of others, read without running anything that is in them."""
+
+import argparse
+import pickle
+import re
+import warnings
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+from torch.serialization import safe_globals
+
+from visiongraft.errors import WeightsError
+
+Which = Literal["auto", "averaged", "last"]
+"""Which weights of a checkpoint: the "averaged" ones, the "last" ones, or "auto": averaged where there are any."""
+
+
+@dataclass(frozen=True, eq=False)
+class Foreign:
+    """What a file of others held.
+
+    Args:
+        tensors: by the names that the source gave them. They lie in the file, which is read where it is looked at.
+        taken: the part of the file they are from, such as "state_dict_ema"; empty where the file holds nothing else.
+        averaged: whether that part is called what averaged weights are called.
+        others: further sets of weights in the file, which were not taken.
+    """
+
+    tensors: dict[str, Tensor]
+    taken: str = ""
+    averaged: bool = False
+    others: tuple[str, ...] = ()
+
+
+def read_state_dict(path: str | Path, *, which: Which = "auto") -> Foreign:
+    """Read the tensors of a .safetensors file or of a checkpoint of PyTorch.
+
+    A checkpoint may hold more, such as an optimizer's state: it is passed over. What wrappers put before every name,
+    `module.` and `_orig_mod.`, is taken off. Nothing in a file is executed.
+
+    Args:
+        path: the file; its content counts, and not how it is called.
+        which: which weights to take where the file holds averaged ones beside the last ones.
+
+    Raises:
+        WeightsError: if the file is missing, damaged, of another kind, would run code, or holds no such weights.
+    """
+    path = Path(path)
+    start = _start(path)
+    if start[8:9] == b"{":
+        return Foreign(_read_safetensors(path))
+    if start[:4] != b"PK\x03\x04" and start[:1] != b"\x80":
+        raise WeightsError(f"{path} {_what_it_is(start)}. Give a .safetensors file, or what torch.save wrote.")
+    content = _unpickle(path, mapped=start[:2] == b"PK")
+    tensors, taken, others = _choose(path, content, which)
+    return Foreign(_unwrapped(tensors), taken, taken in _AVERAGED, others)
+
+
+_AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
+_LAST = ("state_dict", "model", "model_state_dict", "model_state", "net", "network", "weights")
+_WRAPPERS = ("module.", "_orig_mod.")
+
+_REMEDY = "Take it from its source again"
+
+
+def _start(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}. Give the path of a weight file.") from error
+    if not start:
+        raise WeightsError(f"{path} is empty. {_REMEDY}.")
+    return start
+
+
+def _what_it_is(start: bytes) -> str:
+    """Say what a file is that holds no weights, as far as its first bytes tell."""
+    text = start.lstrip().lower()
+    if text.startswith((b"<!doctype", b"<html", b"<?xml")):
+        return "is a web page, as links give that ask for a confirmation before the download"
+    if text.startswith(b"version https://git-lfs"):
+        return "is a pointer of Git LFS and not the file itself: `git lfs pull` fetches that"
+    return "holds no weights in a form that is known here, or is damaged"
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except SafetensorError as error:
+        raise WeightsError(f"{path} is no whole safetensors file: {error}. {_REMEDY}.") from error
+
+
+class _Nothing:
+    """Stands for what a checkpoint notes beside its weights: takes whatever comes, and keeps nothing."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+
+_NOTES = (
+    (argparse.Namespace, "argparse.Namespace"),
+    (OrderedDict, "yacs.config.CfgNode"),
+    (OrderedDict, "easydict.EasyDict"),
+    *((_Nothing, f"numpy.{package}.multiarray.{name}") for package in ("core", "_core") for name in ("scalar",)),
+    *((_Nothing, f"numpy.{name}") for name in ("dtype", "dtypes.Float64DType", "dtypes.Float32DType")),
+)
+"""Settings and scores, which training scripts write beside the weights: what is made of each instead, and its name."""
+
+_RUNS = re.compile(r"GLOBAL (\S+) (?:was not an allowed|whose module)|unrecognized function (.+?)(?: which|$)", re.M)
+
+
+def _unpickle(path: Path, *, mapped: bool) -> Any:  # noqa: ANN401 - whatever a checkpoint holds
+    """Read a checkpoint by PyTorch's unpickler of tensors and plain values, which calls nothing that a file names."""
+    try:
+        with safe_globals(list(_NOTES)), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of archives and protocols that are refused in the next moment
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except Exception as error:  # a damaged file can make it raise anything
+        found = _RUNS.search(str(error)) if isinstance(error, pickle.UnpicklingError) else None
+        if found:
+            raise WeightsError(
+                f"{path} asks to run code when it is read ({found[1] or found[2]}), and was refused. If you trust its"
+                " source, save its tensors alone, with torch.save(torch.load(FILE, weights_only=False)['state_dict'],"
+                " NEW), or ....state_dict() if it holds a whole model, and give that."
+            ) from None
+        if "TorchScript" in str(error):
+            reason = "is a TorchScript archive, which is code. Save the state_dict() of what torch.jit.load gives"
+            raise WeightsError(f"{path} {reason}.") from None
+        raise WeightsError(f"{path} is no whole checkpoint of PyTorch. {_REMEDY}.") from error
+
+
+def _choose(path: Path, content: object, which: Which) -> tuple[Mapping[str, Tensor], str, tuple[str, ...]]:
+    """Find the weights in a checkpoint: the tensors, what they are called there, and the names of other weights."""
+    sets = _sets(content)
+    if not sets:
+        raise WeightsError(f"{path} holds no weights: there is no dict of tensors by name in it. Give one that does.")
+    if "" in sets:
+        if which == "averaged":
+            raise WeightsError(
+                f"{path} holds one set of weights and does not say that they are averaged. Take 'last'."
+            )
+        return sets[""], "", ()
+    averaged = [name for name in _AVERAGED if name in sets]
+    last = [name for name in _LAST if name in sets] or [name for name in sets if name not in averaged]
+    wanted = {"auto": averaged or last, "averaged": averaged, "last": last}[which]
+    if not wanted:
+        raise WeightsError(f"{path} holds no {which} weights, only {', '.join(sets)}. Ask for the others, or 'auto'.")
+    if wanted[0] not in _AVERAGED + _LAST and len(wanted) > 1:
+        raise WeightsError(f"{path} holds several dicts of tensors: {', '.join(wanted)}. Save the right one alone.")
+    return sets[wanted[0]], wanted[0], tuple(name for name in sets if name != wanted[0])
+
+
+def _sets(content: object) -> dict[str, Mapping[str, Tensor]]:
+    """Give every dict of tensors in a checkpoint by its name, or the checkpoint itself if it is one, by no name."""
+    inside = content.items() if isinstance(content, Mapping) else ()
+    found: dict[str, Any] = {str(name): each for name, each in inside if _holds_tensors(each)}
+    return found or ({"": content} if _holds_tensors(content) else {})
+
+
+def _holds_tensors(content: object) -> bool:
+    """Tell whether this is a dict of tensors by name; buffers of other kinds may be among them."""
+    if not isinstance(content, Mapping) or not all(isinstance(name, str) for name in content):
+        return False
+    return any(isinstance(each, Tensor) for each in content.values())
+
+
+def _unwrapped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Take off what wrappers for several devices, for averages and for compilation put before every name."""
+    found = dict(tensors)
+    for prefix in _WRAPPERS * 2:  # one may be around the other, in either order
+        inside = [name for name in found if name != "n_averaged"]  # AveragedModel's own counter
+        if inside and all(name.startswith(prefix) for name in inside):
+            found = {name.removeprefix(prefix): found[name] for name in inside}
+    return {name: each.detach() if isinstance(each, Tensor) else each for name, each in found.items()}

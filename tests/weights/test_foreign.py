@@ -1,0 +1,210 @@
+"""Files of others are read without running what is in them, or refused in one line that says what to do."""
+
+import argparse
+import os
+import pickle
+import sys
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from visiongraft.errors import WeightsError
+from visiongraft.weights.foreign import Foreign, read_state_dict
+
+WEIGHTS = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.ones(2)}
+AVERAGED = {name: each + 1 for name, each in WEIGHTS.items()}
+
+
+def written(folder: Path, content: object, **options: bool) -> Path:
+    torch.save(content, folder / "m.pth.tar", **options)
+    return folder / "m.pth.tar"
+
+
+def same(found: Foreign, wanted: dict[str, Tensor]) -> bool:
+    return found.tensors.keys() == wanted.keys() and all(
+        torch.equal(found.tensors[name], wanted[name]) for name in wanted
+    )
+
+
+def test_tensors_are_found_in_either_kind_of_file_whatever_it_is_called(tmp_path: Path) -> None:
+    save_file(WEIGHTS, tmp_path / "m.bin")
+    assert same(read_state_dict(tmp_path / "m.bin"), WEIGHTS)
+    assert same(read_state_dict(written(tmp_path, OrderedDict(WEIGHTS))), WEIGHTS)
+    assert same(read_state_dict(written(tmp_path, WEIGHTS, _use_new_zipfile_serialization=False)), WEIGHTS)
+    assert same(
+        read_state_dict(written(tmp_path, {name: nn.Parameter(each) for name, each in WEIGHTS.items()})), WEIGHTS
+    )
+
+
+@pytest.mark.parametrize("name", ["state_dict", "model", "net", "of_my_own"])
+def test_weights_are_found_beside_what_else_a_training_writes(tmp_path: Path, name: str) -> None:
+    layer = nn.Linear(2, 2)
+    momentum = torch.optim.SGD(layer.parameters(), 0.1, momentum=0.9)
+    layer(torch.ones(1, 2)).sum().backward()
+    momentum.step()
+    found = read_state_dict(
+        written(tmp_path, {"epoch": 3, "optimizer": momentum.state_dict(), name: WEIGHTS, "best": torch.tensor(0.5)})
+    )
+    assert same(found, WEIGHTS)
+    assert (found.taken, found.averaged, found.others) == (name, False, ())
+
+
+@pytest.mark.parametrize(("last", "averaged"), [("state_dict", "state_dict_ema"), ("model", "model_ema")])
+def test_averaged_weights_are_taken_where_there_are_any_and_the_last_ones_on_request(
+    tmp_path: Path, last: str, averaged: str
+) -> None:
+    path = written(tmp_path, {last: WEIGHTS, averaged: AVERAGED})
+    found = read_state_dict(path)
+    assert same(found, AVERAGED)
+    assert (found.taken, found.averaged, found.others) == (averaged, True, (last,))
+    assert same(read_state_dict(path, which="averaged"), AVERAGED)
+    found = read_state_dict(path, which="last")
+    assert same(found, WEIGHTS)
+    assert (found.taken, found.averaged, found.others) == (last, False, (averaged,))
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+def test_prefixes_of_wrappers_are_taken_off(tmp_path: Path, prefix: str) -> None:
+    wrapped = {f"{prefix}{name}": each for name, each in WEIGHTS.items()}
+    assert same(read_state_dict(written(tmp_path, {"state_dict": wrapped})), WEIGHTS)
+    half = {"module.a": torch.ones(1), "b": torch.ones(1)}
+    assert same(read_state_dict(written(tmp_path, half)), half)
+
+
+def test_what_pytorchs_own_average_counts_is_left_out(tmp_path: Path) -> None:
+    layer = nn.Linear(2, 3)
+    assert same(read_state_dict(written(tmp_path, AveragedModel(layer).state_dict())), layer.state_dict())
+
+
+def test_settings_and_scores_beside_the_weights_do_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    yacs = ModuleType("yacs.config")
+    yacs.CfgNode = type("CfgNode", (dict,), {"__module__": "yacs.config"})
+    monkeypatch.setitem(sys.modules, "yacs", ModuleType("yacs"))
+    monkeypatch.setitem(sys.modules, "yacs.config", yacs)
+    settings = yacs.CfgNode(lr=0.1)
+    settings.frozen = True  # as the class itself keeps it beside its entries
+    notes = {"args": settings, "parsed": argparse.Namespace(lr=0.1), "metric": np.float64(0.5), "map": np.float32(1)}
+    path = written(tmp_path, {**notes, "state_dict": WEIGHTS})
+    monkeypatch.undo()
+    before = set(torch.serialization.get_safe_globals())
+    assert same(read_state_dict(path), WEIGHTS)
+    assert set(torch.serialization.get_safe_globals()) == before
+
+
+class Bomb:
+    def __init__(self, fuse: Path) -> None:
+        self.fuse = fuse
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.fuse),)
+
+
+@pytest.mark.parametrize("how", ["zip", "legacy", "beside weights", "bare pickle"])
+def test_a_file_that_would_run_code_is_refused_and_did_not_run_it(tmp_path: Path, how: str) -> None:
+    bomb = Bomb(tmp_path / "ran")
+    if how == "bare pickle":
+        (path := tmp_path / "m.pt").write_bytes(pickle.dumps(bomb, protocol=2))
+    else:
+        content = {"state_dict": WEIGHTS, "x": bomb} if how == "beside weights" else bomb
+        path = written(tmp_path, content, _use_new_zipfile_serialization=how != "legacy")
+    with pytest.raises(WeightsError) as caught:
+        read_state_dict(path)
+    assert str(caught.value).startswith(f"{path} asks to run code when it is read (posix.mkdir), and was refused. If")
+    assert "torch.save(torch.load(FILE, weights_only=False)['state_dict'], NEW)" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_whole_pickled_model_is_refused_with_the_way_to_its_tensors(tmp_path: Path) -> None:
+    with pytest.raises(
+        WeightsError, match=r"asks to run code .*torch\.nn\.modules\.linear\.Linear.*\.state_dict\(\) if"
+    ):
+        read_state_dict(written(tmp_path, nn.Linear(2, 2)))
+
+
+def truncated_zip(folder: Path) -> Path:
+    path = written(folder, WEIGHTS)
+    path.write_bytes(path.read_bytes()[:-300])
+    return path
+
+
+def truncated_legacy(folder: Path) -> Path:
+    path = written(folder, WEIGHTS, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes()[:-10])
+    return path
+
+
+def truncated_safetensors(folder: Path) -> Path:
+    save_file(WEIGHTS, folder / "m.safetensors")
+    (folder / "m.safetensors").write_bytes((folder / "m.safetensors").read_bytes()[:-5])
+    return folder / "m.safetensors"
+
+
+def other_zip(folder: Path) -> Path:
+    with zipfile.ZipFile(folder / "m.zip", "w") as file:
+        file.writestr("readme.txt", "x" * 100)
+    return folder / "m.zip"
+
+
+def of_bytes(content: bytes):
+    def write(folder: Path) -> Path:
+        (folder / "m.pth").write_bytes(content)
+        return folder / "m.pth"
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda folder: folder / "none.pth", "cannot be read: No such file or directory. Give the path"),
+        (lambda folder: folder, "cannot be read: Is a directory. Give the path of a weight file."),
+        (of_bytes(b""), "is empty. Take it from its source again."),
+        (of_bytes(b"x" * 100), "holds no weights in a form that is known here, or is damaged. Give a .safe"),
+        (of_bytes(b"\n<!DOCTYPE html><html>"), "is a web page, as links give that ask for a confirmation"),
+        (of_bytes(b"version https://git-lfs.github.com/spec/v1\n"), "is a pointer of Git LFS and not the file itself"),
+        (of_bytes(b"\x80\x02}q\x00."), "is no whole checkpoint of PyTorch. Take it from its source again."),
+        (truncated_zip, "is no whole checkpoint of PyTorch. Take it from its source again."),
+        (truncated_legacy, "is no whole checkpoint of PyTorch. Take it from its source again."),
+        (other_zip, "is no whole checkpoint of PyTorch. Take it from its source again."),
+        (truncated_safetensors, "is no whole safetensors file: "),
+        (lambda folder: written(folder, {"epoch": 3}), "holds no weights: there is no dict of tensors by name in"),
+        (lambda folder: written(folder, [torch.ones(2)]), "holds no weights: there is no dict of tensors by name in"),
+        (lambda folder: written(folder, {"x": WEIGHTS, "y": WEIGHTS}), "several dicts of tensors: x, y. Save the"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_refused_in_one_line(tmp_path: Path, make, text: str) -> None:
+    with pytest.raises(WeightsError) as caught:
+        read_state_dict(make(tmp_path))
+    assert text in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_torchscript_archive_is_refused_as_code(tmp_path: Path) -> None:
+    with pytest.warns(FutureWarning, match="deprecated"):
+        torch.jit.save(torch.jit.script(nn.Linear(2, 2)), tmp_path / "m.pt")
+    with pytest.raises(WeightsError, match="is a TorchScript archive, which is code. Save the state_dict"):
+        read_state_dict(tmp_path / "m.pt")
+
+
+def test_a_choice_that_the_file_does_not_offer_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, {"state_dict": WEIGHTS})
+    with pytest.raises(
+        WeightsError, match="holds no averaged weights, only state_dict. Ask for the others, or 'auto'"
+    ):
+        read_state_dict(path, which="averaged")
+    with pytest.raises(WeightsError, match="holds no last weights, only state_dict_ema"):
+        read_state_dict(written(tmp_path, {"state_dict_ema": WEIGHTS}), which="last")
+    with pytest.raises(
+        WeightsError, match="holds one set of weights and does not say that they are averaged. Take 'la"
+    ):
+        read_state_dict(written(tmp_path, WEIGHTS), which="averaged")
+    assert same(read_state_dict(path, which="last"), WEIGHTS)
