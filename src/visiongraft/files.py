@@ -32,7 +32,10 @@ def draft_of(path: Path) -> Iterator[Path]:
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        draft.touch()
+        mode = draft.stat().st_mode  # of every new file here; a library may make its own, for nobody else to read
         yield draft
+        draft.chmod(mode)
         with draft.open("rb+") as file:
             os.fsync(file.fileno())
         draft.replace(path)

@@ -14,7 +14,7 @@ from visiongraft.blocks.head import Head
 from visiongraft.errors import WeightsError
 from visiongraft.families.zoo import create_model, get_spec
 from visiongraft.preprocessing import Preprocessing
-from visiongraft.weights.store import load, read, save
+from visiongraft.weights.store import load, read, save, save_tensors
 
 
 @pytest.fixture
@@ -177,3 +177,17 @@ def test_a_write_that_fails_leaves_the_previous_file(saved: Path, monkeypatch: p
         save(create_model("resnet_pico"), saved)
     assert saved.read_bytes() == before
     assert [each.name for each in saved.parent.iterdir()] == [saved.name]
+
+
+def test_a_file_has_the_permissions_of_any_new_file(saved: Path) -> None:
+    (beside := saved.with_name("beside")).touch()
+    assert saved.stat().st_mode == beside.stat().st_mode
+
+
+def test_tensors_that_share_memory_are_written_apart(tmp_path: Path) -> None:
+    network = create_model("resnet_pico", num_classes=2)
+    shared = torch.full_like(network.stem[1].bias, 3.0)
+    tensors = network.state_dict() | {"stem.1.bias": shared, "stem.1.running_mean": shared}
+    found = load_file(save_tensors(network.spec, tensors, tmp_path / "m.safetensors"))
+    assert torch.equal(found["stem.1.bias"], shared)
+    assert torch.equal(found["stem.1.running_mean"], shared)

@@ -113,11 +113,22 @@ def save_tensors(
     path = Path(path)
     try:
         with draft_of(path) as draft:
-            save_file({name: each.detach().cpu().contiguous() for name, each in tensors.items()}, draft, metadata)
+            save_file(_apart(tensors), draft, metadata)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise WeightsError(f"{path} cannot be written: {reason}. Choose another place.") from error
     return path
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Give tensors as a file takes them: each in one piece, on the CPU, and in memory of its own."""
+    found: dict[str, Tensor] = {}
+    taken: set[int] = set()
+    for name, each in tensors.items():
+        tensor = each.detach().cpu().contiguous()
+        found[name] = tensor.clone() if tensor.data_ptr() in taken else tensor
+        taken.add(tensor.data_ptr())
+    return found
 
 
 def load(path: str | Path, *, image: int | Grid | None = None) -> Network:
