@@ -156,6 +156,16 @@ def test_a_slip_gets_one_line_that_says_what_to_do(
     assert not (tmp_path / "runs").exists(), "a refused run leaves nothing behind"
 
 
+def test_eval_says_which_images_of_a_folder_without_val_it_scored(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture
+) -> None:
+    folder = write_folder(tmp_path / "stripes") / "train"
+    assert main(["eval", str(weights), "--data", str(folder), "--json"]) == 0
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)["images"]
+    assert printed.err == f"{str(folder)!r} comes without val/: {found} images of 32 held out by file name.\n"
+
+
 def test_data_of_other_classes_than_the_weights_are_refused(weights: Path, capsys: pytest.CaptureFixture) -> None:
     text = complaint(capsys, "eval", weights, "--data", "flowers")
     assert f"The data has a class 'daisy' that {weights} does not know (5 in all)" in text

@@ -80,7 +80,7 @@ def test_without_a_split_a_fifth_is_held_out_and_said_so(tmp_path):
     assert 55 <= len(data.val) <= 105
     assert not names(data.train) & names(data.val)
     assert set(data.val.labels.tolist()) == set(data.train.labels.tolist()) == {0, 1}
-    assert f"{len(data.val)} of 400 images are held out by file name" in data.notes[0]
+    assert f"{len(data.val)} images of 400 held out by file name" in data.notes[0]
 
 
 def test_the_split_is_this_one_on_every_machine_and_for_ever():
@@ -189,9 +189,7 @@ def test_other_files_among_the_images_are_counted(tmp_path):
     (tmp_path / "train" / "b" / "Thumbs.db").touch()
     data = open_data(str(tmp_path))
     assert len(data.train) == 2
-    assert data.notes == (
-        f"2 files under {str(tmp_path / 'train')!r} are no images by their names, and were passed over.",
-    )
+    assert data.notes == (f"Passed over 2 files under {str(tmp_path / 'train')!r}: no images by their names.",)
 
 
 def test_linked_folders_and_files_are_followed(tmp_path):
@@ -308,7 +306,7 @@ def test_a_class_that_val_lacks_is_noted_and_moves_no_label(tmp_path):
     fill(tmp_path, "train/a/1.png", "train/b/1.png", "train/c/1.png", "val/c/1.png")
     data = open_data(str(tmp_path))
     assert data.val.labels.tolist() == [2]
-    assert data.notes == (f"2 classes have no folder in {str(tmp_path / 'val')!r}, among them 'a'.",)
+    assert data.notes == (f"{str(tmp_path / 'val')!r} lacks the folders of 2 classes, among them 'a'.",)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may list every folder")

@@ -235,7 +235,7 @@ def test_eurosat_which_has_no_split_is_split_by_file_name(tmp_path):
     data = open_data("eurosat", data_dir=tmp_path)
     assert data.classes == ("Forest", "River")
     assert len(data.train) + len(data.val) == 40
-    assert data.notes == (f"eurosat has no split of its own: {len(data.val)} of 40 images are held out by file name.",)
+    assert data.notes == (f"eurosat has no split of its own: {len(data.val)} images of 40 held out by file name.",)
     make_folders(tmp_path / "plain", [(".", 20)], ("Forest", "River"), ".jpg")
     assert open_data(str(tmp_path / "plain")).val.files == data.val.files
 

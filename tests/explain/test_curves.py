@@ -5,7 +5,7 @@ import re
 import pytest
 from matplotlib import rc_context
 
-from visiongraft.explain.curves import Epoch, Validation, best_epoch, drawings, read_epochs, to_svg
+from visiongraft.explain.curves import Epoch, Validation, drawings, read_epochs, to_svg
 from visiongraft.train.run import RunFolder
 
 
@@ -22,14 +22,8 @@ def test_an_epoch_that_was_not_validated_is_read_as_such(tmp_path):
     assert read_epochs(run.metrics) == (Epoch(1, 1e-3, 1.5, None), Epoch(2, 0.0, 1.25, Validation(1.0, 0.5)))
 
 
-def test_the_epoch_that_was_kept_has_the_best_score_then_the_smallest_loss_then_comes_first():
-    assert best_epoch(epochs((1.0, 0.5), (0.1, 0.4), None)) == 1
-    assert best_epoch(epochs((1.0, 0.5), (0.9, 0.5), (0.95, 0.5))) == 2
-    assert best_epoch(epochs(None, (1.0, 0.5), (1.0, 0.5))) == 2
-
-
 def test_curves_pass_only_through_the_epochs_that_were_validated():
-    loss, top1, _ = drawings(epochs(None, (1.0, 0.5), None, (0.5, 0.75)))
+    loss, top1, _ = drawings(epochs(None, (1.0, 0.5), None, (0.5, 0.75)), 4)
     assert [line.name for line in loss.lines] == ["training", "validation"]
     assert [number for number, _ in loss.lines[0].points] == [1, 2, 3, 4]
     assert loss.lines[1].points == ((2, 1.0), (4, 0.5))
@@ -39,7 +33,7 @@ def test_curves_pass_only_through_the_epochs_that_were_validated():
 
 @pytest.mark.parametrize("course", [epochs(*[(1.0, 0.5)] * 2), epochs(*[(1.0, 0.5)] * 40)], ids=["two", "forty"])
 def test_a_drawing_takes_its_colours_and_font_from_the_page_and_keeps_its_text(course):
-    for drawing in drawings(course):
+    for drawing in drawings(course, 1):
         svg = to_svg(drawing)
         assert svg.startswith("<svg viewBox=")
         assert "var(--right)" in svg
@@ -48,21 +42,21 @@ def test_a_drawing_takes_its_colours_and_font_from_the_page_and_keeps_its_text(c
 
 
 def test_what_has_a_single_point_is_not_drawn():
-    assert drawings(epochs((1.0, 0.5))) == ()
-    assert [each.name for each in drawings(epochs(None, (1.0, 0.5)))] == ["loss", "lr"]
+    assert drawings(epochs((1.0, 0.5)), 1) == ()
+    assert [each.name for each in drawings(epochs(None, (1.0, 0.5)), 2)] == ["loss", "lr"]
 
 
 def test_drawings_on_one_page_share_no_id():
     ids = [
         each
-        for drawing in drawings(epochs((1.0, 0.5), (0.5, 0.75)))
+        for drawing in drawings(epochs((1.0, 0.5), (0.5, 0.75)), 2)
         for each in re.findall(r'id="([^"]+)"', to_svg(drawing))
     ]
     assert len(ids) == len(set(ids)) > 20
 
 
 def test_the_users_own_settings_of_matplotlib_change_nothing():
-    drawing = drawings(epochs((1.0, 0.5), (0.5, 0.75)))[0]
+    drawing = drawings(epochs((1.0, 0.5), (0.5, 0.75)), 2)[0]
     usual = to_svg(drawing)
     with rc_context({"lines.linewidth": 9, "axes.facecolor": "red", "svg.fonttype": "path", "font.size": 40}):
         assert to_svg(drawing) == usual

@@ -98,7 +98,8 @@ def write(tmp_path, weights):
             loss, top1 = val or (None, None)
             run.append_metrics({"epoch": number, "lr": 0.0, "train_loss": 1.5, "val_loss": loss, "val_top1": top1})
         spec = shallow("convmixer_pico", num_classes=3)
-        outcome = Outcome(spec, evaluation, len(course), 171.0, run, tuple(unreadable))
+        best = max((number for number, val in enumerate(course, start=1) if val), key=lambda each: course[each - 1][1])
+        outcome = Outcome(spec, evaluation, len(course), best, 171.0, run, tuple(unreadable))
         path = report.write_report(
             outcome, data, options=DEFAULTS | options, defaults=DEFAULTS, device=torch.device("cpu")
         )

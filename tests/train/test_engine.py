@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.pictures import SIDE, write_folder, write_npz
+from visiongraft.data.loader import Failure
 from visiongraft.data.sources import open_data
 from visiongraft.errors import DataError, DivergedError
 from visiongraft.families.zoo import get_spec
@@ -93,6 +94,9 @@ def test_only_due_epochs_are_scored_and_the_first_and_the_last_always_are(
     trained = run(tmp_path, write_npz(tmp_path / "stripes.npz"), replace(QUICK, epochs=4, val_every=3))
     header, *rows = rows_of(trained)
     assert [row[header.index("val_top1")] != "" for row in rows] == [True, False, True, True]
+    scored = [row for row in rows if row[header.index("val_top1")]]
+    best = max(scored, key=lambda row: (float(row[header.index("val_top1")]), -float(row[header.index("val_loss")])))
+    assert trained.best_epoch == int(best[header.index("epoch")])
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_names_step_and_learning_rate(tmp_path: Path) -> None:
@@ -102,6 +106,17 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_step_and_learning_rate
         DivergedError, match=r"At step \d+ of 12, with a learning rate of .*Use a lower --lr than 1e\+30"
     ):
         run(tmp_path, data, recipe)
+
+
+def test_a_fruitless_run_removes_its_own_files_only(tmp_path: Path) -> None:
+    run_folder = plan_run(tmp_path / "run", name="")
+    run_folder.create({})
+    (run_folder.path / "mine.txt").write_text("kept")
+    run_folder.discard_if_fruitless()
+    assert [each.name for each in run_folder.path.iterdir()] == ["mine.txt"]
+    run_folder.append_unreadable([Failure(0, "a.jpg", "it is empty")])
+    run_folder.discard_if_fruitless()
+    assert run_folder.unreadable.exists()
 
 
 def test_weights_from_before_the_divergence_stay_readable_and_finite(
@@ -207,6 +222,7 @@ def test_a_validation_loss_that_is_no_number_names_the_step_and_rate_that_were_t
         DivergedError, match=r"At step 4 of 4, with a learning rate of 0\.000293, the validation loss is"
     ):
         run(tmp_path, write_npz(tmp_path / "stripes.npz"), recipe)
+    assert not (tmp_path / "run").exists()  # nothing came of it, and the next try may take its place
 
 
 def test_too_many_unreadable_images_stop_the_run(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`graft eval`."""
 
 import math
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -65,6 +66,8 @@ def run(
             f"{weights} gives NaN in place of a loss: its weights are damaged, or its training diverged. "
             "Use another weight file, or train again with a lower --lr."
         )
+    for note in images.notes:  # such as which images of a folder without val/ were scored
+        print(printable(note), file=sys.stderr)
     return found
 
 

@@ -117,7 +117,7 @@ def _split_already(root: Path, train: Path | None, val: Path, parts: Parts) -> I
         notes = (*more, *notes)
     missing = [name for name in classes if not (val / name).is_dir()]
     if missing:
-        notes += (f"{len(missing)} classes have no folder in {str(val)!r}, among them {missing[0]!r}.",)
+        notes += (f"{str(val)!r} lacks the folders of {counted(len(missing), 'class')}, among them {missing[0]!r}.",)
     return ImageData(str(root), classes, learnt, scored, notes)
 
 
@@ -127,7 +127,9 @@ def _split_here(root: Path, folder: Path, parts: Parts) -> ImageData:
     _need_two_classes(folder, classes)
     images, notes = _images_of(folder, classes)
     train, val = split_by_name(images, classes)
-    notes += (f"{str(folder)!r} comes without val/: {len(val)} of {len(images)} images are held out by file name.",)
+    notes += (
+        f"{str(folder)!r} comes without val/: {counted(len(val), 'image')} of {len(images):,} held out by file name.",
+    )
     return ImageData(str(root), classes, train if parts == "both" else no_images(), val, notes)
 
 
@@ -164,5 +166,5 @@ def _images_of(folder: Path, classes: Sequence[str]) -> tuple[FileImages, tuple[
         files += [f"{name}/{each}" for each in found]
         labels += [label] * len(found)
         strange += others
-    note = f"{strange} files under {str(folder)!r} are no images by their names, and were passed over."
+    note = f"Passed over {counted(strange, 'file')} under {str(folder)!r}: no images by their names."
     return FileImages(folder, tuple(files), np.array(labels, np.int64)), (note,) if strange else ()

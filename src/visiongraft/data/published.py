@@ -14,7 +14,7 @@ import numpy as np
 
 from visiongraft.data.folder import open_folder, split_by_name
 from visiongraft.data.sets import ArrayImages, FileImages, ImageData, ImageSet, Labels, Parts, no_images
-from visiongraft.errors import DataError, MissingExtra
+from visiongraft.errors import DataError, MissingExtra, counted
 
 Download = Literal["never", "if_missing"]
 """Whether files may be fetched from the network."""
@@ -123,7 +123,7 @@ def _open_unsplit(name: str, root: Path, parts: Parts, download: Download) -> Im
     assert isinstance(images, FileImages), "the unsplit sets of the table are files"
     classes = _classes(whole, images.labels)
     train, val = split_by_name(images, classes)
-    note = f"{name} has no split of its own: {len(val)} of {len(images)} images are held out by file name."
+    note = f"{name} has no split of its own: {counted(len(val), 'image')} of {len(images):,} held out by file name."
     return ImageData(name, classes, train if parts == "both" else no_images(), val, (note,))
 
 

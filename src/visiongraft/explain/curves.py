@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -101,15 +101,13 @@ def read_epochs(path: Path) -> tuple[Epoch, ...]:
         )
 
 
-def best_epoch(epochs: Iterable[Epoch]) -> int:
-    """Find the epoch whose weights were kept: the best top-1, of equal ones the smallest loss, then the first."""
-    ranks = [(each.val.top1, -each.val.loss, -each.number) for each in epochs if each.val]
-    return -max(ranks)[2]
+def drawings(epochs: Sequence[Epoch], best: int) -> tuple[Drawing, ...]:
+    """Plan what is worth drawing: losses, score and learning rate, as far as there are two points to connect.
 
-
-def drawings(epochs: Sequence[Epoch]) -> tuple[Drawing, ...]:
-    """Plan what is worth drawing: losses, score and learning rate, as far as there are two points to connect."""
-    best = best_epoch(epochs)
+    Args:
+        epochs: the course of the training.
+        best: the epoch whose weights were kept, to be marked.
+    """
     validated = [(each.number, each.val) for each in epochs if each.val]
     losses = (
         Line("training", "muted", tuple((each.number, each.train_loss) for each in epochs)),

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from visiongraft.data.sets import ImageData
 from visiongraft.errors import RunError, counted
 from visiongraft.explain import usage, words
-from visiongraft.explain.curves import best_epoch, drawings, read_epochs, to_svg
+from visiongraft.explain.curves import drawings, read_epochs, to_svg
 from visiongraft.explain.machine import describe_machine
 from visiongraft.explain.pictures import picture_of
 from visiongraft.explain.scores import (
@@ -146,8 +146,8 @@ def _how_it_went(outcome: "Outcome") -> dict[str, object]:
         "unreadable": outcome.unreadable,
         "weights_bytes": outcome.run.best.stat().st_size,
         "epochs": epochs,
-        "best_epoch": best_epoch(epochs),
-        "drawings": [(each, Markup(to_svg(each))) for each in drawings(epochs)],
+        "best_epoch": outcome.best_epoch,
+        "drawings": [(each, Markup(to_svg(each))) for each in drawings(epochs, outcome.best_epoch)],
     }
 
 

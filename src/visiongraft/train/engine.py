@@ -53,6 +53,7 @@ class Outcome:
         spec: of the network, with the classes of the data.
         evaluation: of the best weights, on the validation images.
         epochs: how many were finished or, by Ctrl-C, begun.
+        best_epoch: the one whose weights were kept, counted from 1.
         seconds: duration of training, validation included.
         run: the folder with the weights and everything else.
         unreadable: images that could not be read.
@@ -61,6 +62,7 @@ class Outcome:
     spec: Backbone
     evaluation: Evaluation
     epochs: int
+    best_epoch: int
     seconds: float
     run: RunFolder
     unreadable: tuple[Failure, ...]
@@ -97,7 +99,8 @@ def train(
     Ctrl-C ends the run after the present step: it is validated and saved as if its time were over.
 
     Raises:
-        DivergedError: when the loss is no longer a number; the best weights so far stay in the run folder.
+        DivergedError: when the loss is no longer a number; the best weights so far stay in the run folder. A run that
+            fails before it has any leaves no folder.
         DataError: when too many images cannot be read, or a batch is larger than the data.
     """
     _check_names(data.classes)
@@ -127,11 +130,23 @@ def train(
     with _quiet():
         trainer = _trainer(recipe, run, device)
         began = perf_counter()
-        with _stopping_on_interrupt(trainer):
-            trainer.fit(lesson, loader)
+        try:
+            with _stopping_on_interrupt(trainer):
+                trainer.fit(lesson, loader)
+        except BaseException:
+            run.discard_if_fruitless()
+            raise
         seconds = perf_counter() - began
     assert lesson.best is not None
-    return Outcome(network.spec, lesson.best, lesson.rows, seconds, run, tuple(lesson.unreadable.values()))
+    return Outcome(
+        spec=network.spec,
+        evaluation=lesson.best,
+        epochs=lesson.rows,
+        best_epoch=lesson.best_epoch,
+        seconds=seconds,
+        run=run,
+        unreadable=tuple(lesson.unreadable.values()),
+    )
 
 
 def _trainer(recipe: Recipe, run: RunFolder, device: torch.device) -> L.Trainer:
@@ -181,6 +196,7 @@ class _Lesson(L.LightningModule):
         self.steps = steps
         self.listener = listener
         self.best: Evaluation | None = None
+        self.best_epoch = 0
         self.rows = 0
         self.unreadable: dict[str, Failure] = {}
         self._epoch_loss = torch.zeros(())
@@ -262,7 +278,7 @@ class _Lesson(L.LightningModule):
         if not torch.isfinite(torch.tensor(found.loss)):
             raise self._diverged(f"the validation loss is {found.loss}")
         if self.best is None or (found.top1, -found.loss) > (self.best.top1, -self.best.loss):
-            self.best = found
+            self.best, self.best_epoch = found, int(self._row["epoch"] or 0)
             store.save(
                 self.network,
                 self.run.best,

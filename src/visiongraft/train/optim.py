@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -56,24 +57,40 @@ class MuonAdamW(AdamW):
                 loss = closure()
         for group in self.param_groups:
             if group["matrices"]:
-                for weight in group["params"]:
-                    if weight.grad is not None:
-                        self._step_matrix(weight, group["matrices"], group["lr"], group["weight_decay"])
-                        weight.grad = None  # AdamW passes over it
+                self._step_matrices(group)
         super().step()
         return loss
 
-    def _step_matrix(self, weight: nn.Parameter, groups: int, lr: float, weight_decay: float) -> None:
+    def _step_matrices(self, group: dict[str, Any]) -> None:
+        weights = [each for each in group["params"] if each.grad is not None]
+        steps = [self._averaged(each).flatten(1).unflatten(0, (group["matrices"], -1)) for each in weights]
+        for weight, step in zip(weights, each_orthogonalized(steps), strict=True):
+            scale = 0.2 * math.sqrt(max(step.shape[1:]))
+            weight.mul_(1.0 - group["lr"] * group["weight_decay"])
+            weight.add_(step.reshape(weight.shape), alpha=-group["lr"] * scale)
+            weight.grad = None  # AdamW passes over it
+
+    def _averaged(self, weight: nn.Parameter) -> Tensor:
+        """Give the running mean of a weight's gradient, and look ahead as Nesterov does."""
         assert weight.grad is not None
         state = self.state[weight]
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(weight)
         mean = state["momentum"]
         mean.lerp_(weight.grad, 1.0 - self.momentum)
-        ahead = weight.grad.lerp(mean, self.momentum)  # Nesterov's
-        step = orthogonalized(ahead.flatten(1).unflatten(0, (groups, -1)))  # groups out/groups in/groups*h*w
-        scale = 0.2 * math.sqrt(max(step.shape[1:]))
-        weight.mul_(1.0 - lr * weight_decay).add_(step.reshape(weight.shape), alpha=-lr * scale)
+        return weight.grad.lerp(mean, self.momentum)
+
+
+def each_orthogonalized(matrices: Sequence[Tensor]) -> list[Tensor]:
+    """Give each of `matrices` as `orthogonalized` does; those of one shape are worked on together, which is faster."""
+    found = list(matrices)
+    shapes: dict[tuple[int, ...], list[int]] = {}
+    for index, each in enumerate(matrices):
+        shapes.setdefault(tuple(each.shape), []).append(index)
+    for alike in shapes.values():
+        for index, each in zip(alike, orthogonalized(torch.stack([matrices[at] for at in alike])), strict=True):
+            found[index] = each
+    return found
 
 
 # Odd polynomials a s + b s^3 + c s^5 that carry a singular value s from [0.02, 1] to within a tenth of 1, one after
@@ -90,14 +107,20 @@ def orthogonalized(matrices: Tensor) -> Tensor:
         matrices: of shape (..., rows, columns).
 
     Source: as for `MuonAdamW`, whose five steps use one polynomial. One for each step, as in arXiv:2505.16932,
-    needs three.
+    needs three. They are taken on the matrix times its transpose, which is as small as its shorter side, and all three
+    are then applied at once.
     """
     tall = matrices.shape[-2] > matrices.shape[-1]
     wide = matrices.mT if tall else matrices
     wide = wide / torch.linalg.matrix_norm(wide, keepdim=True).clamp(min=_SMALLEST_NORM)
+    square, product = wide @ wide.mT, None
     for a, b, c in _TOWARDS_ONE:
-        square = wide @ wide.mT
-        wide = a * wide + (b * square + c * square @ square) @ wide
+        step = torch.add(b * square, square @ square, alpha=c)
+        step.diagonal(dim1=-2, dim2=-1).add_(a)
+        product = step if product is None else step @ product
+        square = step @ square @ step
+    assert product is not None
+    wide = product @ wide
     return wide.mT if tall else wide
 
 

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -70,6 +71,19 @@ class RunFolder:
         except OSError as error:
             raise RunError(f"{self.path} cannot be written: {error.strerror}. Give another --output.") from error
 
+    def discard_if_fruitless(self) -> None:
+        """Remove what a run wrote that came to nothing: no weights, and no list of images that could not be read.
+
+        So the same --output is free for the next try. What a run does not write is left alone.
+        """
+        if any(each.exists() for each in (self.best, self.last, self.unreadable)):
+            return
+        logged = (each for pattern in _LOGGED for each in self.path.glob(pattern))
+        for each in (self.config, self.metrics, *logged):
+            each.unlink(missing_ok=True)
+        with suppress(OSError):  # somebody else's files are in it
+            self.path.rmdir()
+
     def append_metrics(self, row: Mapping[str, float | None]) -> None:
         """Add one row; the first row decides the columns."""
         _append(self.metrics, tuple(row), [tuple(row.values())])
@@ -83,6 +97,10 @@ class RunFolder:
     def append_unreadable(self, failures: Iterable[Failure]) -> None:
         """Add images that could not be read."""
         _append(self.unreadable, ("file", "error"), [(each.name, each.reason) for each in failures])
+
+
+_LOGGED = ("events.out.tfevents.*", "hparams.yaml")
+"""What Lightning's logger for TensorBoard writes."""
 
 
 def plan_run(path: Path | None, *, name: str, parent: Path = Path("runs")) -> RunFolder:
