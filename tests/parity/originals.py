@@ -10,12 +10,14 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from visiongraft.blocks.stems import PatchStem
+from tests.parity.official_cotnet import OfficialCoTNet
+from visiongraft.blocks.stems import DeepStem, PatchStem
+from visiongraft.families import cotnet
 from visiongraft.families.zoo import create_model, get_spec
 from visiongraft.kernels.types import Grid
 from visiongraft.network import Network
 from visiongraft.spec import Backbone
-from visiongraft.weights import timm_names
+from visiongraft.weights import author_names, timm_names
 from visiongraft.weights.convert import SOURCES, convert
 
 
@@ -68,18 +70,36 @@ def timm_convmixer_like(spec: Backbone) -> nn.Module:
     return network
 
 
+def official_cotnet_like(spec: Backbone) -> nn.Module:
+    """Build the authors' network of the spec's name with the spec's sizes."""
+    variant = "se_cotnetd_blur" if spec.name == "se_cotnetd152" else spec.name.rstrip("0123456789")
+    return OfficialCoTNet(
+        variant,
+        getattr(spec.stem, "widths", (spec.stem.width,)),
+        depths(spec),
+        spec.widths[1:],
+        in_chans=spec.in_chans,
+        num_classes=spec.head.num_classes,
+    )
+
+
 def depths(spec: Backbone) -> tuple[int, ...]:
     return tuple(len(stage.blocks) for stage in spec.stages)
 
 
-TIMM = (
+BUILDERS = (
     (timm_names.RESNET, timm_resnet_like),
     (timm_names.COATNET, timm_coatnet_like),
     (timm_names.CONVMIXER, timm_convmixer_like),
+    (author_names.COTNET, official_cotnet_like),
 )
 
 ORIGINALS = [
-    Original(name, "timm", build) for layout, build in TIMM for name, each in SOURCES["timm"].items() if each is layout
+    Original(name, source, build)
+    for layout, build in BUILDERS
+    for source, layouts in SOURCES.items()
+    for name, each in layouts.items()
+    if each is layout
 ]
 
 LARGE = 100_000_000
@@ -117,7 +137,11 @@ def without_dropout(network: nn.Module) -> nn.Module:
 
 def reduced(spec: Backbone, *, depth: int, narrower: int = 1) -> Backbone:
     """Give a network with at most `depth` blocks in a stage and widths divided by `narrower`."""
-    stem = replace(spec.stem, width=spec.stem.width // narrower)
+    stem = spec.stem
+    if isinstance(stem, DeepStem):
+        stem = replace(stem, widths=tuple(width // narrower for width in stem.widths))
+    else:
+        stem = replace(stem, width=stem.width // narrower)
     if getattr(stem, "first_width", None):
         stem = replace(stem, first_width=stem.first_width // narrower)
     stages = tuple(replace(stage, width=stage.width // narrower, blocks=stage.blocks[:depth]) for stage in spec.stages)
@@ -130,6 +154,8 @@ def affordable(name: str) -> Backbone:
     spec = get_spec(name)
     if isinstance(spec.stem, PatchStem):
         return spec.at(98)  # patches of 7 or of 14 pixels fill it
+    if spec in cotnet.PUBLISHED:
+        return reduced(spec, depth=2, narrower=2)  # its blocks repeat, and cost much to unfold
     with torch.device("meta"):
         large = sum(each.numel() for each in Network(spec).parameters()) > LARGE
     return reduced(spec, depth=2, narrower=4) if large else spec
@@ -152,10 +178,15 @@ def training_step(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], list[tuple[Tensor, Tensor]]]:
     """Train both for a step, without dropout, each image being a class of its own.
 
+    In float64 where a gate normalises one number of each image over the batch, as CoTNet's do: a few photographs may
+    differ so little in it that the rounding of float32 shows in every gradient before it.
+
     Returns:
         The original's gradients and ours, both by our names, and pairs of the statistics that the step left.
     """
     theirs, ours = original.pair(spec)
+    if original.source == "cotnet":
+        images, theirs, ours = images.double(), theirs.double(), ours.double()
     for network in (theirs, ours):
         F.cross_entropy(without_dropout(network).train()(images), torch.arange(len(images))).backward()
     state = theirs.state_dict()

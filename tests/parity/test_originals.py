@@ -1,5 +1,6 @@
 """With the same weights, ours and the original are the same function: outputs, gradients and statistics."""
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from tests.parity.originals import (
 )
 from visiongraft.families.zoo import get_spec
 from visiongraft.network import Network
-from visiongraft.weights.convert import SOURCES
+from visiongraft.weights.convert import SOURCES, convert
 
 
 def test_every_network_whose_weights_convert_has_its_original_here() -> None:
@@ -27,7 +28,7 @@ def test_every_network_whose_weights_convert_has_its_original_here() -> None:
     assert {(each.source, each.name) for each in ORIGINALS} == table
 
 
-EACH = pytest.mark.parametrize("original", ORIGINALS, ids=lambda each: each.name)
+EACH = pytest.mark.parametrize("original", ORIGINALS, ids=lambda each: f"{each.source}-{each.name}")
 
 
 @EACH
@@ -58,6 +59,8 @@ def hidden_settings(network: nn.Module) -> Counter[tuple[object, ...]]:
     for each in network.modules():
         if isinstance(each, nn.BatchNorm2d):
             found["batch", each.num_features, each.eps, each.momentum] += 1
+        elif isinstance(each, nn.GroupNorm):
+            found["group", each.num_groups, each.num_channels, each.eps] += 1
         elif isinstance(each, nn.LayerNorm):
             found["layer", each.normalized_shape, each.eps] += 1
         elif isinstance(each, nn.Dropout) and each.p:
@@ -69,7 +72,9 @@ def hidden_settings(network: nn.Module) -> Counter[tuple[object, ...]]:
 def test_epsilons_momenta_and_dropout_are_the_originals(original: Original) -> None:
     spec = get_spec(original.name)
     with torch.device("meta"):
-        assert hidden_settings(Network(spec)) == hidden_settings(original.build(spec))
+        theirs = original.build(spec)
+        assert hidden_settings(Network(spec)) == hidden_settings(theirs)
+    convert(theirs.state_dict(), source=original.source, name=spec)  # in full depth and width, without numbers
 
 
 @pytest.mark.parametrize("name", ["coatnet_0_224", "coatnet_0_rw_224", "coatnet_bn_0_rw_224", "coatnext_nano_rw_224"])
@@ -91,3 +96,18 @@ def test_computed_positions_need_no_native_size_to_equal_the_originals(name: str
         wanted = theirs.eval()(images)
         assert difference(ours.eval()(images), wanted) <= 1e-4
         assert difference(ours.at((160, 96))(images), wanted) <= 1e-4
+
+
+KEY_LISTS = {
+    "cotnet50": "keys_official_cotnet50.json",
+    "cotnext50": "keys_official_cotnext50_2x48d.json",
+    "se_cotnetd50": "keys_official_se_cotnetd_50.json",
+}
+
+
+@pytest.mark.parametrize("name", KEY_LISTS)
+def test_rebuilt_originals_have_the_names_and_shapes_of_the_official_checkpoints(name: str, shared: Path) -> None:
+    published = json.loads((shared / "facts" / KEY_LISTS[name]).read_text())
+    with torch.device("meta"):
+        rebuilt = next(each for each in ORIGINALS if each.name == name).build(get_spec(name))
+    assert {key: list(each.shape) for key, each in rebuilt.state_dict().items()} == published

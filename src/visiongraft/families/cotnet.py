@@ -35,12 +35,17 @@ def se_cotnetd(name: str, depths: tuple[int, ...], *, stem: tuple[int, int, int]
 
 _MIXERS: tuple[Mixer, Mixer] = (GatedConv(), ContextualTransformer())
 
-SPECS = (
+PUBLISHED = (
     *(resnet(f"cotnet{layers}", DEPTHS[layers], _COT) for layers in (50, 101)),
     *(resnet(f"cotnext{layers}", DEPTHS[layers], _COT_NEXT) for layers in (50, 101)),
     se_cotnetd("se_cotnetd50", DEPTHS[50], stem=(32, 32, 64)),
     se_cotnetd("se_cotnetd101", DEPTHS[101], stem=(64, 64, 128)),
     # The paper's 17.0 GMACs are those at 256 pixels, the authors' own default for this one.
     se_cotnetd("se_cotnetd152", DEPTHS[152], stem=(64, 64, 128), blur=True).at(256),
+)
+"""The networks that the authors have weights of."""
+
+SPECS = (
+    *PUBLISHED,
     pico(resnet("cotnet_pico", (1, 2, 2, 1), _COT, width=64), "cotnet_pico"),
 )

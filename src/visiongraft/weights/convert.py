@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from visiongraft.errors import UnknownModel, WeightsError, nearest
-from visiongraft.families import timm_coatnet
+from visiongraft.families import cotnet, timm_coatnet
 from visiongraft.families.zoo import customized, get_spec
 from visiongraft.spec import Backbone
-from visiongraft.weights import timm_names
+from visiongraft.weights import author_names, timm_names
 from visiongraft.weights.renaming import Layout, Shape, Wanted, joined, wanted_tensors
 
 _RESNETS = ("resnet50", "resnet101", "resnet152", "seresnet50", "seresnet101", "seresnet152")
@@ -22,6 +22,7 @@ SOURCES: Mapping[str, Mapping[str, Layout]] = {
         **dict.fromkeys(_CONVMIXERS, timm_names.CONVMIXER),
         **{spec.name: timm_names.COATNET for spec in timm_coatnet.SPECS},
     },
+    "cotnet": {spec.name: author_names.COTNET for spec in cotnet.PUBLISHED},
 }
 """Where weights come from, and how each names the tensors of each network of the zoo that it has weights for."""
 
@@ -31,7 +32,7 @@ def convert(state_dict: Mapping[str, Tensor], *, source: str, name: str | Backbo
 
     Args:
         state_dict: tensors by the source's names.
-        source: whose names these are: "timm".
+        source: whose names these are, such as "timm": one of `SOURCES`.
         name: which network of the zoo they are for, or a form of it with other classes, channels, grids or depths: a
             spec that still has its name.
 

@@ -1,0 +1,41 @@
+"""What the papers' authors call the parts of their networks."""
+
+from visiongraft.blocks.bottleneck import Bottleneck
+from visiongraft.blocks.mixers import BlurAfter, ContextualTransformer
+from visiongraft.blocks.site import Site
+from visiongraft.blocks.stems import DeepStem
+from visiongraft.spec import Backbone
+from visiongraft.weights.renaming import Layout, Names, under
+
+
+def _resnet_stem(spec: Backbone) -> Names:
+    if isinstance(spec.stem, DeepStem):
+        return {"conv1.0": "0", "conv1.1": "1", "conv1.3": "3", "conv1.4": "4", "conv1.6": "6", "bn1": "7"}
+    return {"conv1": "0", "bn1": "1"}
+
+
+_CONTEXTUAL: Names = {"key_embed": "key", "conv1x1": "value", "embed": "kernels", "bn": "norm", "se": "gate"}
+_GATED: Names = {"conv": "0", "bn0": "1", "fc1": "3.reduce", "bn1": "3.norm", "fc2": "3.expand"}
+
+
+def _cot_bottleneck(word: Bottleneck, site: Site) -> Names:
+    mixer, inside = word.mixer, "mixer"
+    if isinstance(mixer, BlurAfter):
+        mixer, inside = mixer.mixer, "mixer.0" if site.stride == 2 else "mixer"
+    return {
+        "conv1": "reduce",
+        "bn1": "norm1",
+        **under("conv2", inside, _CONTEXTUAL if isinstance(mixer, ContextualTransformer) else _GATED),
+        "conv3": "expand",
+        "bn3": "norm3",
+        "downsample": "shortcut",  # in both, a pool may come before the convolution
+    }
+
+
+COTNET = Layout(
+    stem=_resnet_stem,
+    block=lambda stage, block: f"layer{stage + 1}.{block}",
+    words={Bottleneck: _cot_bottleneck},
+    head=lambda _: {"fc": "classifier"},
+)
+"""CoTNet, CoTNeXt and SE-CoTNetD: JDAI-CV/CoTNet, models/cotnet.py and models/cotnet_hybrid.py."""
