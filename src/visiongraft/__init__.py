@@ -12,14 +12,17 @@ from visiongraft.blocks.primitives import SqueezeExcite
 from visiongraft.blocks.relative_transformer import RelativeTransformer
 from visiongraft.blocks.site import Block, Mixer, Runtime, Site
 from visiongraft.blocks.stems import CoAtNetStem, DeepStem, PatchEmbedStem, PatchStem, ResNetStem, SmallStem
+from visiongraft.data.sources import open_data
 from visiongraft.errors import GraftError
-from visiongraft.families.zoo import create_model, get_spec, list_models
+from visiongraft.families.zoo import get_spec
 from visiongraft.network import FeatureExtractor, Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone, Stage, register, small_image
 from visiongraft.summary import Summary, summarize
 from visiongraft.weights.convert import convert
-from visiongraft.weights.store import load, save
+from visiongraft.weights.models import create_model, list_models, load_pretrained, read_weights
+from visiongraft.weights.sources import WeightSet, get_weight_set
+from visiongraft.weights.store import Trained, load, save
 
 __version__ = "0.1.0"
 
@@ -56,11 +59,17 @@ __all__ = [
     "SqueezeExcite",
     "Stage",
     "Summary",
+    "Trained",
+    "WeightSet",
     "convert",
     "create_model",
     "get_spec",
+    "get_weight_set",
     "list_models",
     "load",
+    "load_pretrained",
+    "open_data",
+    "read_weights",
     "register",
     "save",
     "small_image",

@@ -15,8 +15,14 @@ from visiongraft.errors import DataError
 RGB = tuple[float, float, float]
 """A number for each of red, green and blue, on the scale 0 to 1."""
 
+IMAGENET_MEAN: RGB = (0.485, 0.456, 0.406)
+IMAGENET_STD: RGB = (0.229, 0.224, 0.225)
+
 Interpolation = Literal["bilinear", "bicubic"]
 """How images are resized."""
+
+Fit = Literal["crop", "squash"]
+"""How an image of another shape becomes one of the network's: cut at its longer side, or squeezed along it."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +35,16 @@ class Preprocessing:
         std: of the pixels, divided by.
         interpolation: how images are resized.
         crop: the share of the resized image that the central crop keeps, in (0, 1]; timm's `crop_pct`.
+        fit: whether resizing keeps the image's shape, so that the "crop" cuts off the rest, or "squash"es it into the
+            network's; timm's `crop_mode`.
     """
 
     image: tuple[int, int] = (224, 224)
-    mean: RGB = (0.485, 0.456, 0.406)
-    std: RGB = (0.229, 0.224, 0.225)
+    mean: RGB = IMAGENET_MEAN
+    std: RGB = IMAGENET_STD
     interpolation: Interpolation = "bicubic"
     crop: float = 0.875
+    fit: Fit = "crop"
 
     def __post_init__(self) -> None:
         """Check every value.
@@ -47,7 +56,8 @@ class Preprocessing:
             raise DataError(f"Images of {self.image} pixels cannot be shown. Expected at least 1 each way.")
         if not 0 < self.crop <= 1:
             raise DataError(f"A central crop of {self.crop} cannot be taken. Expected a share in (0, 1].")
-        _interpolation(self.interpolation)
+        _known(self.interpolation, Interpolation, "Interpolation")
+        _known(self.fit, Fit, "A fit")
         if not all(math.isfinite(each) for each in self.mean + self.std) or min(self.std) <= 0:
             raise DataError(f"Pixels cannot be normalised by mean {self.mean} and std {self.std}. A std is above 0.")
 
@@ -61,12 +71,13 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> "Preprocessing":
-        """Read what `to_dict` gave.
+        """Read what `to_dict` gave, perhaps before there was a `fit`.
 
         Raises:
             DataError: if a key is missing or unknown, or a value is of another kind.
         """
         expected = {each.name for each in fields(cls)}
+        document = {"fit": cls.fit, **document}
         if set(document) != expected:
             raise DataError(
                 f"A preprocessing has the keys {sorted(expected)}. Missing here: "
@@ -78,8 +89,9 @@ class Preprocessing:
                 image=(height, width),
                 mean=_rgb(document["mean"]),
                 std=_rgb(document["std"]),
-                interpolation=_interpolation(document["interpolation"]),
+                interpolation=_known(document["interpolation"], Interpolation, "Interpolation"),
                 crop=float(document["crop"]),
+                fit=_known(document["fit"], Fit, "A fit"),
             )
         except (TypeError, ValueError) as error:
             if isinstance(error, DataError):
@@ -87,11 +99,10 @@ class Preprocessing:
             raise DataError(f"A preprocessing cannot be read from {dict(document)}: {error}.") from None
 
 
-def _interpolation(value: Any) -> Interpolation:  # noqa: ANN401 - whatever a document holds
-    """See that a way of resizing is one that there is."""
-    known = get_args(Interpolation)
-    if value not in known:
-        raise DataError(f"Interpolation {value!r} is unknown. Expected one of {sorted(known)}.")
+def _known(value: Any, kind: Any, what: str) -> Any:  # noqa: ANN401 - whatever a document holds
+    """See that a value is one of those that a `Literal` lists."""
+    if value not in get_args(kind):
+        raise DataError(f"{what} {value!r} is unknown. Expected one of {sorted(get_args(kind))}.")
     return value
 
 

@@ -42,6 +42,8 @@ class Transform(Protocol):
 class EvalTransform:
     """Shrink the image until its central crop is what `pre` asks for: nothing is random.
 
+    Where `pre` asks for squashing, each side is shrunk by itself.
+
     An image that has the right size already is passed on as it is. For a square the result is that of torchvision's
     `Resize` and `CenterCrop`; for another shape the image is resized just so far that it covers the crop.
     """
@@ -52,7 +54,7 @@ class EvalTransform:
         """Transform an image."""
         height, width = self.pre.image
         if image.size != (width, height):
-            image = self._resize(_middle(image, height, width))
+            image = self._resize(image if self.pre.fit == "squash" else _middle(image, height, width))
             left, top = round((image.width - width) / 2), round((image.height - height) / 2)
             image = image.crop((left, top, left + width, top + height))
         return to_tensor(image)
@@ -60,6 +62,8 @@ class EvalTransform:
     def _resize(self, image: Image.Image) -> Image.Image:
         """Resize so that the image just covers the crop, and the margin that the crop cuts off."""
         height, width = (int(side / self.pre.crop) for side in self.pre.image)
+        if self.pre.fit == "squash":
+            return image.resize((width, height), RESAMPLING[self.pre.interpolation])
         # The side that just covers is set exactly; the other follows, cut to whole pixels as torchvision does.
         if image.width * height <= image.height * width:
             size = (width, width * image.height // image.width)

@@ -45,16 +45,7 @@ def convert(state_dict: Mapping[str, Tensor], *, source: str, name: str | Backbo
         WeightsError: if a tensor is missing, left over, of another shape, or holds what is no finite number. The
             error names the network that the weights fit better, if the source has one.
     """
-    layouts = SOURCES.get(source)
-    if layouts is None:
-        raise WeightsError(
-            f"Weights come from {', '.join(map(repr, SOURCES))}, not {source!r}.{nearest(source, SOURCES)}"
-        )
-    asked = name.lower() if isinstance(name, str) else name.name
-    layout = layouts.get(asked)
-    if layout is None:
-        raise UnknownModel(f"No network whose weights come from {source} is named {asked!r}.{nearest(asked, layouts)}")
-    spec = get_spec(name) if isinstance(name, str) else name
+    spec, layout = _asked_for(source, name)
     wanted = wanted_tensors(spec, layout)
     found = {**_counters(state_dict, wanted), **_learnt(state_dict, layout)}
     faults = _faults(found, wanted)
@@ -64,6 +55,38 @@ def convert(state_dict: Mapping[str, Tensor], *, source: str, name: str | Backbo
             f"These weights do not fit {source}'s {spec.name}: {faults.in_words(found, wanted)}. {remedy}"
         )
     return joined((each.ours, each.take(_finite(theirs, found[theirs], spec))) for theirs, each in wanted.items())
+
+
+def fitting_form(state_dict: Mapping[str, Tensor], *, source: str, name: str | Backbone) -> Backbone:
+    """Give the form of a network that foreign weights fit: its classes, its channels and its image size are theirs.
+
+    Args:
+        state_dict: tensors by the source's names.
+        source: whose names these are.
+        name: which network of the zoo they are for.
+
+    Returns:
+        What `convert` takes as its name. Where no form fits, the network as it is: `convert` then says what is wrong.
+
+    Raises:
+        UnknownModel: if the source has no network of that name.
+    """
+    spec, layout = _asked_for(source, name)
+    wanted, found = wanted_tensors(spec, layout), _learnt(state_dict, layout)
+    return customized(spec, **_other_form({**_counters(state_dict, wanted), **found}, wanted, spec, layout))
+
+
+def _asked_for(source: str, name: str | Backbone) -> tuple[Backbone, Layout]:
+    layouts = SOURCES.get(source)
+    if layouts is None:
+        raise WeightsError(
+            f"Weights come from {', '.join(map(repr, SOURCES))}, not {source!r}.{nearest(source, SOURCES)}"
+        )
+    asked = name.lower() if isinstance(name, str) else name.name
+    layout = layouts.get(asked)
+    if layout is None:
+        raise UnknownModel(f"No network whose weights come from {source} is named {asked!r}.{nearest(asked, layouts)}")
+    return (get_spec(name) if isinstance(name, str) else name), layout
 
 
 @dataclass(frozen=True)

@@ -144,6 +144,15 @@ def load(path: str | Path, *, image: int | Grid | None = None) -> Network:
     return read(path, image=image).network
 
 
+def is_ours(path: str | Path) -> bool:
+    """Tell whether a file is one that `save` wrote, in any version. What cannot be read is none."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get("format", "").startswith(FORMAT.partition("/")[0])
+    except (SafetensorError, OSError):
+        return False
+
+
 def read(path: str | Path, *, image: int | Grid | None = None) -> Trained:
     """Read a network with its preprocessing, classes and scores. Arguments and errors as in `load`."""
     path = Path(path)

@@ -1,0 +1,177 @@
+"""Files from a hub, by huggingface_hub: the one file that knows it, and the only one here that fetches weights.
+
+It honours the variables of that library: HF_ENDPOINT (a mirror), HF_HOME and HF_HUB_CACHE (where files are kept),
+HF_HUB_OFFLINE, HF_TOKEN. What it would tell the hub of this machine beyond its own and Python's version is switched
+off, and a token that lies in a file is not sent: only HF_TOKEN is.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from logging import ERROR
+from pathlib import Path
+from typing import Any
+
+from visiongraft.errors import WeightsError
+from visiongraft.weights.sources import WeightSet
+
+
+def fetch(weights: WeightSet, *, folder: str | Path | None = None, offline: bool = False) -> Path:
+    """Give the path of a published file, which is fetched unless it is there.
+
+    A file that is there is used as it is, and nobody is asked whether there is a newer one. Fetched or found, its
+    checksum is compared with the one that the hub keeps, and with the table's where the table has one.
+
+    Args:
+        weights: what to fetch.
+        folder: where files are kept, in the layout of Hugging Face's cache; by default that cache.
+        offline: use only what is there.
+
+    Raises:
+        WeightsError: in one line, whatever keeps the file from being there and right. Nothing half-written remains.
+    """
+    place = _folder(folder)
+    with _discreet() as hub:
+        found = hub.try_to_load_from_cache(weights.repository, weights.file, cache_dir=place)
+        if isinstance(found, str):
+            path = Path(found)
+            _check(path, _checksum_in(path), weights)
+            return path
+        if offline or hub.constants.HF_HUB_OFFLINE:
+            said = "nothing may be fetched (--offline)" if offline else "nothing may be fetched (HF_HUB_OFFLINE)"
+            raise WeightsError(
+                f"{weights.name} is not in {place}, and {said}. Fetch it once with the network, or say with"
+                " --weights-dir where it is."
+            )
+        path, checksum = _download(hub, weights, place)
+    _check(path, checksum, weights)
+    return path
+
+
+def _folder(folder: str | Path | None) -> Path:
+    """Give the folder where files are kept.
+
+    Raises:
+        WeightsError: if it is there and cannot be searched, or is no folder.
+    """
+    with _discreet() as hub:
+        place = Path(os.path.expanduser(folder or hub.constants.HF_HUB_CACHE))  # noqa: PTH111 - Path's raises
+    try:
+        if place.exists():
+            next(place.iterdir(), None)
+    except OSError as error:
+        raise WeightsError(
+            f"The folder of weights {str(place)!r} cannot be read: {error.strerror}. Give another --weights-dir."
+        ) from error
+    return place
+
+
+def _download(hub: Any, weights: WeightSet, place: Path) -> tuple[Path, str]:  # noqa: ANN401 - a module
+    """Fetch a file; give its path and the checksum that the hub has for it."""
+    endpoint = os.environ.get("HF_ENDPOINT") or hub.constants.ENDPOINT
+    asked = {"endpoint": endpoint, "token": os.environ.get("HF_TOKEN") or False, "library_name": "visiongraft"}
+    url = hub.hf_hub_url(weights.repository, weights.file, endpoint=endpoint)
+    try:
+        known = hub.get_hf_file_metadata(url, **asked)  # a first look, since the next line tries for minutes
+        checksum = str(known.etag)
+        if not _CHECKSUM.fullmatch(checksum):
+            raise WeightsError(
+                f"{endpoint} has no checksum for {weights.file} of {weights.repository}, so it cannot be checked. Set"
+                f" HF_ENDPOINT to another hub, or fetch the file yourself and {_BY_HAND}."
+            )
+        path = hub.hf_hub_download(weights.repository, weights.file, cache_dir=place, **asked)
+    except WeightsError:
+        raise
+    except Exception as error:  # of that library, of its HTTP client, or of the disk: they share no other class
+        raise WeightsError(_in_words(hub, error, weights, endpoint, place)) from error
+    return Path(path), checksum
+
+
+_CHECKSUM = re.compile("[0-9a-f]{64}|[0-9a-f]{40}")  # SHA-256, or git's SHA-1 for what is small
+_BY_HAND = "give its path with --weights"
+
+
+def _in_words(hub: Any, error: Exception, weights: WeightSet, endpoint: str, place: Path) -> str:  # noqa: ANN401
+    """Say in one line why a file could not be fetched, and what to do."""
+    what = f"{weights.file} of {weights.repository}"
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status in (401, 403, 404):
+        return (
+            f"{endpoint} has no {what} to give (it answers {status}). Look at HF_ENDPOINT, and at HF_TOKEN if it needs"
+            f" one, or fetch the file elsewhere and {_BY_HAND}."
+        )
+    if status is not None:
+        return f"{endpoint} answers {status} when asked for {what}. Try later, or set HF_ENDPOINT to a mirror."
+    if isinstance(error, hub.errors.FileMetadataError):
+        return f"{endpoint} does not answer as a hub does when asked for {what}. Look at HF_ENDPOINT."
+    if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+        return f"{str(place)!r} cannot take {what}: {error.strerror}. Make room, or give another --weights-dir."
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return (
+        f"{what} could not be fetched from {endpoint} ({reason[:_LONGEST_REASON]}). Look at the network, set"
+        f" HF_ENDPOINT to a mirror, or fetch the file elsewhere and {_BY_HAND}."
+    )
+
+
+_LONGEST_REASON = 200
+
+
+def _checksum_in(path: Path) -> str:
+    """Read the hub's checksum off a file of the cache, which is a link to one called so; empty if it is none."""
+    name = path.resolve().name
+    return name if path.is_symlink() and _CHECKSUM.fullmatch(name) else ""
+
+
+def _check(path: Path, checksum: str, weights: WeightSet) -> None:
+    """Compare a file with the checksums that are known.
+
+    Raises:
+        WeightsError: if one differs. A file that is not what the hub has is removed.
+    """
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    if checksum and checksum != (sha256 if len(checksum) == len(sha256) else _git_checksum(path)):
+        path.resolve().unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        raise WeightsError(
+            f"The file of {weights.name} was damaged on its way or since: its checksum is not the hub's"
+            f" {checksum[:12]}... It is removed; ask again to fetch it anew."
+        )
+    if weights.sha256 and sha256 != weights.sha256:
+        raise WeightsError(
+            f"The file of {weights.name} is another one than was published: its SHA-256 is {sha256[:12]}... and not"
+            f" {weights.sha256[:12]}... Look at HF_ENDPOINT, or {_BY_HAND} if you trust it."
+        )
+
+
+def _git_checksum(path: Path) -> str:
+    """Give the name that git has for a file's content; hubs have it for files that are small."""
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+@contextmanager
+def _discreet() -> Iterator[Any]:
+    """Give huggingface_hub, for as long silent: no remarks, nothing told of this machine, and one way to fetch.
+
+    It has a second way, hf_xet, with servers of its own that no HF_ENDPOINT leads elsewhere.
+    """
+    import huggingface_hub as hub
+    import huggingface_hub.errors
+    from huggingface_hub import constants
+    from huggingface_hub.utils import logging
+
+    wanted = {"HF_HUB_DISABLE_TELEMETRY": True, "HF_HUB_DISABLE_XET": True}
+    before = {name: getattr(constants, name) for name in wanted}
+    verbosity = logging.get_verbosity()
+    for name, value in wanted.items():
+        setattr(constants, name, value)
+    logging.set_verbosity(ERROR)
+    try:
+        yield hub
+    finally:
+        for name, value in before.items():
+            setattr(constants, name, value)
+        logging.set_verbosity(verbosity)

@@ -1,0 +1,241 @@
+"""Networks with weights: published ones and those of a file, under the names that users call."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, overload
+
+from torch import Tensor
+
+from visiongraft.blocks.site import Runtime
+from visiongraft.errors import SpecError, WeightsError
+from visiongraft.families import zoo
+from visiongraft.families.zoo import customized, get_spec
+from visiongraft.kernels.types import Grid
+from visiongraft.network import FeatureExtractor, Network
+from visiongraft.preprocessing import Preprocessing
+from visiongraft.spec import Backbone
+from visiongraft.weights import hub, store
+from visiongraft.weights.adapt import adapted, check_alike
+from visiongraft.weights.convert import convert, fitting_form
+from visiongraft.weights.foreign import read_state_dict
+from visiongraft.weights.imagenet import IMAGENET, imagenet_classes
+from visiongraft.weights.sources import find_weight_sets, get_weight_set, names_weights, preprocessing_for
+from visiongraft.weights.store import Trained
+
+
+def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:
+    """List the names of the zoo that match a pattern.
+
+    Args:
+        pattern: a name with * for any letters and ? for any one, such as "cot*".
+        pretrained: list published weights instead, as names with tags.
+
+    >>> list_models("cot*50")
+    ['cotnet50', 'cotnext50']
+    >>> list_models("coatnet_0*", pretrained=True)
+    ['coatnet_0_rw_224.sw_in1k']
+    """
+    if not pretrained:
+        return zoo.list_models(pattern)
+    return [each.name for each in find_weight_sets(pattern)]
+
+
+@overload
+def create_model(
+    model: str | Backbone | None = ...,
+    *,
+    pretrained: bool | str = ...,
+    weights: str | Path | None = ...,
+    num_classes: int | None = ...,
+    in_chans: int | None = ...,
+    image: int | Grid | None = ...,
+    drop_path: float | None = ...,
+    dropout: float | None = ...,
+    features_only: Literal[False] = ...,
+    runtime: Runtime | None = ...,
+    weights_dir: str | Path | None = ...,
+    offline: bool = ...,
+) -> Network: ...
+
+
+@overload
+def create_model(
+    model: str | Backbone | None = ...,
+    *,
+    pretrained: bool | str = ...,
+    weights: str | Path | None = ...,
+    num_classes: int | None = ...,
+    in_chans: int | None = ...,
+    image: int | Grid | None = ...,
+    drop_path: float | None = ...,
+    dropout: float | None = ...,
+    features_only: Literal[True],
+    out_indices: Sequence[int] | None = ...,
+    runtime: Runtime | None = ...,
+    weights_dir: str | Path | None = ...,
+    offline: bool = ...,
+) -> FeatureExtractor: ...
+
+
+def create_model(
+    model: str | Backbone | None = None,
+    *,
+    pretrained: bool | str = False,
+    weights: str | Path | None = None,
+    num_classes: int | None = None,
+    in_chans: int | None = None,
+    image: int | Grid | None = None,
+    drop_path: float | None = None,
+    dropout: float | None = None,
+    features_only: bool = False,
+    out_indices: Sequence[int] | None = None,
+    runtime: Runtime | None = None,
+    weights_dir: str | Path | None = None,
+    offline: bool = False,
+) -> Network | FeatureExtractor:
+    """Build a network, with fresh random weights unless others are asked for. It is in training mode.
+
+    Args:
+        model: a name of the zoo, a spec, or with `pretrained` also a name with a tag: "coatnet_0_rw_224.sw_in1k". May
+            be left out where `weights` is a file of ours, which says what it holds.
+        pretrained: True for the published weights, or the tag of some: they are fetched once, and kept. Images then go
+            through what `load_pretrained` gives beside the network.
+        weights: a weight file to take instead: see `read_weights`.
+        num_classes: how many logits go out; 0 leaves out the classifier. Another number than the weights have makes
+            that one fresh.
+        in_chans: channels of the images. Another number than the weights have sums or repeats the first convolution.
+        image: native size in pixels, one number or (height, width). Any other size works as well. Another one than the
+            weights have resamples the position tables.
+        drop_path: probability of dropping the last residual branch while training, in [0, 1).
+        dropout: probability of dropping a feature before the classifier while training, in [0, 1).
+        features_only: give a list of feature maps instead of logits, as timm does.
+        out_indices: with `features_only`, which maps: 0 is the stem, 1 the first stage. None means all.
+        runtime: what follows from the machine.
+        weights_dir: where published weights are kept, in the layout of Hugging Face's cache; by default that cache.
+        offline: fetch nothing.
+
+    Arguments that are None leave what the spec, or the weights, say.
+
+    Raises:
+        UnknownModel: if no network, or no weights, have that name.
+        WeightsError: if there are no such weights, they cannot be fetched or read, or do not fit.
+        SpecError: if the parts do not fit together.
+    """
+    if out_indices is not None and not features_only:
+        raise SpecError("out_indices chooses among feature maps. Give features_only=True as well.")
+    source = _source(model, pretrained, weights, weights_dir=weights_dir, offline=offline)
+    base = model if source is None or isinstance(model, Backbone) else source.spec
+    assert base is not None, "what _source refuses"
+    spec = customized(
+        base, num_classes=num_classes, in_chans=in_chans, image=image, drop_path=drop_path, dropout=dropout
+    )
+    network = Network(spec, runtime) if source is None else adapted(source, spec, runtime=runtime)
+    return FeatureExtractor(network, out_indices) if features_only else network
+
+
+def load_pretrained(
+    name: str, *, image: int | Grid | None = None, weights_dir: str | Path | None = None, offline: bool = False
+) -> Trained:
+    """Give a network with published weights, in eval mode, and what images go through before it.
+
+    Args:
+        name: of a network, for the first of its published weights, or with a tag: "coatnet_0_rw_224.sw_in1k".
+        image: native size in pixels to resample the position tables for; by default that of the weights.
+        weights_dir: where weights are kept, in the layout of Hugging Face's cache; by default that cache.
+        offline: fetch nothing.
+
+    Returns:
+        Network, preprocessing, the names of ImageNet's classes where these are told apart, and at the size that it was
+        published for, the score that others claim.
+
+    Raises:
+        UnknownModel: if no network, or no weights, have that name.
+        WeightsError: if there are none, or they cannot be fetched or do not fit.
+    """
+    weights = get_weight_set(name)
+    spec = customized(weights.network, num_classes=weights.num_classes, image=weights.preprocessing.image)
+    tensors = read_state_dict(hub.fetch(weights, folder=weights_dir, offline=offline)).tensors
+    network = _filled(spec, tensors, weights.source)
+    classes = imagenet_classes() if weights.num_classes == IMAGENET else ()
+    shown = spec.image if image is None else spec.at(image).image
+    claim = weights.claim if weights.claim and shown == (weights.claim.image,) * 2 else None
+    return Trained(
+        network if shown == spec.image else network.at(shown),
+        weights.preprocessing_at(shown),
+        classes,
+        {"claimed_top1": claim.top1, "claimed_top5": claim.top5} if claim else {},
+    )
+
+
+def read_weights(path: str | Path, *, model: str | Backbone | None = None, image: int | Grid | None = None) -> Trained:
+    """Read a weight file, with what its use needs. The network is in eval mode.
+
+    Args:
+        path: a file of ours, or one with timm's weights: .safetensors, or a checkpoint of PyTorch.
+        model: the network that the weights are of. A file of ours says that itself, and is only compared with it. For
+            timm's weights it is a name, perhaps with the tag of the published weights that they come from, or a spec;
+            the numbers of classes and channels, and the image size, follow from the weights.
+        image: native size in pixels to resample the position tables for; by default the file's own.
+
+    Raises:
+        WeightsError: if the file is missing, damaged, of another format, or of another network.
+    """
+    if store.is_ours(path):
+        trained = store.read(path, image=image)
+        if model is not None:
+            check_alike(trained.network.spec, _spec(model))
+        return trained
+    if model is None:
+        raise WeightsError(
+            f"{path} holds no network description, so the network has to be named beside it: model='coatnet_0_rw_224'"
+            " in Python, --model in `graft train`. Files of visiongraft.save and `graft train` need no name."
+        )
+    trained = _of_timm(read_state_dict(path).tensors, model)
+    return trained if image is None else trained.at(image)
+
+
+def _of_timm(tensors: Mapping[str, Tensor], model: str | Backbone) -> Trained:
+    """Give a network with weights by timm's names, and what timm's images go through before that network."""
+    spec = fitting_form(tensors, source="timm", name=_spec(model))
+    tagged = isinstance(model, str) and "." in model
+    preprocessing = get_weight_set(str(model)).preprocessing if tagged else preprocessing_for(spec.name)
+    classes = imagenet_classes() if tagged and spec.head.num_classes == IMAGENET else ()
+    return Trained(_filled(spec, tensors, "timm"), (preprocessing or Preprocessing()).at(spec.image), classes)
+
+
+def _source(
+    model: str | Backbone | None,
+    pretrained: bool | str,  # noqa: FBT001 - create_model's own argument, which timm has taught everyone
+    weights: str | Path | None,
+    *,
+    weights_dir: str | Path | None,
+    offline: bool,
+) -> Network | None:
+    """Give the network whose weights `create_model` is to take; None for fresh ones."""
+    if pretrained and weights is not None:
+        raise SpecError("pretrained and weights are two places to take weights from. Give one of them.")
+    if weights is not None:
+        return read_weights(weights, model=model).network
+    if model is None:
+        raise SpecError("Which network? Name one, or give weights=FILE with one that visiongraft.save wrote.")
+    name = model if isinstance(model, str) else model.name
+    network, _, tag = name.partition(".")
+    if not pretrained:
+        if isinstance(model, str) and tag and names_weights(model):
+            raise SpecError(f"{name!r} names weights. To get them, add pretrained=True; or leave out {'.' + tag!r}.")
+        return None
+    if isinstance(pretrained, str):
+        if tag and tag.lower() != pretrained.lower():
+            raise SpecError(f"{name!r} and pretrained={pretrained!r} name two sets of weights. Give one of them.")
+        name = f"{network}.{pretrained}"
+    return load_pretrained(name, weights_dir=weights_dir, offline=offline).network
+
+
+def _spec(model: str | Backbone) -> Backbone:
+    return model if isinstance(model, Backbone) else get_spec(model.partition(".")[0])
+
+
+def _filled(spec: Backbone, tensors: Mapping[str, Tensor], source: str) -> Network:
+    network = Network(spec)
+    network.load_state_dict(convert(tensors, source=source, name=spec))
+    return network.eval()

@@ -1,0 +1,131 @@
+"""The table of published weights says what timm says, and every row can be used."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm.models
+import torch
+from PIL import Image
+from timm.data import create_transform, resolve_data_config
+
+from visiongraft.data.transforms import EvalTransform
+from visiongraft.errors import UnknownModel, WeightsError
+from visiongraft.families.zoo import list_models
+from visiongraft.preprocessing import normalize
+from visiongraft.weights.convert import SOURCES
+from visiongraft.weights.sources import (
+    UNKNOWN_LICENCE,
+    WEIGHT_SETS,
+    find_weight_sets,
+    get_weight_set,
+    names_weights,
+    preprocessing_for,
+)
+
+NETWORKS = sorted(set(SOURCES["timm"]) & set(list_models()))
+
+
+def test_the_table_holds_every_set_that_timm_publishes_for_the_networks_that_convert() -> None:
+    published = [name for name in timm.list_pretrained() if name.partition(".")[0] in NETWORKS]
+    assert sorted(each.name for each in WEIGHT_SETS) == sorted(published)
+
+
+@pytest.mark.parametrize("row", WEIGHT_SETS, ids=lambda each: each.name)
+def test_a_row_says_what_timm_says(row) -> None:
+    theirs = timm.models.get_pretrained_cfg(row.name)
+    assert row.network in NETWORKS
+    assert row.repository == theirs.hf_hub_id
+    assert (row.file, theirs.hf_hub_filename) == ("model.safetensors", None)
+    assert row.num_classes == theirs.num_classes
+    assert row.licence == (theirs.license or UNKNOWN_LICENCE)
+    assert row.claim is None or 0.5 < row.claim.top1 < row.claim.top5 < 1
+    for ours, size, crop in (
+        (row.preprocessing, theirs.input_size, theirs.crop_pct),
+        (row.test, theirs.test_input_size, theirs.test_crop_pct),
+    ):
+        if size is None:
+            assert ours is None
+            continue
+        assert (3, *ours.image) == size
+        assert (ours.crop, ours.interpolation) == (crop, theirs.interpolation)
+        assert (ours.mean, ours.std) == (theirs.mean, theirs.std)
+        assert ours.fit == {"center": "crop", "squash": "squash"}[theirs.crop_mode]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_first_set_of_a_network_is_timms_own_default(network: str) -> None:
+    theirs = timm.models.get_pretrained_cfg(network)
+    ours = preprocessing_for(network)
+    assert ours is not None
+    assert (3, *ours.image) == theirs.input_size
+    assert (ours.mean, ours.std, ours.crop) == (theirs.mean, theirs.std, theirs.crop_pct)
+    if theirs.has_weights:
+        assert get_weight_set(network).name == timm.models.list_pretrained(f"{network}.{theirs.tag}")[0]
+
+
+@pytest.mark.parametrize("name", ["coatnet_0_rw_224.sw_in1k", "coatnet_rmlp_2_rw_384.sw_in12k_ft_in1k"])
+def test_images_are_prepared_as_timm_prepares_them(name: str, shared: Path) -> None:
+    row = get_weight_set(name)
+    theirs = create_transform(**resolve_data_config(pretrained_cfg=timm.models.get_pretrained_cfg(name).to_dict()))
+    with Image.open(min((shared / "data" / "demo").glob("*.jpg"))) as file:
+        image = file.convert("RGB").resize((640, 430))
+    ours = normalize(EvalTransform(row.preprocessing)(image)[None], row.preprocessing)[0]
+    assert torch.allclose(ours, theirs(image), atol=1e-6)
+    wide = Image.fromarray(np.tile(np.linspace(0, 255, 1000).astype(np.uint8)[None, :, None], (300, 1, 3)))
+    red = EvalTransform(row.preprocessing)(wide)[0].float()
+    assert (red[:, 0].mean() < 5) == (row.preprocessing.fit == "squash"), "only squashing shows the left end"
+
+
+def test_the_size_of_the_authors_tests_has_their_crop() -> None:
+    for row in WEIGHT_SETS:
+        assert row.preprocessing_at(row.preprocessing.image) == row.preprocessing
+        assert row.preprocessing_at((320, 320)) == row.preprocessing.at((320, 320))
+        if row.test is not None and row.test.image != row.preprocessing.image:
+            assert row.preprocessing_at(row.test.image) == row.test
+
+
+def test_sets_are_found_by_network_and_by_tag() -> None:
+    assert [each.name for each in find_weight_sets("coatnet_2*")] == [
+        "coatnet_2_rw_224.sw_in12k_ft_in1k",
+        "coatnet_2_rw_224.sw_in12k",
+    ]
+    assert [each.name for each in find_weight_sets("COATNET_2*.sw_in12k")] == ["coatnet_2_rw_224.sw_in12k"]
+    assert get_weight_set("CoAtNet_2_rw_224").tag == "sw_in12k_ft_in1k"
+    assert get_weight_set("coatnet_2_rw_224.sw_in12k").num_classes == 11821
+
+
+@pytest.mark.parametrize("name", ["coatnet_0_224", "coatnet_5_224", "coatnet_nano_cc_224", "cotnet50"])
+def test_a_network_without_published_weights_says_so(name: str) -> None:
+    with pytest.raises(WeightsError, match=f"^No weights are published for {name}..*`graft list --pretrained` shows"):
+        get_weight_set(name)
+
+
+def test_an_unknown_tag_gets_the_known_ones() -> None:
+    with pytest.raises(UnknownModel) as refused:
+        get_weight_set("coatnet_rmlp_2_rw_224.sw_in2k")
+    assert str(refused.value) == (
+        "coatnet_rmlp_2_rw_224 has no published weights with the tag 'sw_in2k'. Did you mean 'sw_in12k' or 'sw_in1k'"
+        " or 'sw_in12k_ft_in1k'? There are: sw_in12k_ft_in1k, sw_in1k, sw_in12k."
+    )
+
+
+def test_an_unknown_network_gets_near_ones() -> None:
+    with pytest.raises(UnknownModel, match="No network is named 'coatnet_0_rv_224'. Did you mean 'coatnet_0_rw_224'"):
+        get_weight_set("coatnet_0_rv_224.sw_in1k")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_name"),
+    [
+        ("coatnet_0_rw_224", True),
+        ("coatnet_0_rw_224.sw_in1k", True),
+        ("coatnet_0_rw_224.no_such_tag", True),
+        ("coatnet_0_rw_224.safetensors", False),
+        ("coatnet_0_rw_224.sw_in1k.safetensors", False),
+        ("./coatnet_0_rw_224", False),
+        ("runs/coatnet_0_rw_224", False),
+    ],
+)
+def test_names_are_told_from_files(text: str, is_name: bool) -> None:
+    assert names_weights(text) == is_name
