@@ -7,7 +7,7 @@ from typing import Literal, overload
 from torch import Tensor
 
 from visiongraft.blocks.site import Runtime
-from visiongraft.errors import SpecError, WeightsError
+from visiongraft.errors import SpecError
 from visiongraft.families import zoo
 from visiongraft.families.zoo import customized, get_spec
 from visiongraft.kernels.types import Grid
@@ -180,16 +180,11 @@ def read_weights(path: str | Path, *, model: str | Backbone | None = None, image
     Raises:
         WeightsError: if the file is missing, damaged, of another format, or of another network.
     """
-    if store.is_ours(path):
+    if model is None or store.is_ours(path):
         trained = store.read(path, image=image)
         if model is not None:
             check_alike(trained.network.spec, _spec(model))
         return trained
-    if model is None:
-        raise WeightsError(
-            f"{path} holds no network description, so the network has to be named beside it: model='coatnet_0_rw_224'"
-            " in Python, --model in `graft train`. Files of visiongraft.save and `graft train` need no name."
-        )
     trained = _of_timm(read_state_dict(path).tensors, model)
     return trained if image is None else trained.at(image)
 

@@ -160,7 +160,10 @@ def read(path: str | Path, *, image: int | Grid | None = None) -> Trained:
     found = metadata.get("format")
     if found != FORMAT:
         reason = f"is of format {found!r}; this version reads {FORMAT!r}" if found else "holds no network description"
-        raise WeightsError(f"{path} {reason}. Write such files with visiongraft.save or `graft train`.")
+        raise WeightsError(
+            f"{path} {reason}. Write such files with visiongraft.save or `graft train`. If its weights are timm's,"
+            " name their network beside it: model=NAME for visiongraft.read_weights, --model NAME for `graft train`."
+        )
     try:
         spec = Backbone.from_json(metadata["spec"])
         with torch.device("meta"):  # a description may ask for more memory than there is: first see whether it fits
