@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from tests.parity.official_convmixer import as_a_function, as_tweeted
 from tests.parity.official_cotnet import OfficialCoTNet
 from visiongraft.blocks.stems import DeepStem, PatchStem
-from visiongraft.families import cotnet
 from visiongraft.families.zoo import create_model, get_spec
 from visiongraft.kernels.types import Grid
 from visiongraft.network import Network
@@ -83,15 +83,38 @@ def official_cotnet_like(spec: Backbone) -> nn.Module:
     )
 
 
+def official_convmixer_like(spec: Backbone, write: Callable[..., nn.Module] = as_a_function) -> nn.Module:
+    """Build the authors' network with the spec's sizes, in one of the two forms in which they wrote it."""
+    block = spec.stages[0].blocks[0]
+    return write(
+        spec.stem.width,
+        spec.depth,
+        kernel=block.kernel,
+        patch=spec.stem.patch,
+        act={"gelu": nn.GELU, "relu": nn.ReLU}[block.act],
+        in_chans=spec.in_chans,
+        num_classes=spec.head.num_classes,
+    )
+
+
+def tweeted_convmixer_like(spec: Backbone) -> nn.Module:
+    return official_convmixer_like(spec, as_tweeted)
+
+
 def depths(spec: Backbone) -> tuple[int, ...]:
     return tuple(len(stage.blocks) for stage in spec.stages)
 
+
+EVEN_KERNELS = ("convmixer_1024_12", "convmixer_512_16", "convmixer_512_12")
+"""The form that fits into a tweet cannot have them: its padding makes the map grow."""
 
 BUILDERS = (
     (timm_names.RESNET, timm_resnet_like),
     (timm_names.COATNET, timm_coatnet_like),
     (timm_names.CONVMIXER, timm_convmixer_like),
     (author_names.COTNET, official_cotnet_like),
+    (author_names.CONVMIXER, official_convmixer_like),
+    (author_names.CONVMIXER, tweeted_convmixer_like),
 )
 
 ORIGINALS = [
@@ -99,7 +122,7 @@ ORIGINALS = [
     for layout, build in BUILDERS
     for source, layouts in SOURCES.items()
     for name, each in layouts.items()
-    if each is layout
+    if each is layout and not (build is tweeted_convmixer_like and name in EVEN_KERNELS)
 ]
 
 LARGE = 100_000_000
@@ -149,13 +172,18 @@ def reduced(spec: Backbone, *, depth: int, narrower: int = 1) -> Backbone:
     return replace(spec, stem=stem, stages=stages, head=replace(spec.head, hidden=hidden))
 
 
-def affordable(name: str) -> Backbone:
-    """Give the spec of a network, in a reduced form where it is large, and for small images where any are native."""
-    spec = get_spec(name)
+def affordable(original: Original) -> Backbone:
+    """Give our spec of a network, in a reduced form where it is large or costly, and for small images where any do.
+
+    The authors' networks, whose blocks repeat, have two in a stage.
+    """
+    spec = get_spec(original.name)
     if isinstance(spec.stem, PatchStem):
-        return spec.at(98)  # patches of 7 or of 14 pixels fill it
-    if spec in cotnet.PUBLISHED:
-        return reduced(spec, depth=2, narrower=2)  # its blocks repeat, and cost much to unfold
+        spec = spec.at(min(spec.image[0], 98))  # patches of 7 or of 14 pixels fill it
+    if original.source in ("convmixer", "cotnet"):
+        return reduced(spec, depth=2, narrower=2)
+    if isinstance(spec.stem, PatchStem):
+        return spec
     with torch.device("meta"):
         large = sum(each.numel() for each in Network(spec).parameters()) > LARGE
     return reduced(spec, depth=2, narrower=4) if large else spec

@@ -22,18 +22,21 @@ from visiongraft.families.zoo import get_spec
 from visiongraft.network import Network
 from visiongraft.weights.convert import SOURCES, convert
 
+# Of the authors' ConvMixers with even kernels. It cannot be avoided: their state dicts have no place for a padding.
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
+
 
 def test_every_network_whose_weights_convert_has_its_original_here() -> None:
     table = {(source, name) for source, layouts in SOURCES.items() for name in layouts}
     assert {(each.source, each.name) for each in ORIGINALS} == table
 
 
-EACH = pytest.mark.parametrize("original", ORIGINALS, ids=lambda each: f"{each.source}-{each.name}")
+EACH = pytest.mark.parametrize("original", ORIGINALS, ids=lambda each: f"{each.name}-{each.build.__name__}")
 
 
 @EACH
 def test_logits_equal_the_originals_on_photographs(original: Original, shared: Path) -> None:
-    spec = affordable(original.name)
+    spec = affordable(original)
     images = photographs(shared, spec.image, 2)
     wanted, found = logits(original, spec, images)
     assert difference(found, wanted) <= 1e-4
@@ -42,7 +45,8 @@ def test_logits_equal_the_originals_on_photographs(original: Original, shared: P
 
 @EACH
 def test_one_step_of_training_has_the_originals_gradients_and_statistics(original: Original, shared: Path) -> None:
-    spec = reduced(affordable(original.name), depth=2).at(96)
+    spec = reduced(affordable(original), depth=2)
+    spec = spec.at(min(spec.image[0], 96))
     wanted, found, statistics = training_step(original, spec, photographs(shared, spec.image, 4))
     largest = max(float(each.abs().max()) for each in wanted.values())
     for name, each in found.items():

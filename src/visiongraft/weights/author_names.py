@@ -1,10 +1,12 @@
 """What the papers' authors call the parts of their networks."""
 
 from visiongraft.blocks.bottleneck import Bottleneck
+from visiongraft.blocks.convmixer import ConvMixerBlock
 from visiongraft.blocks.mixers import BlurAfter, ContextualTransformer
 from visiongraft.blocks.site import Site
 from visiongraft.blocks.stems import DeepStem
 from visiongraft.spec import Backbone
+from visiongraft.weights import timm_names
 from visiongraft.weights.renaming import Layout, Names, under
 
 
@@ -39,3 +41,29 @@ COTNET = Layout(
     head=lambda _: {"fc": "classifier"},
 )
 """CoTNet, CoTNeXt and SE-CoTNetD: JDAI-CV/CoTNet, models/cotnet.py and models/cotnet_hybrid.py."""
+
+
+def _sequential_block(_: ConvMixerBlock, __: Site) -> Names:
+    return {"0.fn.0": "depthwise", "0.fn.2": "norm1", "1": "pointwise", "3": "norm2"}
+
+
+def _tweeted_block(_: ConvMixerBlock, __: Site) -> Names:
+    return {"0.0.0": "depthwise", "0.0.2": "norm1", "1.0": "pointwise", "1.2": "norm2"}
+
+
+_TWEETED = Layout(
+    stem=lambda _: {"0.0": "0", "0.2": "2"},
+    block=lambda _, block: f"{1 + block}",
+    words={ConvMixerBlock: _tweeted_block},
+    head=lambda spec: {f"{3 + spec.depth}": "classifier"},
+)
+
+CONVMIXER = Layout(
+    stem=lambda _: {"0": "0", "2": "2"},
+    block=lambda _, block: f"{3 + block}",
+    words={ConvMixerBlock: _sequential_block},
+    head=lambda spec: {f"{5 + spec.depth}": "classifier"},
+    others=(_TWEETED, timm_names.CONVMIXER),
+)
+"""ConvMixer: the function of locuslab/convmixer and locuslab/convmixer-cifar10; its form that fits into a tweet, from
+the README of the former; and timm's, which the authors' network became."""

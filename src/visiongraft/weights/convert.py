@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from visiongraft.errors import UnknownModel, WeightsError, nearest
-from visiongraft.families import cotnet, timm_coatnet
+from visiongraft.families import convmixer, cotnet, timm_coatnet
 from visiongraft.families.zoo import customized, get_spec
 from visiongraft.spec import Backbone
 from visiongraft.weights import author_names, timm_names
@@ -22,6 +22,7 @@ SOURCES: Mapping[str, Mapping[str, Layout]] = {
         **dict.fromkeys(_CONVMIXERS, timm_names.CONVMIXER),
         **{spec.name: timm_names.COATNET for spec in timm_coatnet.SPECS},
     },
+    "convmixer": {spec.name: author_names.CONVMIXER for spec in convmixer.SPECS},
     "cotnet": {spec.name: author_names.COTNET for spec in cotnet.PUBLISHED},
 }
 """Where weights come from, and how each names the tensors of each network of the zoo that it has weights for."""
@@ -45,12 +46,12 @@ def convert(state_dict: Mapping[str, Tensor], *, source: str, name: str | Backbo
         WeightsError: if a tensor is missing, left over, of another shape, or holds what is no finite number. The
             error names the network that the weights fit better, if the source has one.
     """
-    spec, layout = _asked_for(source, name)
+    spec, layout = _asked_for(source, name, state_dict)
     wanted = wanted_tensors(spec, layout)
     found = {**_counters(state_dict, wanted), **_learnt(state_dict, layout)}
     faults = _faults(found, wanted)
     if faults.count:
-        remedy = _remedy(faults, found, wanted, spec, source)
+        remedy = _remedy(faults, found, wanted, spec, source, layout)
         raise WeightsError(
             f"These weights do not fit {source}'s {spec.name}: {faults.in_words(found, wanted)}. {remedy}"
         )
@@ -66,17 +67,28 @@ def fitting_form(state_dict: Mapping[str, Tensor], *, source: str, name: str | B
         name: which network of the zoo they are for.
 
     Returns:
-        What `convert` takes as its name. Where no form fits, the network as it is: `convert` then says what is wrong.
+        What `convert` takes as its name. Where no form fits, the one whose classes and channels are those that the
+        weights tell: `convert` then says what is wrong.
 
     Raises:
         UnknownModel: if the source has no network of that name.
     """
-    spec, layout = _asked_for(source, name)
-    wanted, found = wanted_tensors(spec, layout), _learnt(state_dict, layout)
-    return customized(spec, **_other_form({**_counters(state_dict, wanted), **found}, wanted, spec, layout))
+    spec, layout = _asked_for(source, name, state_dict)
+    wanted = wanted_tensors(spec, layout)
+    found = {**_counters(state_dict, wanted), **_learnt(state_dict, layout)}
+    if not _faults(found, wanted).count:
+        return spec
+    return customized(spec, **(_other_form(found, wanted, spec, layout) or _evident_form(found, wanted, spec)))
 
 
-def _asked_for(source: str, name: str | Backbone) -> tuple[Backbone, Layout]:
+def names_of(spec: Backbone, *, source: str, state_dict: Mapping[str, Tensor]) -> dict[str, Wanted]:
+    """Give what each tensor of the source becomes, by its name there. Arguments and errors as in `convert`."""
+    spec, layout = _asked_for(source, spec, state_dict)
+    return wanted_tensors(spec, layout)
+
+
+def _asked_for(source: str, name: str | Backbone, state_dict: Mapping[str, Tensor]) -> tuple[Backbone, Layout]:
+    """Find the network that was asked for, and the names of the source for it that the weights have."""
     layouts = SOURCES.get(source)
     if layouts is None:
         raise WeightsError(
@@ -86,7 +98,8 @@ def _asked_for(source: str, name: str | Backbone) -> tuple[Backbone, Layout]:
     layout = layouts.get(asked)
     if layout is None:
         raise UnknownModel(f"No network whose weights come from {source} is named {asked!r}.{nearest(asked, layouts)}")
-    return (get_spec(name) if isinstance(name, str) else name), layout
+    spec = get_spec(name) if isinstance(name, str) else name
+    return spec, layout.spoken_in(state_dict.keys(), spec)
 
 
 @dataclass(frozen=True)
@@ -122,13 +135,18 @@ def _faults(found: Mapping[str, Tensor], wanted: Mapping[str, Wanted]) -> _Fault
 
 
 def _remedy(
-    faults: _Faults, found: Mapping[str, Tensor], wanted: Mapping[str, Wanted], spec: Backbone, source: str
+    faults: _Faults,
+    found: Mapping[str, Tensor],
+    wanted: Mapping[str, Wanted],
+    spec: Backbone,
+    source: str,
+    layout: Layout,
 ) -> str:
     if not faults.misshapen and len(faults.missing) == len(faults.left) == 1:
         theirs, other = faults.missing[0], faults.left[0]
         if wanted[theirs].fits(_shape(found[other])):
             return f"If {other!r} is {theirs!r} by another name, rename it."
-    choices = _other_form(found, wanted, spec, SOURCES[source][spec.name])
+    choices = _other_form(found, wanted, spec, layout)
     if choices:
         said = ", ".join(f"{key}={value}" for key, value in choices.items())
         return f"They fit another form of it: ask for name=create_model({spec.name!r}, {said}).spec."
@@ -149,15 +167,9 @@ def _other_form(
     found: Mapping[str, Tensor], wanted: Mapping[str, Wanted], spec: Backbone, layout: Layout
 ) -> dict[str, int]:
     """Give the arguments of `create_model` that make the network one that the weights fit; empty if none do."""
-    choices: dict[str, int] = {}
-    theirs = {each.ours: name for name, each in wanted.items()}
-    classifier = found.get(theirs.get(_CLASSIFIER[0], ""))
-    classes = 0 if classifier is None else classifier.shape[0]
-    if classes != spec.head.num_classes:
-        choices["num_classes"] = classes
-    first = found.get(next(iter(wanted)))
-    if first is not None and first.ndim == 4 and first.shape[1] != spec.in_chans:
-        choices["in_chans"] = first.shape[1]
+    choices = _evident_form(found, wanted, spec)
+    if not any(wanted[name].ours in _CLASSIFIER for name in wanted if name in found):
+        choices["num_classes"] = 0
 
     def faults(**more: int) -> _Faults:
         return _faults(found, wanted_tensors(customized(spec, **choices, **more), layout))
@@ -170,6 +182,19 @@ def _other_form(
     return {} if rest.count else choices
 
 
+def _evident_form(found: Mapping[str, Tensor], wanted: Mapping[str, Wanted], spec: Backbone) -> dict[str, int]:
+    """Give the arguments of `create_model` that single tensors tell: the classes and the channels of the images."""
+    choices: dict[str, int] = {}
+    theirs = {each.ours: name for name, each in wanted.items()}
+    classifier = found.get(theirs.get(_CLASSIFIER[0], ""))
+    if classifier is not None and classifier.ndim and classifier.shape[0] != spec.head.num_classes:
+        choices["num_classes"] = classifier.shape[0]
+    first = found.get(next(iter(wanted)))
+    if first is not None and first.ndim == 4 and first.shape[1] != spec.in_chans:
+        choices["in_chans"] = first.shape[1]
+    return choices
+
+
 _IMAGES = range(32, 1025, 32)
 
 
@@ -180,7 +205,8 @@ def _better(found: Mapping[str, Tensor], faults: int, source: str) -> list[str]:
     """
     counts: dict[str, int] = {}
     for name, layout in SOURCES[source].items():
-        wanted = wanted_tensors(get_spec(name), layout)
+        spec = get_spec(name)
+        wanted = wanted_tensors(spec, layout.spoken_in(found.keys(), spec))
         others = _faults(found, wanted)
         classes = sum(theirs in wanted and wanted[theirs].ours in _CLASSIFIER for theirs in others.misshapen)
         counts[name] = others.count - classes

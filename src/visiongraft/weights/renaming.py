@@ -1,6 +1,6 @@
 """What others call the tensors of a network: complete maps that follow from a spec and a source's habits."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -62,6 +62,7 @@ class Layout:
         words: for each word of the vocabulary that a stage may hold, the names of its parts at a site.
         head: names of the head's parts, ours as they are inside `network.head`.
         ignored: ends of the names of tensors that hold nothing learnt, such as an index: they may be there or not.
+        others: further layouts that the source has for the same networks, each with other names for their parts.
     """
 
     stem: Callable[[Backbone], Names]
@@ -69,6 +70,14 @@ class Layout:
     words: Mapping[type, Callable[[Any, Site], Names]]
     head: Callable[[Backbone], Names]
     ignored: frozenset[str] = field(default_factory=frozenset)
+    others: tuple["Layout", ...] = ()
+
+    def spoken_in(self, names: Collection[str], spec: Backbone) -> "Layout":
+        """Give the one of this and the other layouts that has most of the names."""
+        if not self.others:
+            return self
+        known = frozenset(names)
+        return max((self, *self.others), key=lambda each: len(known & wanted_tensors(spec, each).keys()))
 
     def names(self, spec: Backbone) -> Names:
         """Give the names of all parts of a network.
