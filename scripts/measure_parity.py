@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from tests.parity.originals import ORIGINALS, Original, difference, logits, photographs, reduced, training_step
+from tests.parity.originals import ORIGINALS, Original, difference, for_training, logits, photographs, training_step
 from visiongraft.families.zoo import get_spec
 
 
@@ -25,7 +25,7 @@ def measured(original: Original, shared: Path) -> dict[str, object]:
     """
     spec = get_spec(original.name)
     wanted, found = logits(original, spec, photographs(shared, spec.image, 2))
-    short = reduced(spec, depth=2).at(96)
+    short = for_training(spec)
     slopes, ours, _ = training_step(original, short, photographs(shared, short.image, 4))
     largest = max(float(each.abs().max()) for each in slopes.values())
     live = (name for name, each in slopes.items() if float(each.abs().max()) > _ROUNDING * largest)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from visiongraft.blocks.bottleneck import Bottleneck
-from visiongraft.blocks.mixers import GridAttention
+from visiongraft.blocks.mixers import GridAttention, ListingAttentionMixer
 from visiongraft.blocks.positions import PositionTables
 from visiongraft.blocks.relative_transformer import RelativeTransformer
 from visiongraft.blocks.site import Block
@@ -120,6 +120,8 @@ def awake(spec: Backbone, **options: object) -> Network:
         if name.endswith("qkv.weight"):
             nn.init.normal_(weight, std=2 * weight.shape[1] ** -0.5)
     for module in network.modules():
+        if isinstance(module, ListingAttentionMixer):  # it scales no logit, and large ones choose a cell for good
+            module.qkv.weight.data *= (module.qkv.out_channels // 3 // module.heads) ** -0.25
         if isinstance(module, PositionTables):
             for table in module.parameters():
                 nn.init.normal_(table)

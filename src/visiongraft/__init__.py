@@ -4,6 +4,7 @@ from visiongraft.blocks.bottleneck import Bottleneck
 from visiongraft.blocks.convmixer import ConvMixerBlock
 from visiongraft.blocks.convnext import ConvNeXt
 from visiongraft.blocks.head import Head
+from visiongraft.blocks.listings import SimplifiedContextualTransformer
 from visiongraft.blocks.mbconv import MBConv
 from visiongraft.blocks.mixers import BlurAfter, ContextualTransformer, Conv, GatedConv, GridAttention
 from visiongraft.blocks.non_local import NonLocal
@@ -19,7 +20,7 @@ from visiongraft.network import FeatureExtractor, Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone, Stage, register, small_image
 from visiongraft.summary import Summary, summarize
-from visiongraft.weights.convert import convert
+from visiongraft.weights.convert import convert, convert_layer
 from visiongraft.weights.models import create_model, list_models, load_pretrained, read_weights
 from visiongraft.weights.sources import WeightSet, get_weight_set
 from visiongraft.weights.store import Trained, load, save
@@ -54,6 +55,7 @@ __all__ = [
     "RelativeTransformer",
     "ResNetStem",
     "Runtime",
+    "SimplifiedContextualTransformer",
     "Site",
     "SmallStem",
     "SqueezeExcite",
@@ -62,6 +64,7 @@ __all__ = [
     "Trained",
     "WeightSet",
     "convert",
+    "convert_layer",
     "create_model",
     "get_spec",
     "get_weight_set",

@@ -13,6 +13,7 @@ from visiongraft.blocks.bottleneck import Bottleneck
 from visiongraft.blocks.convmixer import ConvMixerBlock
 from visiongraft.blocks.convnext import ConvNeXt
 from visiongraft.blocks.head import Head
+from visiongraft.blocks.listings import SimplifiedContextualTransformer
 from visiongraft.blocks.mbconv import MBConv
 from visiongraft.blocks.mixers import BlurAfter, ContextualTransformer, Conv, GatedConv, GridAttention
 from visiongraft.blocks.non_local import NonLocal
@@ -274,6 +275,7 @@ _WORDS: dict[str, type] = {
         PlaneTable,
         RelativeTransformer,
         ResNetStem,
+        SimplifiedContextualTransformer,
         SmallStem,
         SqueezeExcite,
         Stage,

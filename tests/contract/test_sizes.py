@@ -9,7 +9,7 @@ networks that are other people's, and that no word of ours describes:
 - timm's own designs: botnet26t, botnet50ts, sebotnet33ts, eca_botnext26ts, every coatnet and coatnext with "rw" or
   "cc" in its name, vit_relpos, lambda_resnet, halonet, gcresnet50t, resnet26t, seresnet152d, resnetrs50, resnest50d;
 - resnet18, resnet34 and seresnet18, which are made of basic blocks;
-- public copies that differ from the papers ("ref": leaderj1001, pprp, chinhsuanwu, lucidrains).
+- public copies that differ from the papers and have no form here ("ref": chinhsuanwu, lucidrains).
 """
 
 from dataclasses import replace
@@ -20,6 +20,7 @@ from torch import nn
 
 from visiongraft.blocks.bottleneck import Bottleneck
 from visiongraft.blocks.head import Head
+from visiongraft.blocks.listings import SimplifiedContextualTransformer
 from visiongraft.blocks.mixers import ContextualTransformer, Conv, GridAttention
 from visiongraft.blocks.primitives import SqueezeExcite, norm
 from visiongraft.blocks.relative_transformer import RelativeTransformer
@@ -112,6 +113,11 @@ ZOO = [
     ("se_cotnetd152", 224, 55_783_688, 12.898663936),
     ("se_cotnetd152", 256, 55_783_688, 16.845500416),
     ("se_cotnetd152", 320, 55_783_688, 26.317907968),
+    # Public listings: the first counted from leaderj1001's own network.
+    ("botnet50_listing", 224, 20_875_560, 4.0399616),
+    ("botnet50_listing_1head", 224, 20_875_560, 4.0399616),
+    ("cotnet50_listing", 224, 33_775_912, 5.42507008),
+    ("cotnet50_listing_groups4", 224, 25_287_976, 4.037804032),
 ]
 
 COATNET_PLAIN_HEAD = [
@@ -257,6 +263,29 @@ def test_a_contextual_transformer_is_smaller_than_the_convolution_in_its_place(
     alone = ContextualTransformer().build(site), nn.Sequential(Conv().build(site), norm(width))
     counted = tuple(sum(each.numel() for each in module.parameters()) for module in alone)
     assert counted == (contextual, convolution)
+
+
+@pytest.mark.parametrize(
+    ("width", "grouped", "plain"),
+    [(64, 36_736, 64_384), (128, 145_152, 255_744), (256, 577_024, 1_019_392), (512, 2_300_928, 4_070_400)],
+)
+def test_the_listings_contextual_layer_is_as_large_as_its_listings(width: int, grouped: int, plain: int) -> None:
+    site = Site(width, width, 1, (14, 14))
+    for groups, params in ((4, grouped), (1, plain)):
+        layer = SimplifiedContextualTransformer(groups=groups).build(site)
+        assert sum(each.numel() for each in layer.parameters()) == params
+
+
+@pytest.mark.parametrize(("grid", "params"), [((14, 14), 802_304), ((7, 7), 795_136)])
+def test_the_listings_attention_is_as_large_as_its_listing(grid: tuple[int, int], params: int) -> None:
+    for heads in (1, 4):
+        layer = GridAttention(heads, position="listing").build(Site(512, 512, 1, grid))
+        assert sum(each.numel() for each in layer.parameters()) == params
+
+
+def test_the_listings_botnet_has_its_sizes_for_ten_classes_large_and_small() -> None:
+    assert_counts(customized("botnet50_listing", num_classes=10), 18_847_050, 4.037934080)
+    assert_counts(customized("botnet50_listing_small", num_classes=10), 18_827_082, 1.267159040)
 
 
 def test_variants_outside_the_zoo_that_papers_compare_with_have_their_sizes() -> None:

@@ -124,7 +124,8 @@ def test_a_spec_cannot_be_changed_in_place() -> None:
 
 
 def test_names_are_listed_by_pattern_and_grouped_by_family() -> None:
-    assert list_models("cot*") == [spec.name for spec in FAMILIES["cotnet"] if spec.name.startswith("cot")]
+    cotnets = (*FAMILIES["cotnet"], *FAMILIES["listings"])
+    assert list_models("cot*") == [spec.name for spec in cotnets if spec.name.startswith("cot")]
     assert list_models("*NEXT50") == ["cotnext50"]
     assert sum(len(specs) for specs in FAMILIES.values()) == len(list_models())
 

@@ -31,6 +31,7 @@ from visiongraft import (
     PatchStem,
     RelativeTransformer,
     ResNetStem,
+    SimplifiedContextualTransformer,
     SmallStem,
     SqueezeExcite,
     Stage,
@@ -76,8 +77,10 @@ NETWORKS = (
     _botnet("botnet_absolute", GridAttention(heads=2, position="absolute")),
     _coatnet("coatnet", MBConv(expansion=2)),
     _coatnet("coatnet_depthwise", MBConv(expansion=2, stride_at="depthwise")),
+    _botnet("botnet_listing", GridAttention(heads=2, position="listing")),
     Backbone("convmixer", PatchStem(16, 4), (Stage(16, 1, (ConvMixerBlock(5), ConvMixerBlock(4, "relu"))),)),
     _resnet("cotnet", Bottleneck(), last=Bottleneck(mixer=ContextualTransformer())),
+    _resnet("cotnet_listing", Bottleneck(), last=Bottleneck(mixer=SimplifiedContextualTransformer())),
     Backbone("se_cotnetd", DeepStem((8, 8, 16)), _SE_COTNETD),
 )
 """Every family, and every block, mixer and position of the vocabulary at least once."""

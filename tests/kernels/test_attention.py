@@ -53,6 +53,26 @@ def test_fused_axial_attention_equals_the_plain_one_forward_and_backward(grid: t
     compare_forms(kernels.axial_attention_plain, kernels.axial_attention_fused, arguments)
 
 
+@pytest.mark.parametrize("grid", GRIDS)
+def test_fused_listing_attention_equals_the_plain_one_forward_and_backward(grid: tuple[int, int]) -> None:
+    cells = torch.randn(3, grid[0] * grid[1], 8, dtype=torch.float64)
+    compare_forms(kernels.listing_attention_plain, kernels.listing_attention_fused, [*heads(grid), cells])
+
+
+@pytest.mark.parametrize("form", [kernels.listing_attention_plain, kernels.listing_attention_fused])
+def test_listing_attention_is_the_sum_over_the_cells_that_the_listing_writes(form) -> None:
+    query, key, value = heads((2, 3), count=2, dim=4)
+    place = torch.randn(2, 6, 4, dtype=torch.float64)
+    found = form(query, key, value, place)
+    for b in range(2):
+        for n in range(2):
+            for i in range(6):
+                energy = torch.stack([
+                    query[b, n, i] @ key[b, n, j] + place[n, i] @ query[b, n, j] for j in range(6)
+                ])  # fmt: skip
+                torch.testing.assert_close(found[b, n, i], energy.softmax(0) @ value[b, n])
+
+
 def test_attention_by_position_alone_is_recorded_for_grids_with_more_and_less_cells_than_head_dim() -> None:
     class Attend(torch.nn.Module):
         def forward(self, maps: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:

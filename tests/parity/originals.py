@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from tests.parity.listings import listing_botnet_like
 from tests.parity.official_convmixer import as_a_function, as_tweeted
 from tests.parity.official_cotnet import OfficialCoTNet
 from visiongraft.blocks.stems import DeepStem, PatchStem
@@ -17,7 +18,7 @@ from visiongraft.families.zoo import create_model, get_spec
 from visiongraft.kernels.types import Grid
 from visiongraft.network import Network
 from visiongraft.spec import Backbone
-from visiongraft.weights import author_names, timm_names
+from visiongraft.weights import author_names, listing_names, timm_names
 from visiongraft.weights.convert import SOURCES, convert
 
 
@@ -115,6 +116,7 @@ BUILDERS = (
     (author_names.COTNET, official_cotnet_like),
     (author_names.CONVMIXER, official_convmixer_like),
     (author_names.CONVMIXER, tweeted_convmixer_like),
+    (listing_names.BOTNET, listing_botnet_like),
 )
 
 ORIGINALS = [
@@ -122,7 +124,9 @@ ORIGINALS = [
     for layout, build in BUILDERS
     for source, layouts in SOURCES.items()
     for name, each in layouts.items()
-    if each is layout and not (build is tweeted_convmixer_like and name in EVEN_KERNELS)
+    if each is layout
+    and not (build is tweeted_convmixer_like and name in EVEN_KERNELS)
+    and not (source == "leaderj1001" and name in SOURCES["pprp"])  # one is a copy of the other
 ]
 
 LARGE = 100_000_000
@@ -146,6 +150,10 @@ def perturbed(network: nn.Module) -> nn.Module:
             each.uniform_(0.5, 1.5)
         elif last == "relative_position_bias_table":
             each.normal_()
+        elif last in ("rel_h", "rel_w"):
+            each.normal_(std=0.25)
+        elif name.endswith("query.weight"):
+            each.normal_(std=0.1 * each[0].numel() ** -0.5)  # logits that nothing scales down would choose one cell
         else:
             each.normal_(std=each[0].numel() ** -0.5)
     return network
@@ -187,6 +195,11 @@ def affordable(original: Original) -> Backbone:
     with torch.device("meta"):
         large = sum(each.numel() for each in Network(spec).parameters()) > LARGE
     return reduced(spec, depth=2, narrower=4) if large else spec
+
+
+def for_training(spec: Backbone) -> Backbone:
+    """Give a network with at most two blocks in a stage and images of at most 96 pixels."""
+    return reduced(spec, depth=2).at(min(96, *spec.image))
 
 
 def difference(found: Tensor, wanted: Tensor) -> float:

@@ -13,6 +13,7 @@ from tests.parity.originals import (
     Original,
     affordable,
     difference,
+    for_training,
     logits,
     photographs,
     reduced,
@@ -45,8 +46,7 @@ def test_logits_equal_the_originals_on_photographs(original: Original, shared: P
 
 @EACH
 def test_one_step_of_training_has_the_originals_gradients_and_statistics(original: Original, shared: Path) -> None:
-    spec = reduced(affordable(original), depth=2)
-    spec = spec.at(min(spec.image[0], 96))
+    spec = for_training(affordable(original))
     wanted, found, statistics = training_step(original, spec, photographs(shared, spec.image, 4))
     largest = max(float(each.abs().max()) for each in wanted.values())
     for name, each in found.items():
@@ -81,7 +81,17 @@ def test_epsilons_momenta_and_dropout_are_the_originals(original: Original) -> N
     convert(theirs.state_dict(), source=original.source, name=spec)  # in full depth and width, without numbers
 
 
-@pytest.mark.parametrize("name", ["coatnet_0_224", "coatnet_0_rw_224", "coatnet_bn_0_rw_224", "coatnext_nano_rw_224"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "coatnet_0_224",
+        "coatnet_0_rw_224",
+        "coatnet_bn_0_rw_224",
+        "coatnext_nano_rw_224",
+        "botnet50_listing",
+        "botnet50_listing_1head",
+    ],
+)
 def test_stored_positions_equal_the_originals_on_an_oblong_grid(name: str, shared: Path) -> None:
     original = next(each for each in ORIGINALS if each.name == name)
     spec = reduced(get_spec(name), depth=2).at((96, 160))

@@ -9,7 +9,7 @@ from visiongraft.blocks.mixers import Conv
 from visiongraft.blocks.primitives import Act, DropPath, HalveMean, SqueezeExcite, activation, conv, norm
 from visiongraft.blocks.site import Mixer, Site
 
-Shortcut = Literal["conv", "conv_act", "mean_conv"]
+Shortcut = Literal["conv", "conv_act", "mean_conv", "conv_bias"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Bottleneck:
         act: activation after each normalisation.
         shortcut: how the incoming map meets the new width and stride. "conv": a strided pointwise convolution.
             "conv_act": the same and an activation, as in BoTNet. "mean_conv": 2x2 means, then the convolution, as in
-            ResNet-D.
+            ResNet-D. "conv_bias": the strided pointwise convolution with a bias, which the normalisation behind it
+            takes away again; only public listings have it.
 
     The last normalisation starts at zero, so that the block starts as its shortcut.
 
@@ -72,7 +73,8 @@ def _shortcut(spec: Bottleneck, site: Site) -> nn.Module:
     if spec.shortcut == "mean_conv":
         pool = HalveMean() if site.stride == 2 else nn.Identity()
         return nn.Sequential(pool, conv(site.in_width, site.width), norm(site.width))
-    layers: list[nn.Module] = [conv(site.in_width, site.width, stride=site.stride), norm(site.width)]
+    biased = spec.shortcut == "conv_bias"
+    layers: list[nn.Module] = [conv(site.in_width, site.width, stride=site.stride, bias=biased), norm(site.width)]
     if spec.shortcut == "conv_act":
         layers.append(activation(spec.act))
     return nn.Sequential(*layers)

@@ -10,10 +10,10 @@ from visiongraft.blocks.positions import AxisVectors, CellVectors
 from visiongraft.blocks.primitives import HalveBlur, HalveMean, SqueezeExcite, activation, conv, norm, start_normal
 from visiongraft.blocks.site import Mixer, Site
 from visiongraft.errors import SpecError
-from visiongraft.kernels.attention import attention, axial_attention
+from visiongraft.kernels.attention import attention, axial_attention, listing_attention
 from visiongraft.kernels.local import local_filter
 
-Position = Literal["relative", "relative_only", "absolute", "none"]
+Position = Literal["relative", "relative_only", "absolute", "none", "listing"]
 
 
 @dataclass(frozen=True)
@@ -98,12 +98,14 @@ class GridAttention:
         heads: attention heads; they divide the width.
         position: what is added to the content logits. "relative": the query times a vector for the row offset and
             one for the column offset. "relative_only": these without the content. "absolute": the query times
-            a vector for the key's row and column. "none": nothing.
+            a vector for the key's row and column. "none": nothing. "listing": what the widely copied listings of
+            BoTNet compute, for weights that were trained with them.
 
     Where the place has a stride, the attention runs on the incoming grid and its result is averaged over 2x2 cells.
 
     Source: arXiv:2101.11605 and its authors' published listing: queries are scaled before both kinds of logits, the
-    position tables are shared by the heads, there is no bias and no output projection.
+    position tables are shared by the heads, there is no bias and no output projection. The widely copied ones, which
+    "listing" means, are other people's: `ListingAttentionMixer` says what they do instead.
     """
 
     self_normalised: ClassVar[bool] = False
@@ -118,7 +120,7 @@ class GridAttention:
                 f"GridAttention(heads={self.heads}) does not divide a width of {site.width}."
                 f" Use a number of heads that does, such as {_largest_divisor(site.width, max(self.heads, 1))}."
             )
-        return GridAttentionMixer(self, site)
+        return ListingAttentionMixer(self, site) if self.position == "listing" else GridAttentionMixer(self, site)
 
 
 class GridAttentionMixer(nn.Module):
@@ -137,8 +139,11 @@ class GridAttentionMixer(nn.Module):
         if spec.position == "none":
             self.positions = None
         else:
-            kind = CellVectors if spec.position == "absolute" else AxisVectors
-            self.positions = kind(self.head_dim, site.grid)
+            self.positions = (
+                CellVectors(self.head_dim, site.grid, std=self.head_dim**-0.5)
+                if spec.position == "absolute"
+                else AxisVectors(self.head_dim, site.grid)
+            )
         self.pool = HalveMean() if site.stride == 2 else nn.Identity()
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -153,6 +158,33 @@ class GridAttentionMixer(nn.Module):
         else:
             rows, columns = self.positions((height, width))
             mixed = axial_attention(query, key if self.content else None, value, rows, columns, path=self.path)
+        return self.pool(join_heads(mixed, height, width))
+
+
+class ListingAttentionMixer(nn.Module):
+    """The attention of the public listings of BoTNet, which is not the paper's: `GridAttention(position="listing")`.
+
+    energy[i, j] = q_i . k_j + p_i . q_j, where p_i is the vector of row and column of cell i. Nothing is scaled.
+    Queries, keys and values have a bias. Each head has position vectors of its own, which start as large as there.
+
+    Source: github.com/leaderj1001/BottleneckTransformers at 142e965. There the table called rel_w holds the rows and
+    rel_h the columns. Other grids than the tables' own raise there; here the tables are resized.
+    """
+
+    def __init__(self, spec: GridAttention, site: Site) -> None:
+        super().__init__()
+        self.heads = spec.heads
+        self.path = site.runtime.kernels
+        self.qkv = nn.Conv2d(site.in_width, 3 * site.width, 1)  # with the weights that PyTorch starts it with
+        self.positions = CellVectors(site.width, site.grid, std=1.0)
+        self.pool = HalveMean() if site.stride == 2 else nn.Identity()
+
+    def forward(self, maps: Tensor) -> Tensor:
+        height, width = maps.shape[-2:]
+        query, key, value = split_heads(self.qkv(maps), self.heads)
+        (cells,) = self.positions((height, width))
+        cells = cells.unflatten(1, (self.heads, -1)).transpose(0, 1)  # n l d
+        mixed = listing_attention(query, key, value, cells, path=self.path)
         return self.pool(join_heads(mixed, height, width))
 
 

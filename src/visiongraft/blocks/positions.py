@@ -163,14 +163,21 @@ class AxisVectors(PositionTables):
 
 
 class CellVectors(PositionTables):
-    """One vector per row and one per column, shared by all heads: BoTNet's absolute positions."""
+    """One vector per row and one per column; a cell has the sum of its two.
 
-    def __init__(self, head_dim: int, grid: Grid) -> None:
+    Args:
+        channels: numbers of a vector: those of one head where all share it, as in BoTNet's absolute positions, or
+            those of all heads side by side.
+        grid: height and width in cells.
+        std: standard deviation of the numbers at the start.
+    """
+
+    def __init__(self, channels: int, grid: Grid, *, std: float) -> None:
         super().__init__(grid)
-        self.height = nn.Parameter(torch.empty(grid[0], head_dim))
-        self.width = nn.Parameter(torch.empty(grid[1], head_dim))
+        self.height = nn.Parameter(torch.empty(grid[0], channels))
+        self.width = nn.Parameter(torch.empty(grid[1], channels))
         for table in (self.height, self.width):
-            start_normal(table, std=head_dim**-0.5)
+            start_normal(table, std=std)
 
     def resized(self, grid: Grid) -> dict[str, Tensor]:
         return {

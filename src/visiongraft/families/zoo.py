@@ -7,7 +7,7 @@ from typing import Literal, overload
 
 from visiongraft.blocks.site import Runtime
 from visiongraft.errors import SpecError, UnknownModel, nearest
-from visiongraft.families import botnet, coatnet, convmixer, cotnet, resnet, timm_coatnet
+from visiongraft.families import botnet, coatnet, convmixer, cotnet, listings, resnet, timm_coatnet
 from visiongraft.kernels.types import Grid
 from visiongraft.network import FeatureExtractor, Network
 from visiongraft.spec import Backbone, small_image
@@ -18,8 +18,10 @@ FAMILIES: dict[str, tuple[Backbone, ...]] = {
     "coatnet": (*coatnet.SPECS, *timm_coatnet.SPECS),
     "convmixer": convmixer.SPECS,
     "cotnet": cotnet.SPECS,
+    "listings": listings.SPECS,
 }
-"""The specs of each family, in the order of the papers' tables; then those of timm, under its names."""
+"""The specs of each family, in the order of the papers' tables; then those of timm, under its names; last, what public
+listings have instead of the papers' networks."""
 
 _SPECS = {spec.name: spec for specs in FAMILIES.values() for spec in specs}
 

@@ -1,7 +1,7 @@
-"""Softmax attention over the cells of a grid, with the two kinds of relative position.
+"""Softmax attention over the cells of a grid, with the two kinds of relative position, and that of a public listing.
 
-Every function takes queries that are already scaled by head_dim ** -0.5, since BoTNet scales them before the content
-and before the position logits alike.
+Every function takes queries as they are multiplied: already scaled by head_dim ** -0.5, since BoTNet scales them
+before the content and before the position logits alike, or not scaled at all, as in the listing.
 """
 
 import torch
@@ -93,6 +93,39 @@ def axial_attention(
     """`axial_attention_plain`, by the form that suits the device and the direction."""
     chosen = axial_attention_plain if _plain_wins(query, rows, path) else axial_attention_fused
     return chosen(query, key, value, rows, columns)
+
+
+def listing_attention_plain(query: Heads, key: Heads, value: Heads, cells: Float[Tensor, "n l d"]) -> Heads:
+    """Mix values by softmax(query key^T + cells query^T): what the public listings of BoTNet compute.
+
+    energy[i, j] = query_i . key_j + cells_i . query_j
+
+    Args:
+        query: (batch, heads, cells, head_dim). The listings do not scale it.
+        key: the same shape.
+        value: the same shape.
+        cells: one vector for each head and cell, (heads, cells, head_dim).
+
+    The position of the cell that looks, i, meets the query of the cell that is looked at, j: where that one lies never
+    enters, and where all queries are alike the term is one number for a whole row, which the softmax cancels.
+    """
+    logits = query @ key.transpose(-2, -1) + cells.to(query.dtype) @ query.transpose(-2, -1)
+    return _softmax(logits, value.dtype) @ value
+
+
+def listing_attention_fused(query: Heads, key: Heads, value: Heads, cells: Float[Tensor, "n l d"]) -> Heads:
+    """`listing_attention_plain` by one call of fused attention: both products are one, of twice as many features."""
+    wide_query = torch.cat([query, cells.to(query.dtype).expand_as(query)], dim=-1)
+    wide_key = torch.cat([key, query], dim=-1)
+    return F.scaled_dot_product_attention(wide_query, wide_key, value, scale=1.0)
+
+
+def listing_attention(
+    query: Heads, key: Heads, value: Heads, cells: Float[Tensor, "n l d"], *, path: Path = "auto"
+) -> Heads:
+    """`listing_attention_plain`, by the form that suits the device and the direction."""
+    chosen = listing_attention_plain if _plain_wins(query, cells, path) else listing_attention_fused
+    return chosen(query, key, value, cells)
 
 
 def _axis_logits(

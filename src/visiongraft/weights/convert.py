@@ -1,20 +1,26 @@
 """Weights of others, as weights of ours: every tensor is used and every one of ours is filled, or nothing is."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from visiongraft.blocks.listings import SimplifiedContextualTransformer
+from visiongraft.blocks.mixers import GridAttention
+from visiongraft.blocks.site import Mixer, Site
 from visiongraft.errors import UnknownModel, WeightsError, nearest
 from visiongraft.families import convmixer, cotnet, timm_coatnet
 from visiongraft.families.zoo import customized, get_spec
 from visiongraft.spec import Backbone
-from visiongraft.weights import author_names, timm_names
-from visiongraft.weights.renaming import Layout, Shape, Wanted, joined, wanted_tensors
+from visiongraft.weights import author_names, listing_names, timm_names
+from visiongraft.weights.renaming import Layout, Names, Shape, Wanted, joined, under, wanted_by, wanted_tensors
 
 _RESNETS = ("resnet50", "resnet101", "resnet152", "seresnet50", "seresnet101", "seresnet152")
 _CONVMIXERS = ("convmixer_1536_20", "convmixer_1024_20_ks9_p14", "convmixer_768_32")
+_LISTINGS = ("botnet50_listing", "botnet50_listing_1head")
+_SMALL_LISTINGS = tuple(f"{name}_small" for name in _LISTINGS)
 
 SOURCES: Mapping[str, Mapping[str, Layout]] = {
     "timm": {
@@ -24,8 +30,17 @@ SOURCES: Mapping[str, Mapping[str, Layout]] = {
     },
     "convmixer": {spec.name: author_names.CONVMIXER for spec in convmixer.SPECS},
     "cotnet": {spec.name: author_names.COTNET for spec in cotnet.PUBLISHED},
+    "leaderj1001": dict.fromkeys((*_LISTINGS, *_SMALL_LISTINGS), listing_names.BOTNET),
+    "pprp": dict.fromkeys(_SMALL_LISTINGS, listing_names.BOTNET),
 }
 """Where weights come from, and how each names the tensors of each network of the zoo that it has weights for."""
+
+LAYERS: Mapping[str, Mapping[type, Callable[[Any, Site], Names]]] = {
+    "leaderj1001": {GridAttention: listing_names.attention},
+    "pprp": {GridAttention: listing_names.attention},
+    "external-attention": {SimplifiedContextualTransformer: listing_names.contextual_transformer},
+}
+"""Where weights of single layers come from, and how each names the parts of each layer, by our word for it."""
 
 
 def convert(state_dict: Mapping[str, Tensor], *, source: str, name: str | Backbone) -> dict[str, Tensor]:
@@ -55,7 +70,47 @@ def convert(state_dict: Mapping[str, Tensor], *, source: str, name: str | Backbo
         raise WeightsError(
             f"These weights do not fit {source}'s {spec.name}: {faults.in_words(found, wanted)}. {remedy}"
         )
-    return joined((each.ours, each.take(_finite(theirs, found[theirs], spec))) for theirs, each in wanted.items())
+    return joined((each.ours, each.take(_finite(theirs, found[theirs], spec.name))) for theirs, each in wanted.items())
+
+
+def convert_layer(
+    state_dict: Mapping[str, Tensor], *, source: str, layer: Mixer, site: Site, at: str = ""
+) -> dict[str, Tensor]:
+    """Give the foreign weights of one layer, in whatever network it stands, the names and the order of ours.
+
+    Args:
+        state_dict: tensors by the source's names: those of the layer, or of the network that it is part of.
+        source: whose layer it is, such as "external-attention": one of `LAYERS`.
+        layer: what it is in our vocabulary, with its choices.
+        site: its place: the width, and the grid that its position tables are for.
+        at: the name of the layer in that network, such as "layer4.0.conv2.0". Tensors elsewhere are left alone.
+
+    Returns:
+        What `load_state_dict(strict=True)` of `layer.build(site)` takes.
+
+    Raises:
+        WeightsError: if the source has no such layer, or the weights are not exactly those of one.
+    """
+    tables = LAYERS.get(source)
+    if tables is None:
+        known = ", ".join(map(repr, LAYERS))
+        raise WeightsError(f"Single layers come from {known}, not {source!r}.{nearest(source, LAYERS)}")
+    called = type(layer).__name__
+    if type(layer) not in tables:
+        known = ", ".join(word.__name__ for word in tables)
+        raise WeightsError(f"The layer that comes from {source} is a {known}, not a {called}.")
+    with torch.device("meta"):
+        module = layer.build(site)
+    wanted = wanted_by(module, under(at, "", tables[type(layer)](layer, site)), called=called)
+    inside = _tensors({name: each for name, each in state_dict.items() if not at or name.startswith(f"{at}.")})
+    found = {**_counters(inside, wanted), **inside}
+    faults = _faults(found, wanted)
+    if faults.count:
+        raise WeightsError(
+            f"These weights do not fit {source}'s {called}: {faults.in_words(found, wanted)}."
+            f" Check the layer's name in the network, at={at!r}, its choices, and the width and grid of its site."
+        )
+    return joined((each.ours, each.take(_finite(theirs, found[theirs], called))) for theirs, each in wanted.items())
 
 
 def fitting_form(state_dict: Mapping[str, Tensor], *, source: str, name: str | Backbone) -> Backbone:
@@ -91,9 +146,10 @@ def _asked_for(source: str, name: str | Backbone, state_dict: Mapping[str, Tenso
     """Find the network that was asked for, and the names of the source for it that the weights have."""
     layouts = SOURCES.get(source)
     if layouts is None:
-        raise WeightsError(
-            f"Weights come from {', '.join(map(repr, SOURCES))}, not {source!r}.{nearest(source, SOURCES)}"
-        )
+        known = f"Weights come from {', '.join(map(repr, SOURCES))}, not {source!r}."
+        if source in LAYERS:
+            raise WeightsError(f"{known} That one has a layer and no network: convert_layer takes its weights.")
+        raise WeightsError(f"{known}{nearest(source, SOURCES)}")
     asked = name.lower() if isinstance(name, str) else name.name
     layout = layouts.get(asked)
     if layout is None:
@@ -218,13 +274,18 @@ _MUCH = 0.2  # a fit with a fifth of the faults is a better one
 
 
 def _learnt(state_dict: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:
+    found = _tensors(state_dict).items()
+    return {name: each for name, each in found if name.rpartition(".")[2] not in layout.ignored}
+
+
+def _tensors(state_dict: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     for name, each in state_dict.items():
         if not isinstance(each, Tensor):
             raise WeightsError(
                 f"A state dict holds tensors by name, and {name!r} is of type {type(each).__name__}."
                 " If this is a checkpoint with more than weights in it, give the dict of tensors inside."
             )
-    return {name: each for name, each in state_dict.items() if name.rpartition(".")[2] not in layout.ignored}
+    return state_dict
 
 
 def _counters(state_dict: Mapping[str, Tensor], wanted: Mapping[str, Wanted]) -> dict[str, Tensor]:
@@ -237,10 +298,10 @@ def _counters(state_dict: Mapping[str, Tensor], wanted: Mapping[str, Wanted]) ->
     }
 
 
-def _finite(name: str, tensor: Tensor, spec: Backbone) -> Tensor:
+def _finite(name: str, tensor: Tensor, called: str) -> Tensor:
     if tensor.is_floating_point() and not tensor.is_meta and not bool(torch.isfinite(tensor).all()):
         raise WeightsError(
-            f"{name!r} of these weights for {spec.name} holds numbers that are not finite."
+            f"{name!r} of these weights for {called} holds numbers that are not finite."
             " The file is damaged, or its training had diverged: take it from its source again."
         )
     return tensor

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from visiongraft.blocks.site import Runtime, Site
 from visiongraft.errors import WeightsError
@@ -124,8 +124,11 @@ class Wanted:
     change: Change | None
 
     def fits(self, found: Shape) -> bool:
-        """Tell whether a shape is the foreign one; a linear layer may be stored as a convolution of 1x1 cells."""
-        return _without_last_ones(found) == _without_last_ones(self.foreign_shape)
+        """Tell whether a shape is the foreign one, but for axes of length 1.
+
+        A linear layer may be stored as a convolution of 1x1 cells, and the one head of a layer may have no axis.
+        """
+        return _without_ones(found) == _without_ones(self.foreign_shape)
 
     def take(self, tensor: Tensor) -> Tensor:
         """Make our tensor of the foreign one: the same memory where nothing has to change, a copy elsewhere."""
@@ -143,8 +146,20 @@ def wanted_tensors(spec: Backbone, layout: Layout) -> dict[str, Wanted]:
         WeightsError: if a tensor of the network has no name at the source.
     """
     with torch.device("meta"):
-        ours = {name: tuple(each.shape) for name, each in Network(spec).state_dict().items()}
-    parts = {_ours(to): (theirs, to) for theirs, to in layout.names(spec).items()}
+        network = Network(spec)
+    return wanted_by(network, layout.names(spec), called=spec.name)
+
+
+def wanted_by(module: nn.Module, names: Names, *, called: str) -> dict[str, Wanted]:
+    """Give what a module needs from a source that has these names for its parts; see `wanted_tensors`.
+
+    Args:
+        module: ours, perhaps on the meta device.
+        names: their names of its parts.
+        called: what to call it in an error.
+    """
+    ours = {name: tuple(each.shape) for name, each in module.state_dict().items()}
+    parts = {_ours(to): (theirs, to) for theirs, to in names.items()}
     wanted: dict[str, Wanted] = {}
     for name, shape in ours.items():
         part, rest = name, ""
@@ -153,7 +168,7 @@ def wanted_tensors(spec: Backbone, layout: Layout) -> dict[str, Wanted]:
             rest = _join(last, rest)
         if part not in parts:
             raise WeightsError(
-                f"{name} of {spec.name} has no name at the source: the networks differ in more than names."
+                f"{name} of {called} has no name at the source: the networks differ in more than names."
             )
         theirs, to = parts[part]
         change = to.by if isinstance(to, Changed) else None
@@ -205,6 +220,30 @@ class OffsetsInRows:
         return tensor.t().reshape(ours)
 
 
+@dataclass(frozen=True)
+class LineOfHeads:
+    """Vectors of the places along one axis as a line of cells, head by head; ours lie place by place.
+
+    Args:
+        heads: into how many heads the channels fall.
+        axis: which axis of the map the line follows: down its "rows" or along its "columns".
+    """
+
+    heads: int
+    axis: Literal["rows", "columns"]
+
+    def shape(self, ours: Shape) -> Shape:
+        """See `Change`."""
+        length, channels = ours
+        line = (length, 1) if self.axis == "rows" else (1, length)
+        return (1, self.heads, channels // self.heads, *line)
+
+    def apply(self, tensor: Tensor, ours: Shape) -> Tensor:
+        """See `Change`."""
+        length, channels = ours
+        return tensor.reshape(channels, length).t().contiguous()
+
+
 def _ours(to: str | Changed) -> str:
     return to.to if isinstance(to, Changed) else to
 
@@ -217,7 +256,5 @@ def _join(first: str, second: str) -> str:
     return f"{first}.{second}" if first and second else first or second
 
 
-def _without_last_ones(shape: Shape) -> Shape:
-    while shape and shape[-1] == 1:
-        shape = shape[:-1]
-    return shape
+def _without_ones(shape: Shape) -> Shape:
+    return tuple(length for length in shape if length != 1)
