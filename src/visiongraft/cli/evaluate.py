@@ -15,6 +15,7 @@ from visiongraft.data.sources import open_data
 from visiongraft.errors import DataError, WeightsError, counted, printable
 from visiongraft.train.devices import find_device, workers_for
 from visiongraft.train.evaluate import Evaluation, evaluate
+from visiongraft.weights.imagenet import are_imagenet
 
 
 def run(
@@ -27,6 +28,8 @@ def run(
     batch_size: int = 64,
     workers: Literal["auto"] | int = "auto",
     device: str = "auto",
+    weights_dir: Path | None = None,
+    offline: bool = False,
 ) -> Evaluation:
     """Score a trained network on labelled images: the validation part of a data set.
 
@@ -35,9 +38,11 @@ def run(
     Examples:
         graft eval runs/coatnet_pico-photos --data photos/
         graft eval best.safetensors --data cifar10 --data-dir downloads/ --json
+        graft eval coatnet_0_rw_224.sw_in1k --data imagenet --data-dir imagenet/
 
     Args:
-        weights: a .safetensors file of `graft train`, or its run folder
+        weights: a .safetensors file of `graft train`, its run folder, or the name of a network, perhaps with a tag,
+            for weights that others published: they are fetched once, and kept
         data: a folder of images, an .npz file or a name such as cifar10; by default the bundled flowers
         data_dir: where the files of a data set by name lie
         download: whether a data set by name may be fetched when its files are missing
@@ -45,13 +50,16 @@ def run(
         batch_size: images at a time
         workers: processes that read images; auto for none if they are in memory, else one per spare core
         device: auto, cpu, cuda, cuda:1 or mps
+        weights_dir: where published weights are kept; by default the cache of Hugging Face's libraries
+        offline: fetch no weights
     """
     check_positive(batch_size, "--batch-size")
     check_workers(workers)
     place = find_device(device)
-    model = read_weights(weights, image)
+    model = read_weights(weights, image, weights_dir=weights_dir, offline=offline)
     images = open_data(data, data_dir=data_dir, parts="val", download=download)
-    scored = _matched_by_name(images, model.classes, weights) if model.classes else images.val
+    in_order = not model.classes or (are_imagenet(model.classes) and are_imagenet(images.classes))
+    scored = images.val if in_order else _matched_by_name(images, model.classes, weights)
     with counting(len(scored), "scored") as advance:
         found = evaluate(
             model.network.to(place),

@@ -2,18 +2,26 @@
 
 from visiongraft.errors import UnknownModel, nearest
 from visiongraft.families.zoo import FAMILIES, list_models
+from visiongraft.weights.sources import WeightSet, find_weight_sets
+
+Found = dict[str, list[str]] | dict[str, list[WeightSet]]
+"""Names, or published weights, by family."""
 
 
-def run(pattern: str = "*") -> dict[str, list[str]]:
+def run(pattern: str = "*", *, pretrained: bool = False) -> Found:
     """List the networks of the zoo, by family.
 
     Examples:
         graft list
         graft list "cot*"
+        graft list --pretrained
 
     Args:
         pattern: only names that match, such as "cot*" or "*50"; quote it, or the shell looks for files
+        pretrained: list the published weights instead: name with tag, image size, score that is claimed, licence
     """
+    if pretrained:
+        return _published(pattern)
     names = set(list_models(pattern))
     found = {family: [spec.name for spec in specs if spec.name in names] for family, specs in FAMILIES.items()}
     if not names:
@@ -21,14 +29,48 @@ def run(pattern: str = "*") -> dict[str, list[str]]:
     return {family: members for family, members in found.items() if members}
 
 
-def as_json(found: dict[str, list[str]]) -> list[dict[str, str]]:
-    """Give the names with their family."""
-    return [{"name": name, "family": family} for family, names in found.items() for name in names]
+def _published(pattern: str) -> dict[str, list[WeightSet]]:
+    sets = find_weight_sets(pattern)
+    if not sets:
+        near = nearest(pattern.strip("*"), {each.network for each in find_weight_sets()})
+        raise UnknownModel(f"No published weights match {pattern!r}.{near}")
+    families = {spec.name: family for family, specs in FAMILIES.items() for spec in specs}
+    found: dict[str, list[WeightSet]] = {}
+    for each in sets:
+        found.setdefault(families[each.network], []).append(each)
+    return found
 
 
-def show(found: dict[str, list[str]]) -> None:
-    """Print a line per network, below its family."""
-    for family, names in found.items():
+def as_json(found: Found) -> list[dict[str, object]]:
+    """Give the names with their family, and what is known of published weights."""
+    return [{**_plain(each), "family": family} for family, members in found.items() for each in members]
+
+
+def _plain(each: str | WeightSet) -> dict[str, object]:
+    if isinstance(each, str):
+        return {"name": each}
+    return {
+        "name": each.name,
+        "image": list(each.preprocessing.image),
+        "num_classes": each.num_classes,
+        "claimed_top1": each.claim.top1 if each.claim else None,
+        "claimed_at": each.claim.image if each.claim else None,
+        "licence": each.licence,
+        "repository": each.repository,
+    }
+
+
+def show(found: Found) -> None:
+    """Print a line per network or set of weights, below its family."""
+    for family, members in found.items():
         print(family)
-        for name in names:
-            print(f"  {name}")
+        lines = [(each, "") if isinstance(each, str) else (each.name, _in_words(each)) for each in members]
+        width = max(len(name) for name, _ in lines)
+        for name, about in lines:
+            print(f"  {name:{width}}  {about}".rstrip())
+
+
+def _in_words(each: WeightSet) -> str:
+    height, width = each.preprocessing.image
+    score = f"top-1 {each.claim.top1:.1%} at {each.claim.image}, as claimed" if each.claim else "no score known"
+    return f"{height}x{width}  {each.num_classes:>5} classes  {score:30}  {each.licence}"

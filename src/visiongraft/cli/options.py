@@ -142,9 +142,12 @@ def parse(verb: Verb, words: Sequence[str]) -> Chosen | None:
         return None
     values = found.as_dict()
     values.pop("config", None)
+    for name in ("json", *_flags(parser.hints)):
+        if not isinstance(values[name], bool):  # jsonargparse takes anything for one from a file
+            raise GraftError(
+                f"{_flag(name)} takes true or false, and got {values[name]!r}. See `{parser.prog} --help`."
+            )
     as_json = values.pop("json")
-    if not isinstance(as_json, bool):  # jsonargparse takes anything for it from a file
-        raise GraftError(f"--json takes true or false, and got {as_json!r}. See `{parser.prog} --help`.")
     for name, value in values.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise GraftError(f"{_flag(name)} takes a number, and got {value}. See `{parser.prog} --help`.")
@@ -153,7 +156,7 @@ def parse(verb: Verb, words: Sequence[str]) -> Chosen | None:
     return Chosen(values, as_json)
 
 
-def make_parser(verb: Verb) -> ArgumentParser:
+def make_parser(verb: Verb) -> _Parser:
     """Make the parser of a verb from the type hints and the docstring of its `run`."""
     run = verb.load().run
     about = parse_docstring(inspect.getdoc(run) or "")
@@ -168,13 +171,22 @@ def make_parser(verb: Verb) -> ArgumentParser:
     parser.hints = get_type_hints(run)
     parser.hints.pop("return", None)
     parser.positionals = _positionals(run)
-    positional = _add_positionals(parser, run, {each.arg_name: each.description or "" for each in about.params})
-    parser.add_function_arguments(run, as_group=False, skip=positional, fail_untyped=True)
+    helps = {each.arg_name: each.description or "" for each in about.params}
+    positional = _add_positionals(parser, run, helps)
+    flags = _flags(parser.hints)
+    parser.add_function_arguments(run, as_group=False, skip={*positional, *flags}, fail_untyped=True)
+    for name in flags:
+        parser.add_argument(f"--{name}", action="store_true", help=helps[name])
     parser.add_argument("--json", action="store_true", help="print the result as one JSON value, and nothing else")
     parser.add_argument("--config", action=_ConfigFile, metavar="FILE", help="read options from a YAML file")
     for action in parser._actions:
         _make_readable(parser, action)
     return parser
+
+
+def _flags(hints: Mapping[str, object]) -> list[str]:
+    """Give the options that are there or not and take no value behind them; in a file they are true or false."""
+    return [name for name, hint in hints.items() if hint is bool]
 
 
 def _paragraphs(about: Docstring) -> str:
@@ -219,7 +231,7 @@ def _make_readable(parser: _Parser, action: Action) -> None:
         if option.startswith("--") and hyphened != option:
             action.option_strings = [hyphened]  # what the help shows; the parser goes on to know both
             parser._option_string_actions[hyphened] = action
-    if action.option_strings and action.dest in parser.hints:
+    if action.option_strings and action.dest in parser.hints and action.nargs != 0:
         action.metavar = kind_of(parser.hints[action.dest]).metavar or action.dest.upper()
     if "--print-config" in action.option_strings:
         action.metavar, action.help = "", "print all options as YAML that --config reads, and do nothing else"

@@ -23,6 +23,8 @@ def run(
     image: ImageSize | None = None,
     batch_size: int = 32,
     device: str = "auto",
+    weights_dir: Path | None = None,
+    offline: bool = False,
 ) -> list[Prediction]:
     """Classify files and folders of images.
 
@@ -31,22 +33,26 @@ def run(
     Examples:
         graft predict runs/coatnet_pico-photos holiday/ new.jpg
         graft predict best.safetensors holiday/ --csv found.csv --top 1
+        graft predict coatnet_0_rw_224 holiday/
 
     Args:
-        weights: a .safetensors file of `graft train`, or its run folder
+        weights: a .safetensors file of `graft train`, its run folder, or the name of a network, perhaps with a tag,
+            for weights that others published: they are fetched once, and kept
         inputs: image files, and folders that are searched for them
         top: how many of the most probable classes to give
         csv: also write a table to this file
         image: size in pixels, as 224 or as 256x128 for height and width; by default the one of the training
         batch_size: images at a time
         device: auto, cpu, cuda, cuda:1 or mps
+        weights_dir: where published weights are kept; by default the cache of Hugging Face's libraries
+        offline: fetch no weights
     """
     check_positive(top, "--top")
     check_positive(batch_size, "--batch-size")
     if csv is not None:
         check_writable(csv, "--csv", kind="file")
     place = find_device(device)
-    model = read_weights(weights, image)
+    model = read_weights(weights, image, weights_dir=weights_dir, offline=offline)
     files = find_images(inputs)
     found = []
     with counting(len(files), "classified") as advance:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from visiongraft.cli.progress import progress_bar
-from visiongraft.cli.values import ImageSize, check_workers, check_writable, parse_image
+from visiongraft.cli.values import ImageSize, best_of, check_workers, check_writable, fetched, parse_image
 from visiongraft.data import flowers
 from visiongraft.data.sources import open_data
 from visiongraft.errors import GraftError, counted
@@ -19,6 +19,12 @@ from visiongraft.train.devices import find_device, keep_freed_memory, workers_fo
 from visiongraft.train.engine import Metrics, Outcome, train
 from visiongraft.train.recipe import Optimiser, Precision, Recipe
 from visiongraft.train.run import plan_run
+from visiongraft.weights.models import read_weights
+from visiongraft.weights.sources import names_weights
+from visiongraft.weights.store import Trained
+
+MODEL = "coatnet_pico"
+"""What is trained where nobody says."""
 
 RUNS = Path("runs")
 """Where runs go that were given no folder."""
@@ -26,7 +32,11 @@ RUNS = Path("runs")
 
 def run(
     *,
-    model: str = "coatnet_pico",
+    model: str | None = None,
+    pretrained: bool = False,
+    weights: Path | None = None,
+    weights_dir: Path | None = None,
+    offline: bool = False,
     data: str | None = None,
     data_dir: Path | None = None,
     download: Literal["never", "if_missing"] = "never",
@@ -62,10 +72,18 @@ def run(
     Examples:
         graft train
         graft train --data photos/ --model botnet50 --image 224 --batch-size 32 --epochs 100
+        graft train --data photos/ --model coatnet_0_rw_224 --pretrained --opt adamw --lr 2e-4 --epochs 10
+        graft train --data more/ --weights runs/coatnet_pico-photos --lr 2e-3
         graft train --config runs/coatnet_pico-photos/config.yaml --seed 1
 
     Args:
-        model: a name of `graft list`; with _small behind it, its form for images of 32 pixels or so
+        model: a name of `graft list`; with _small behind it, its form for images of 32 pixels or so, and with
+            --pretrained perhaps a tag, as coatnet_0_rw_224.sw_in1k; by default coatnet_pico, or what --weights is of
+        pretrained: begin with weights that others published, which are fetched once and kept; images are normalised as
+            they were for these
+        weights: begin with those of a file or a run folder; a file of timm's needs the name of its network as --model
+        weights_dir: where published weights are kept; by default the cache of Hugging Face's libraries
+        offline: fetch no weights
         data: a folder of images, an .npz file or a name such as cifar10; by default the bundled flowers
         data_dir: where the files of a data set by name lie
         download: whether a data set by name may be fetched when its files are missing
@@ -101,9 +119,11 @@ def run(
     recipe = Recipe(**{each.name: options[each.name] for each in fields(Recipe)})
     check_workers(workers)
     place = find_device(device)
-    spec = customized(model, image=parse_image(image))
-    spec.grids(spec.image)  # refuses what is too small
+    size = parse_image(image)
     check_writable(output or RUNS, "--output", kind="folder")
+    start = _start(model, pretrained=pretrained, weights=weights, weights_dir=weights_dir, offline=offline)
+    spec = customized(start.network.spec if start else model or MODEL, image=size)
+    spec.grids(spec.image)  # refuses what is too small
     folder = plan_run(output, name=f"{spec.name}-{short_name(data)}", parent=RUNS)
     images = open_data(data, data_dir=data_dir, download=download)
     keep_freed_memory()
@@ -113,7 +133,8 @@ def run(
             images,
             recipe,
             folder,
-            preprocessing=Preprocessing(spec.image),
+            start=start,
+            preprocessing=start.preprocessing.at(spec.image) if start else Preprocessing(spec.image),
             device=place,
             options=options,
             workers=workers_for(workers, in_memory=images.native is not None),
@@ -123,6 +144,21 @@ def run(
     defaults = {name: each.default for name, each in signature(run).parameters.items()}
     write_report(outcome, images, options=options, defaults=defaults, device=place)
     return outcome
+
+
+def _start(
+    model: str | None, *, pretrained: bool, weights: Path | None, weights_dir: Path | None, offline: bool
+) -> Trained | None:
+    """Give what the training begins with; None for random weights."""
+    if pretrained and weights is not None:
+        raise GraftError("--pretrained and --weights are two places to take weights from. Give one of them.")
+    if pretrained:
+        return fetched(model or MODEL, image=None, weights_dir=weights_dir, offline=offline)
+    if weights is not None:
+        return read_weights(best_of(weights), model=model)
+    if model is not None and "." in model and names_weights(model):
+        raise GraftError(f"--model {model} names weights. To begin with them, add --pretrained; or leave out the tag.")
+    return None
 
 
 def short_name(data: str | None) -> str:

@@ -2,14 +2,20 @@
 
 import os
 import re
-from contextlib import suppress
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
-from visiongraft.errors import GraftError, WeightsError
+from visiongraft.errors import GraftError, WeightsError, nearest
+from visiongraft.families.zoo import list_models
 from visiongraft.kernels.types import Grid
 from visiongraft.train.devices import workers_for
 from visiongraft.train.run import RunFolder
+from visiongraft.weights.models import load_pretrained
+from visiongraft.weights.sources import WEIGHT_FILES, names_weights
 from visiongraft.weights.store import Trained, read
 
 ImageSize = int | str
@@ -35,15 +41,66 @@ def parse_image(text: ImageSize | None) -> Grid | None:
     return height, width
 
 
-def read_weights(path: Path, image: ImageSize | None) -> Trained:
-    """Read a weight file, or the best one of a run folder."""
+def read_weights(
+    weights: Path, image: ImageSize | None, *, weights_dir: Path | None = None, offline: bool = False
+) -> Trained:
+    """Read a weight file, the best one of a run folder, or published weights, which are fetched unless they are kept.
+
+    Args:
+        weights: a path; where nothing lies there, a name of a network, with a tag or without.
+        image: size in pixels to resample position tables for; by default that of the weights.
+        weights_dir: where published weights are kept.
+        offline: fetch nothing.
+    """
     size = parse_image(image)
+    if not os.path.lexists(weights) and _may_be_a_name(str(weights)):
+        return fetched(str(weights), image=size, weights_dir=weights_dir, offline=offline)
+    return read(best_of(weights), image=size)
+
+
+def _may_be_a_name(text: str) -> bool:
+    """Tell whether what is no path is a network's name, or so near one that this is what was meant.
+
+    Raises:
+        WeightsError: if it is near one and is none.
+    """
+    if names_weights(text) or os.sep in text or text.lower().endswith(WEIGHT_FILES):
+        return names_weights(text)
+    near = nearest(text.partition(".")[0], list_models())
+    if near:
+        raise WeightsError(
+            f"{text!r} is no file, no run folder and no network.{near} `graft list` shows all networks."
+        )
+    return False
+
+
+def fetched(name: str, *, image: Grid | None, weights_dir: Path | None, offline: bool) -> Trained:
+    """Give published weights, as `load_pretrained` does. Ctrl-C leaves no half of a file behind."""
+    with raising_on_interrupt():
+        return load_pretrained(name, image=image, weights_dir=weights_dir, offline=offline)
+
+
+@contextmanager
+def raising_on_interrupt() -> Iterator[None]:
+    """Have Ctrl-C raise KeyboardInterrupt, so that what is half-written is removed: elsewhere it ends the process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def best_of(path: Path) -> Path:
+    """Give the best weight file of a run folder, or the file itself."""
     if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a path is too long or not to be entered
-        return read(path, image=size)
+        return path
     best = RunFolder(path).best
     if not best.exists():
         raise WeightsError(f"{path} holds no {best.name}. Give a run folder of `graft train`, or a .safetensors file.")
-    return read(best, image=size)
+    return best
 
 
 def check_positive(number: int, option: str) -> None:

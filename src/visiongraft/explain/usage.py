@@ -18,11 +18,13 @@ def command(verb: str, words: Sequence[object], options: Mapping[str, object]) -
     Args:
         verb: such as "train".
         words: what stands without a name, in order.
-        options: by their names in Python; those that are None are left out.
+        options: by their names in Python; those that are None or False are left out.
     """
     parts = ["graft", verb, *map(str, words)]
     for name, value in options.items():
-        if value is not None:
+        if value is True:
+            parts.append(flag(name))
+        elif value is not None and value is not False:
             parts += [flag(name), str(value)]
     return shlex.join(parts)
 
@@ -42,9 +44,9 @@ def on_files(weights: Path) -> str:
     return f"""from pathlib import Path
 
 import torch
+import visiongraft as vg
 from visiongraft.deploy.predict import predict
-from visiongraft.weights.store import read
 
-model = read({str(weights)!r})
+model = vg.read_weights({str(weights)!r})
 for each in predict(model, [Path("photo.jpg")], device=torch.device("cpu")):
     print(each.file, each.top)"""

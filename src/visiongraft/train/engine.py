@@ -30,6 +30,9 @@ from visiongraft.train.optim import make_optimizer, make_schedule
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.run import RunFolder
 from visiongraft.weights import store
+from visiongraft.weights.adapt import adapted
+from visiongraft.weights.imagenet import are_imagenet
+from visiongraft.weights.store import Trained
 
 Metrics = dict[str, float | None]
 """One row of metrics.csv; None where the epoch was not validated."""
@@ -76,12 +79,13 @@ def train(
     *,
     preprocessing: Preprocessing,
     device: torch.device,
+    start: Trained | None = None,
     options: Mapping[str, object] | None = None,
     workers: int = 0,
     max_unreadable: float = 0.01,
     listener: Listener | None = None,
 ) -> Outcome:
-    """Train a network from random weights and keep the ones that validate best.
+    """Train a network and keep the weights that validate best.
 
     Args:
         spec: the network; its head gets the classes of the data.
@@ -90,6 +94,8 @@ def train(
         run: the folder to make, once everything else is known to be possible.
         preprocessing: what images go through.
         device: where to compute.
+        start: weights to begin with, of another form of the network; None for random ones. Their classifier is kept
+            where it tells apart the very classes of the data.
         options: what to write into the run's config.yaml.
         workers: processes that read images beside this one.
         max_unreadable: share of the images that may be unreadable before the run stops, in [0, 1]; above 0, one always
@@ -106,7 +112,7 @@ def train(
     _check_names(data.classes)
     torch.manual_seed(recipe.seed)
     head = replace(spec.head, num_classes=len(data.classes), dropout=recipe.dropout)
-    network = Network(replace(spec, head=head, drop_path=recipe.drop_path))
+    network = _begun(replace(spec, head=head, drop_path=recipe.drop_path), start, data.classes)
     loader = make_loader(
         Samples(data.train, _transforms(recipe, network, preprocessing), seed=recipe.seed),
         batch_size=recipe.batch_size,
@@ -147,6 +153,14 @@ def train(
         run=run,
         unreadable=tuple(lesson.unreadable.values()),
     )
+
+
+def _begun(spec: Backbone, start: Trained | None, classes: tuple[str, ...]) -> Network:
+    """Make the network to be trained, as it is before the first step."""
+    if start is None:
+        return Network(spec)
+    same = start.classes == classes or (are_imagenet(start.classes) and are_imagenet(classes))
+    return adapted(start.network, spec, classifier="kept" if same else "fresh")
 
 
 def _trainer(recipe: Recipe, run: RunFolder, device: torch.device) -> L.Trainer:
