@@ -170,7 +170,7 @@ def test_weights_that_do_not_fit_are_refused_in_one_line_that_says_what_to_do(
 @pytest.mark.parametrize(
     ("given", "asked", "text"),
     [
-        (NAME, "coatnet_rmlp_nano_rw_224", f"These look like {NAME} weights: convert them with name={NAME!r}."),
+        (NAME, "coatnet_rmlp_nano_rw_224", f"These look like {NAME} weights: ask for {NAME!r}."),
         ("coatnet_rmlp_2_rw_384", "coatnet_2_224", "like coatnet_rmlp_2_rw_224 or coatnet_rmlp_2_rw_384 weights"),
     ],
 )
@@ -180,6 +180,28 @@ def test_weights_of_another_network_are_refused_with_its_name(given: str, asked:
     with pytest.raises(WeightsError) as caught:
         convert(weights, source="timm", name=asked)
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(("given", "asked"), [("cotnext50", "cotnet50"), ("cotnet50", "se_cotnetd50")])
+def test_a_fine_tuned_cotnet_under_another_name_is_known_by_its_shapes(given: str, asked: str) -> None:
+    spec = create_model(given, num_classes=10).spec
+    wanted = wanted_tensors(spec, SOURCES["cotnet"][given])
+    weights = {name: torch.empty(each.foreign_shape, device="meta") for name, each in wanted.items()}
+    with pytest.raises(WeightsError, match=f"These look like {given} weights: ask for '{given}'"):
+        convert(weights, source="cotnet", name=asked)
+
+
+@pytest.mark.parametrize("scheme", range(3))
+def test_each_way_of_the_authors_to_name_a_convmixer_is_told_by_its_names(scheme: int) -> None:
+    layout = SOURCES["convmixer"]["convmixer_256_8"]
+    layout = (layout, *layout.others)[scheme]
+    wanted = wanted_tensors(get_spec("convmixer_256_8"), layout)
+    weights = {name: torch.rand(each.foreign_shape) for name, each in wanted.items()}
+    found = convert(weights, source="convmixer", name="convmixer_256_8")
+    assert all(
+        found[each.ours] is weights[name] or torch.equal(found[each.ours], weights[name])
+        for name, each in wanted.items()
+    )
 
 
 def test_what_is_unknown_is_answered_with_the_nearest(weights: dict[str, Tensor]) -> None:

@@ -1,6 +1,7 @@
 """From words on the command line to the arguments of a verb, by jsonargparse: the one file that knows it."""
 
 import inspect
+import keyword
 import math
 import re
 import textwrap
@@ -109,7 +110,7 @@ class _Parser(ArgumentParser):
         if isinstance(ex, GraftError):
             raise ex
         spelt = [each for each in self._option_string_actions if each.startswith("--") and "_" not in each]
-        raise GraftError(f"{_in_plain_words(message, spelt, self.hints)} See `{self.prog} --help`.")
+        raise GraftError(f"{_in_plain_words(message, spelt, self.hints, self.shown)} See `{self.prog} --help`.")
 
 
 class _ConfigFile(ActionConfigFile):
@@ -153,7 +154,7 @@ def parse(verb: Verb, words: Sequence[str]) -> Chosen | None:
             raise GraftError(f"{_flag(name)} takes a number, and got {value}. See `{parser.prog} --help`.")
         if isinstance(value, int) and value >= _LARGEST and name != "seed":
             raise GraftError(f"{_flag(name)} takes a number below {_LARGEST}, and got {value}.")
-    return Chosen(values, as_json)
+    return Chosen({_argument(name): value for name, value in values.items()}, as_json)
 
 
 def make_parser(verb: Verb) -> _Parser:
@@ -168,15 +169,16 @@ def make_parser(verb: Verb) -> _Parser:
         formatter_class=_Formatter,
         allow_abbrev=False,
     )
-    parser.hints = get_type_hints(run)
-    parser.hints.pop("return", None)
+    parser.hints = {_option(name): hint for name, hint in get_type_hints(run).items() if name != "return"}
     parser.positionals = _positionals(run)
     helps = {each.arg_name: each.description or "" for each in about.params}
-    positional = _add_positionals(parser, run, helps)
-    flags = _flags(parser.hints)
-    parser.add_function_arguments(run, as_group=False, skip={*positional, *flags}, fail_untyped=True)
-    for name in flags:
+    by_hand = _add_positionals(parser, run, helps) | set(_flags(parser.hints))
+    for name in _flags(parser.hints):
         parser.add_argument(f"--{name}", action="store_true", help=helps[name])
+    for name in filter(_is_python, inspect.signature(run).parameters):  # those of the kind that must be given
+        parser.add_argument(f"--{_option(name)}", type=parser.hints[_option(name)], required=True, help=helps[name])
+        by_hand.add(name)
+    parser.add_function_arguments(run, as_group=False, skip=by_hand, fail_untyped=True)
     parser.add_argument("--json", action="store_true", help="print the result as one JSON value, and nothing else")
     parser.add_argument("--config", action=_ConfigFile, metavar="FILE", help="read options from a YAML file")
     for action in parser._actions:
@@ -187,6 +189,19 @@ def make_parser(verb: Verb) -> _Parser:
 def _flags(hints: Mapping[str, object]) -> list[str]:
     """Give the options that are there or not and take no value behind them; in a file they are true or false."""
     return [name for name, hint in hints.items() if hint is bool]
+
+
+def _is_python(argument: str) -> bool:
+    """Tell whether an argument would have a word of Python's as its name, such as from, and so has from_."""
+    return argument.endswith("_")
+
+
+def _option(argument: str) -> str:
+    return argument.removesuffix("_")
+
+
+def _argument(option: str) -> str:
+    return f"{option}_" if keyword.iskeyword(option) else option
 
 
 def _paragraphs(about: Docstring) -> str:
@@ -287,7 +302,9 @@ def _check_value(file: str, shown: str, value: object, hint: object) -> None:
         raise GraftError(f"{shown} takes {kind_of(hint).words}, and got {got} in {file}.")
 
 
-def _in_plain_words(message: str, known: Sequence[str], hints: Mapping[str, object]) -> str:
+def _in_plain_words(
+    message: str, known: Sequence[str], hints: Mapping[str, object], shown: Callable[[str], str]
+) -> str:
     """Rewrite jsonargparse's complaint: which option, what came, what is expected."""
     text = " ".join(message.split())
     if found := re.match(r"[Uu]nrecognized arguments: (\S+)", text):
@@ -303,7 +320,8 @@ def _in_plain_words(message: str, known: Sequence[str], hints: Mapping[str, obje
     if found := re.match(r"argument (\S+): ignored explicit argument (.+)", text):
         return f"{found[1]} takes no value, and got {found[2]}."
     if found := re.match(r"the following arguments are required: (.+)", text):
-        return f"{found[1].upper()} is missing."
+        missing = [shown(each) for each in found[1].split(", ")]
+        return f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
     return text if text.endswith(".") else f"{text}."
 
 

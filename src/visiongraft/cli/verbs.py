@@ -28,4 +28,5 @@ VERBS = (
     Verb("train", "train a network on images", "train"),
     Verb("eval", "score a trained network on labelled images", "evaluate"),
     Verb("predict", "classify files and folders of images", "predict"),
+    Verb("convert", "turn a weight file of others into one of ours", "convert"),
 )

@@ -142,20 +142,34 @@ def names_of(spec: Backbone, *, source: str, state_dict: Mapping[str, Tensor]) -
     return wanted_tensors(spec, layout)
 
 
+def check_known(*, source: str, name: str) -> None:
+    """See, before a file is read, that a source has a network of that name.
+
+    Raises:
+        UnknownModel: if it has none.
+        WeightsError: if there is no such source.
+    """
+    _layout_for(source, name.lower())
+
+
 def _asked_for(source: str, name: str | Backbone, state_dict: Mapping[str, Tensor]) -> tuple[Backbone, Layout]:
     """Find the network that was asked for, and the names of the source for it that the weights have."""
+    layout = _layout_for(source, name.lower() if isinstance(name, str) else name.name)
+    spec = get_spec(name) if isinstance(name, str) else name
+    return spec, layout.spoken_in(state_dict.keys(), spec)
+
+
+def _layout_for(source: str, asked: str) -> Layout:
     layouts = SOURCES.get(source)
     if layouts is None:
         known = f"Weights come from {', '.join(map(repr, SOURCES))}, not {source!r}."
         if source in LAYERS:
             raise WeightsError(f"{known} That one has a layer and no network: convert_layer takes its weights.")
         raise WeightsError(f"{known}{nearest(source, SOURCES)}")
-    asked = name.lower() if isinstance(name, str) else name.name
     layout = layouts.get(asked)
     if layout is None:
         raise UnknownModel(f"No network whose weights come from {source} is named {asked!r}.{nearest(asked, layouts)}")
-    spec = get_spec(name) if isinstance(name, str) else name
-    return spec, layout.spoken_in(state_dict.keys(), spec)
+    return layout
 
 
 @dataclass(frozen=True)
@@ -210,7 +224,7 @@ def _remedy(
         better = _better(found, faults.count, source)
         if better:
             names = " or ".join(better)
-            return f"These look like {names} weights: convert them with name={better[0]!r}."
+            return f"These look like {names} weights: ask for {better[0]!r}."
         return "They look like no network of that source that is known here: check where they come from."
     return "Take them from their source again, or ask for the network that they are of."
 
@@ -299,6 +313,11 @@ def _counters(state_dict: Mapping[str, Tensor], wanted: Mapping[str, Wanted]) ->
 
 
 def _finite(name: str, tensor: Tensor, called: str) -> Tensor:
+    if not tensor.is_floating_point() and not name.endswith("num_batches_tracked"):
+        raise WeightsError(
+            f"{name!r} of these weights for {called} holds no fractions but {tensor.dtype}, as after quantisation."
+            " Take the weights of before."
+        )
     if tensor.is_floating_point() and not tensor.is_meta and not bool(torch.isfinite(tensor).all()):
         raise WeightsError(
             f"{name!r} of these weights for {called} holds numbers that are not finite."

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from visiongraft.errors import UnknownModel, WeightsError, nearest
+from visiongraft.families import convmixer, cotnet
 from visiongraft.families.zoo import get_spec, list_models
 from visiongraft.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
@@ -165,6 +166,17 @@ _UNPUBLISHED = {
 """What timm trains the networks with that it publishes no weights for."""
 
 
+_COTNET = Preprocessing((224, 224))
+_CIFAR = Preprocessing((32, 32), (0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616), crop=1.0)
+_AUTHORS = {
+    **dict.fromkeys((each.name for each in cotnet.PUBLISHED), _COTNET),
+    "se_cotnetd152": replace(_COTNET, image=(256, 256), crop=0.888),
+    **dict.fromkeys((each.name for each in convmixer.SPECS if each.image == (224, 224)), _CONVMIXER),
+    **dict.fromkeys((each.name for each in convmixer.SPECS if each.image == (32, 32)), _CIFAR),
+}
+"""What the papers' authors test with, as their code has it: for weights that lie on no hub."""
+
+
 def find_weight_sets(pattern: str = "*") -> list[WeightSet]:
     """Give the published sets whose network, or whose name with the tag, matches a pattern such as "coatnet_*"."""
     wanted = pattern.lower()
@@ -213,4 +225,4 @@ def preprocessing_for(network: str) -> Preprocessing | None:
     for each in WEIGHT_SETS:
         if each.network == network:
             return each.preprocessing
-    return _UNPUBLISHED.get(network)
+    return _UNPUBLISHED.get(network) or _AUTHORS.get(network)

@@ -1,0 +1,88 @@
+"""`graft convert`."""
+
+from pathlib import Path
+from typing import Literal
+
+from visiongraft.cli.values import check_writable
+from visiongraft.errors import GraftError, counted, printable
+from visiongraft.weights.convert_file import Conversion, convert_file
+from visiongraft.weights.foreign import Which
+from visiongraft.weights.imagenet import imagenet_classes
+
+
+def run(
+    weights: Path,
+    output: Path,
+    *,
+    from_: str,
+    model: str,
+    take: Which = "auto",
+    classes: Literal["unnamed", "imagenet"] = "unnamed",
+    existing: Literal["keep", "replace"] = "keep",
+) -> Conversion:
+    """Turn a weight file of others into one that graft eval, predict and train take.
+
+    Every tensor is used and every one of ours is filled, or nothing is written. Nothing in the file is executed.
+    The numbers of classes and of channels, and the native image size, are those of the weights.
+
+    Examples:
+        graft convert cotnet50.pth.tar --from cotnet --model cotnet50 cotnet50.safetensors
+        graft convert mine.pth --from timm --model coatnet_0_rw_224 mine.safetensors --take last
+
+    Args:
+        weights: the file to read: .safetensors, or a checkpoint of PyTorch
+        output: the .safetensors file to write
+        from_: whose it is: timm, cotnet (JDAI-CV/CoTNet), convmixer (locuslab), leaderj1001 or pprp (BoTNet's listing)
+        model: the network that the weights are of, a name of `graft list`
+        take: which weights, where the file holds averaged ones beside the last; auto is averaged where there are any
+        classes: note the names of ImageNet's classes in the file, or none
+        existing: what to do where the file to write is there already
+    """
+    if output.suffix != ".safetensors":
+        raise GraftError(f"OUTPUT is a file whose name ends in .safetensors, and got {str(output)!r}.")
+    check_writable(output, "OUTPUT", kind="file")
+    if existing == "keep" and output.exists():
+        raise GraftError(f"{str(output)!r} is there already. Give another OUTPUT, or --existing replace.")
+    names = imagenet_classes() if classes == "imagenet" else ()
+    return convert_file(weights, output, source=from_, name=model, which=take, classes=names)
+
+
+def as_json(found: Conversion) -> dict[str, object]:
+    """Give what was written, and what was done with the tensors."""
+    return {
+        "file": str(found.path),
+        "name": found.spec.name,
+        "num_classes": found.spec.head.num_classes,
+        "in_chans": found.spec.in_chans,
+        "image": list(found.spec.image),
+        "params": found.params,
+        "taken": found.taken,
+        "averaged": found.averaged,
+        "not_taken": list(found.others),
+        "tensors": found.tensors,
+        "renamed": found.renamed,
+        "rearranged": found.rearranged,
+        "preprocessing": found.preprocessing.to_dict(),
+        "preprocessing_assumed": found.assumed,
+    }
+
+
+def show(found: Conversion) -> None:
+    """Print what was written, and what was done with the tensors."""
+    spec, pre = found.spec, found.preprocessing
+    height, width = spec.image
+    print(
+        f"{printable(str(found.path))}: {printable(spec.name)}, {found.params / 1e6:.2f} million parameters,"
+        f" {counted(spec.head.num_classes, 'class')}, {counted(spec.in_chans, 'channel')}, {height}x{width} pixels"
+    )
+    print(f"weights  {_taken(found)}")
+    print(f"tensors  {found.tensors} read, {found.renamed} renamed, {found.rearranged} rearranged; none left over")
+    mean, std = (" ".join(f"{each:g}" for each in values) for values in (pre.mean, pre.std))
+    note = "; assumed, since this source's own is not known" if found.assumed else ""
+    print(f"images   {pre.interpolation}, {pre.fit} {pre.crop:g}, mean {mean}, std {std}{note}")
+
+
+def _taken(found: Conversion) -> str:
+    kind = "the averaged ones" if found.averaged else "the last ones" if found.others else "the only ones"
+    named = f"{kind}, {printable(found.taken)}" if found.taken else kind
+    return f"{named}; not taken: {printable(', '.join(found.others))}" if found.others else named

@@ -1,0 +1,92 @@
+"""A weight file of others becomes one of ours."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from visiongraft.network import Network
+from visiongraft.preprocessing import Preprocessing
+from visiongraft.spec import Backbone
+from visiongraft.weights.convert import check_known, convert, fitting_form, names_of
+from visiongraft.weights.foreign import Which, read_state_dict
+from visiongraft.weights.sources import preprocessing_for
+from visiongraft.weights.store import save_tensors
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What was done.
+
+    Args:
+        path: the file that was written.
+        spec: the network, in the form that the weights are of.
+        preprocessing: what images go through, as noted in the file.
+        assumed: whether that is ImageNet's usual preprocessing, for want of knowledge of the source's own.
+        taken: the part of the other file that the weights are from; empty where it held nothing else.
+        averaged: whether these are averaged weights.
+        others: further sets of weights there, which were not taken.
+        params: learnt numbers.
+        tensors: how many tensors were read.
+        renamed: how many of them have another name now.
+        rearranged: how many of them were reordered, reshaped or joined with others.
+    """
+
+    path: Path
+    spec: Backbone
+    preprocessing: Preprocessing
+    assumed: bool
+    taken: str
+    averaged: bool
+    others: tuple[str, ...]
+    params: int
+    tensors: int
+    renamed: int
+    rearranged: int
+
+
+def convert_file(
+    path: Path, output: Path, *, source: str, name: str, which: Which = "auto", classes: tuple[str, ...] = ()
+) -> Conversion:
+    """Read a weight file of others and write it as one of ours, whole or not at all.
+
+    Tensors go from the one file to the other with hardly a copy: what is in memory at one time is little more than
+    the weights themselves.
+
+    Args:
+        path: a .safetensors file or a checkpoint of PyTorch.
+        output: the file to write; one that is there is replaced.
+        source: whose names the tensors have, as in `convert`.
+        name: which network of the zoo they are of. The numbers of classes and channels and the native size are those
+            of the weights.
+        which: which weights to take where the file holds averaged ones beside the last ones.
+        classes: the names of the classes, if they are known.
+
+    Raises:
+        UnknownModel: if the source has no network of that name.
+        WeightsError: if the file cannot be read, its weights do not fit, or the other file cannot be written.
+    """
+    check_known(source=source, name=name)
+    foreign = read_state_dict(path, which=which)
+    spec = fitting_form(foreign.tensors, source=source, name=name)
+    tensors = convert(foreign.tensors, source=source, name=spec)
+    names = names_of(spec, source=source, state_dict=foreign.tensors)
+    shares = [each.ours for each in names.values()]
+    known = preprocessing_for(spec.name)
+    preprocessing = (known or Preprocessing()).at(spec.image)
+    save_tensors(spec, tensors, output, preprocessing=preprocessing, classes=classes)
+    with torch.device("meta"):
+        params = sum(each.numel() for each in Network(spec).parameters())
+    return Conversion(
+        path=output,
+        spec=spec,
+        preprocessing=preprocessing,
+        assumed=known is None,
+        taken=foreign.taken,
+        averaged=foreign.averaged,
+        others=foreign.others,
+        params=params,
+        tensors=len(foreign.tensors),
+        renamed=sum(theirs != each.ours for theirs, each in names.items()),
+        rearranged=sum(each.change is not None or shares.count(each.ours) > 1 for each in names.values()),
+    )

@@ -1,0 +1,205 @@
+"""`graft convert` writes one of our files from one of others, or says in one line what to do and leaves nothing."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tests.cli.running import answer, complaint
+from visiongraft.cli.main import main
+from visiongraft.families.zoo import create_model
+from visiongraft.spec import Backbone
+from visiongraft.weights.convert import SOURCES, convert
+from visiongraft.weights.renaming import wanted_tensors
+from visiongraft.weights.store import read
+
+NAME = "convmixer_pico"
+FROM = ["--from", "convmixer", "--model", NAME]
+FIRST = "3.0.fn.0.weight"
+
+
+def foreign(spec: Backbone) -> dict[str, Tensor]:
+    """Give random weights by the authors' names; that these are theirs is tested in tests/parity."""
+    generator = torch.Generator().manual_seed(0)
+    layout = SOURCES["convmixer"][spec.name]
+    found = {}
+    for name, each in wanted_tensors(spec, layout).items():
+        counts = name.endswith("num_batches_tracked")
+        found[name] = torch.tensor(7) if counts else torch.rand(each.foreign_shape, generator=generator) * 0.1
+    return found
+
+
+@pytest.fixture(scope="module")
+def weights() -> dict[str, Tensor]:
+    return foreign(create_model(NAME, num_classes=7, in_chans=1).spec)
+
+
+def test_a_fine_tuned_checkpoint_becomes_a_file_that_the_other_verbs_take(
+    tmp_path: Path, weights: dict[str, Tensor], capsys: pytest.CaptureFixture
+) -> None:
+    rgb = foreign(create_model(NAME, num_classes=7).spec)
+    wrapped = {f"module.{name}": each for name, each in rgb.items()}
+    torch.save({"epoch": 3, "state_dict": wrapped}, tmp_path / "mine.pth.tar")
+    found = answer(capsys, "convert", tmp_path / "mine.pth.tar", *FROM, tmp_path / "m.safetensors")
+    spec = create_model(NAME, num_classes=7).spec
+    assert found == {
+        "file": str(tmp_path / "m.safetensors"),
+        "name": NAME,
+        "num_classes": 7,
+        "in_chans": 3,
+        "image": [64, 64],
+        "params": sum(each.numel() for each in create_model(spec).parameters()),
+        "taken": "state_dict",
+        "averaged": False,
+        "not_taken": [],
+        "tensors": len(rgb),
+        "renamed": len(rgb),
+        "rearranged": 0,
+        "preprocessing": {**found["preprocessing"], "image": [64, 64], "crop": 0.875},
+        "preprocessing_assumed": True,
+    }
+    written = read(tmp_path / "m.safetensors")
+    assert written.network.spec == spec
+    wanted = convert(rgb, source="convmixer", name=spec)
+    assert all(torch.equal(each, wanted[name]) for name, each in written.network.state_dict().items())
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["m.safetensors", "mine.pth.tar"]
+
+
+def test_what_was_done_is_said(tmp_path: Path, weights: dict[str, Tensor], capsys: pytest.CaptureFixture) -> None:
+    averaged = {name: each + 1 for name, each in weights.items()}
+    torch.save({"state_dict": weights, "state_dict_ema": averaged}, tmp_path / "both.pth")
+    words = ["convert", str(tmp_path / "both.pth"), str(tmp_path / "m.safetensors"), *FROM]
+    assert main(words) == 0
+    text = capsys.readouterr().out
+    assert f"m.safetensors: {NAME}, 0.90 million parameters, 7 classes, 1 channel, 64x64 pixels\n" in text
+    assert "weights  the averaged ones, state_dict_ema; not taken: state_dict\n" in text
+    assert f"tensors  {len(weights)} read, {len(weights)} renamed, 0 rearranged; none left over\n" in text
+    assert "mean 0.485 0.456 0.406, std 0.229 0.224 0.225; assumed, since this source's own is not known\n" in text
+    first = load_file(tmp_path / "m.safetensors")["stem.0.bias"]
+    assert torch.equal(first, averaged["0.bias"])
+    assert main([*words, "--take", "last", "--existing", "replace"]) == 0
+    assert "the last ones, state_dict; not taken: state_dict_ema\n" in capsys.readouterr().out
+    assert torch.equal(load_file(tmp_path / "m.safetensors")["stem.0.bias"], weights["0.bias"])
+
+
+def test_a_file_that_is_there_is_kept_unless_told(
+    tmp_path: Path, weights: dict[str, Tensor], capsys: pytest.CaptureFixture
+) -> None:
+    save_file(weights, tmp_path / "in.safetensors")
+    (tmp_path / "out.safetensors").write_text("precious")
+    said = complaint(capsys, "convert", tmp_path / "in.safetensors", tmp_path / "out.safetensors", *FROM)
+    assert "out.safetensors' is there already. Give another OUTPUT, or --existing replace." in said
+    assert (tmp_path / "out.safetensors").read_text() == "precious"
+    assert main(["convert", *map(str, (tmp_path / "in.safetensors", tmp_path / "in.safetensors")), *FROM,
+                 "--existing", "replace"]) == 0  # even onto itself  # fmt: skip
+    assert read(tmp_path / "in.safetensors").network.spec.name == NAME
+
+
+def without(weights: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    return {key: each for key, each in weights.items() if key != name}
+
+
+def spoilt(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    bad = weights[FIRST].clone()
+    bad[0] = float("nan")
+    return weights | {FIRST: bad}
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda weights: without(weights, FIRST) | {"3.0.fn.weight": weights[FIRST]},
+         f"{FIRST!r} is missing; '3.0.fn.weight' is left over. If '3.0.fn.weight' is {FIRST!r} by another name, re"),
+        (lambda weights: without(weights, FIRST),
+         f"These weights do not fit convmixer's {NAME}: {FIRST!r} is missing. Take them from their source again, or"),
+        (lambda weights: weights | {"ema": torch.ones(1)}, f"convmixer's {NAME}: 'ema' is left over. Take them from"),
+        (lambda weights: weights | {FIRST: torch.ones(256, 1, 7, 7)},
+         f"{FIRST!r} has the shape (256, 1, 7, 7) instead of (256, 1, 5, 5). Take them from their source again"),
+        (lambda _: foreign(create_model("convmixer_256_8").spec),
+         "These look like convmixer_256_8 weights: ask for 'convmixer_256_8'."),
+        (spoilt, f"{FIRST!r} of these weights for {NAME} holds numbers that are not finite. The file is damaged"),
+        (lambda weights: weights | {FIRST: weights[FIRST].to(torch.int8)},
+         f"{FIRST!r} of these weights for {NAME} holds no fractions but torch.int8, as after quantisation. Take the"),
+    ],
+    ids=["renamed", "missing", "extra", "misshapen", "another model", "NaN", "quantised"],
+)  # fmt: skip
+def test_weights_that_do_not_fit_get_one_line_and_leave_nothing(
+    change, text: str, tmp_path: Path, weights: dict[str, Tensor], capsys: pytest.CaptureFixture
+) -> None:
+    torch.save(change(weights), tmp_path / "in.pth")
+    assert text in complaint(capsys, "convert", tmp_path / "in.pth", tmp_path / "out.safetensors", *FROM)
+    assert [each.name for each in tmp_path.iterdir()] == ["in.pth"]
+
+
+class Bomb:
+    def __init__(self, fuse: Path) -> None:
+        self.fuse = fuse
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.fuse),)
+
+
+def bomb(path: Path, weights: dict[str, Tensor]) -> None:
+    torch.save({"state_dict": weights, "x": Bomb(path.with_name("ran"))}, path)
+
+
+def truncated_checkpoint(path: Path, weights: dict[str, Tensor]) -> None:
+    torch.save(weights, path)
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def truncated_safetensors(path: Path, weights: dict[str, Tensor]) -> None:
+    save_file(weights, path)
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (bomb, "asks to run code when it is read (posix.mkdir), and was refused. If you trust its source, save its"),
+        (truncated_checkpoint, "is no whole checkpoint of PyTorch. Take it from its source again."),
+        (truncated_safetensors, "is no whole safetensors file: "),
+        (lambda path, _: path.touch(), "is empty. Take it from its source again."),
+        (lambda path, _: path.mkdir(), "cannot be read: Is a directory. Give the path of a weight file."),
+    ],
+)
+def test_files_that_cannot_be_read_get_one_line_and_leave_nothing(
+    make, text: str, tmp_path: Path, weights: dict[str, Tensor], capsys: pytest.CaptureFixture
+) -> None:
+    make(tmp_path / "in.pth", weights)
+    assert text in complaint(capsys, "convert", tmp_path / "in.pth", tmp_path / "out.safetensors", *FROM)
+    assert [each.name for each in tmp_path.iterdir()] == ["in.pth"]
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["in.pth", "out.safetensors", "--model", NAME], "--from is missing."),
+        (["in.pth", "out.safetensors", "--from", "convmixer"], "--model is missing."),
+        (["in.pth", *FROM], "OUTPUT is missing."),
+        (["in.pth", "out.pth", *FROM], "OUTPUT is a file whose name ends in .safetensors, and got 'out.pth'."),
+        (["in.pth", "none/out.safetensors", *FROM], "OUTPUT 'none/out.safetensors' cannot be written: "),
+        (["in.pth", "out.safetensors", "--from", "convmixr", "--model", NAME], "not 'convmixr'. Did you mean 'convm"),
+        (["in.pth", "out.safetensors", "--from", "cotnet", "--model", "cotnet5"], "named 'cotnet5'. Did you mean 'co"),
+    ],
+)
+def test_a_slip_gets_one_line(words: list[str], text: str, capsys: pytest.CaptureFixture) -> None:
+    assert text in complaint(capsys, "convert", *words)
+
+
+def test_options_may_come_from_a_file_under_the_same_names(
+    tmp_path: Path, weights: dict[str, Tensor], capsys: pytest.CaptureFixture
+) -> None:
+    save_file(weights, tmp_path / "in.safetensors")
+    (tmp_path / "options.yaml").write_text(f"from: convmixer\nmodel: {NAME}\n")
+    words = [tmp_path / "in.safetensors", tmp_path / "out.safetensors", "--config", tmp_path / "options.yaml"]
+    assert answer(capsys, "convert", *words)["num_classes"] == 7
+
+
+def test_the_help_names_every_source(capsys: pytest.CaptureFixture) -> None:
+    assert main(["convert", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(source in text for source in SOURCES)
