@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from visiongraft.blocks.head import ClassifierHead
 from visiongraft.blocks.positions import PositionTables
+from visiongraft.blocks.recompute import recomputed
 from visiongraft.blocks.site import Runtime, Site
 from visiongraft.errors import ImageSizeError, SpecError
 from visiongraft.kernels.types import Grid
@@ -32,6 +33,13 @@ class FeatureInfo:
     features: tuple[Feature, ...]
     out_indices: tuple[int, ...]
 
+    @staticmethod
+    def of(spec: Backbone) -> "FeatureInfo":
+        """Describe all maps of a network."""
+        names = ["stem", *(f"stage{index}" for index in range(1, len(spec.stages) + 1))]
+        found = tuple(Feature(*each) for each in zip(names, spec.widths, spec.strides, strict=True))
+        return FeatureInfo(found, tuple(range(len(found))))
+
     def channels(self) -> list[int]:
         """Channels of each chosen map."""
         return [self.features[index].num_chs for index in self.out_indices]
@@ -48,7 +56,48 @@ class FeatureInfo:
         return len(self.out_indices)
 
 
-class Network(nn.Module):
+class Trunk(nn.Module):
+    """What all networks begin with: the stem, the stages, and what a training has to know of them."""
+
+    spec: Backbone
+    runtime: Runtime
+    smallest_image: int
+    stem: nn.Module
+    stages: nn.Sequential
+    grad_checkpointing = False
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:  # noqa: FBT001, FBT002 - timm's own signature
+        """Keep only what goes into each block while training, and compute its inside again for the gradients."""
+        self.grad_checkpointing = enable
+
+    def no_weight_decay(self) -> set[str]:
+        """Name the parameters that weight decay should leave alone although they are tables: the learnt positions."""
+        return {
+            f"{name}.{key}"
+            for name, module in self.named_modules()
+            if isinstance(module, PositionTables)
+            for key, _ in module.named_parameters()
+        }
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, str]:  # noqa: FBT001, FBT002 - timm's own signature
+        """Give regular expressions that order the parameters by depth: stem, then each block, or with `coarse` stage.
+
+        What none of them matches is the head and comes last. This is what timm's layer decay takes.
+        """
+        return {"stem": r"^stem", "blocks": r"^stages\.(\d+)" if coarse else r"^stages\.(\d+)\.(\d+)"}
+
+    def _begin(self, images: Tensor) -> Tensor:
+        return self.stem(_checked(images, self.spec, self.runtime, self.smallest_image))
+
+    def _go_on(self, stage: nn.Module, maps: Tensor) -> Tensor:
+        if not (self.grad_checkpointing and torch.is_grad_enabled()):
+            return stage(maps)
+        for block in stage.children():
+            maps = recomputed(block, maps)
+        return maps
+
+
+class Network(Trunk):
     """A backbone that takes images of any size.
 
     Args:
@@ -66,20 +115,20 @@ class Network(nn.Module):
         self.smallest_image = spec.smallest_image
         self.stem = spec.stem.build(spec.in_chans)
         sites = spec.sites(runtime)
-        self.stages = nn.ModuleList(_stage(stage, each) for stage, each in zip(spec.stages, sites, strict=True))
+        self.stages = nn.Sequential(*(_stage(stage, each) for stage, each in zip(spec.stages, sites, strict=True)))
         self.head: ClassifierHead = spec.head.build(spec.widths[-1])
         if runtime.channels_last:
             self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
         """Give logits, (b, num_classes)."""
-        return self.head(self.forward_features(images))
+        return self.forward_head(self.forward_features(images))
 
     def forward_features(self, images: Tensor) -> Tensor:
         """Give the last feature map, (b, c, h', w')."""
-        maps = self.stem(_checked(images, self.spec, self.runtime, self.smallest_image))
+        maps = self._begin(images)
         for stage in self.stages:
-            maps = stage(maps)
+            maps = self._go_on(stage, maps)
         return maps
 
     def forward_head(self, maps: Tensor, *, pre_logits: bool = False) -> Tensor:
@@ -88,12 +137,53 @@ class Network(nn.Module):
 
     def features(self, images: Tensor) -> dict[str, Tensor]:
         """Give the maps after the stem and after each stage: {"stem": ..., "stage1": ...}."""
-        maps = self.stem(_checked(images, self.spec, self.runtime, self.smallest_image))
+        maps = self._begin(images)
         found = {"stem": maps}
         for index, stage in enumerate(self.stages, start=1):
-            maps = stage(maps)
+            maps = self._go_on(stage, maps)
             found[f"stage{index}"] = maps
         return found
+
+    def forward_intermediates(
+        self,
+        images: Tensor,
+        indices: int | Sequence[int] | None = None,
+        *,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+    ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
+        """Give feature maps by number, and where the network ended, with timm's words.
+
+        Args:
+            images: a batch.
+            indices: which maps: 0 for the stem, 1 for the first stage, and so on; negative ones count from the end.
+                One number means so many of the last, None all.
+            norm: normalise the last map, where the head normalises cells and not their means.
+            stop_early: compute nothing behind the last chosen map.
+            output_fmt: the order of the axes, which is always "NCHW".
+            intermediates_only: leave out the first of the two results.
+
+        Returns:
+            The last map that was computed, as `forward_features` gives it, and the chosen maps in the order of
+            `indices`.
+
+        Raises:
+            SpecError: for maps that there are not, and another order of the axes.
+        """
+        if output_fmt != "NCHW":
+            raise SpecError(f"Feature maps are NCHW, and output_fmt asks for {output_fmt!r}. Permute them afterwards.")
+        chosen = chosen_maps(self.spec, "indices", indices)
+        maps = self._begin(images)
+        found = [maps]
+        for stage in self.stages[: max(chosen)] if stop_early else self.stages:
+            maps = self._go_on(stage, maps)
+            found.append(maps)
+        if norm and len(found) > len(self.stages) and self.spec.head.norm_of == "cells":
+            found[-1] = self.head.norm(maps)
+        wanted = [found[index] for index in chosen]
+        return wanted if intermediates_only else (maps, wanted)
 
     @property
     def num_classes(self) -> int:
@@ -102,15 +192,18 @@ class Network(nn.Module):
 
     @property
     def num_features(self) -> int:
+        """Channels of the last feature map."""
+        return self.spec.widths[-1]
+
+    @property
+    def head_hidden_size(self) -> int:
         """Channels of the features that the classifier sees."""
         return self.head.num_features
 
     @property
     def feature_info(self) -> FeatureInfo:
         """Channels and strides of the maps that `features` gives."""
-        names = ["stem", *(f"stage{index}" for index in range(1, len(self.stages) + 1))]
-        found = tuple(Feature(*each) for each in zip(names, self.spec.widths, self.spec.strides, strict=True))
-        return FeatureInfo(found, tuple(range(len(found))))
+        return FeatureInfo.of(self.spec)
 
     def get_classifier(self) -> nn.Module:
         """Give the last linear layer."""
@@ -125,51 +218,63 @@ class Network(nn.Module):
 
     def at(self, image: int | Grid) -> "Network":
         """Give a copy whose position tables are stored for another image size, in pixels, resampled from ours."""
-        spec = self.spec.at(image)
-        with torch.device("meta"):
-            native = Network(spec)
         other = copy.deepcopy(self)
-        other.spec = spec
-        for name, module in other.named_modules():
-            if isinstance(module, PositionTables):
-                module.adopt(_tables(native, name).grid)
+        other.set_input_size(image)
         return other
 
+    def set_input_size(self, img_size: int | Grid) -> None:
+        """Store the position tables for another image size, in pixels, from now on, resampled.
 
-class FeatureExtractor(nn.Module):
+        They become new parameters, so an optimiser is made afterwards.
+        """
+        spec = self.spec.at(img_size)
+        with torch.device("meta"):
+            native = Network(spec)
+        self.spec = spec
+        for name, module in self.named_modules():
+            if isinstance(module, PositionTables):
+                module.adopt(_tables(native, name).grid)
+
+
+class FeatureExtractor(Trunk):
     """The front of a network, which gives a list of feature maps, as timm's `features_only` does.
 
     Args:
         network: what to take the maps from. Its stem and stages are shared, not copied; what comes behind the last
             chosen map is left out.
         out_indices: which maps: 0 for the stem, 1 for the first stage, and so on; negative ones count from the end.
-            None means all.
+            One number means so many of the last, None all.
     """
 
-    def __init__(self, network: Network, out_indices: Sequence[int] | None = None) -> None:
+    def __init__(self, network: Network, out_indices: int | Sequence[int] | None = None) -> None:
         super().__init__()
-        everything = network.feature_info
-        count = len(everything)
-        chosen = tuple(range(count)) if out_indices is None else tuple(out_indices)
-        if not chosen or any(not -count <= index < count for index in chosen):
-            raise SpecError(
-                f"{network.spec.name} has feature maps 0 to {count - 1}, and out_indices asks for {chosen}."
-            )
-        self.feature_info = replace(everything, out_indices=tuple(index % count for index in chosen))
+        chosen = chosen_maps(network.spec, "out_indices", out_indices)
+        self.feature_info = replace(FeatureInfo.of(network.spec), out_indices=chosen)
         self.spec = network.spec
         self.runtime = network.runtime
         self.smallest_image = network.smallest_image
         self.stem = network.stem
-        self.stages = nn.ModuleList(list(network.stages)[: max(self.feature_info.out_indices)])
+        self.stages = network.stages[: max(chosen)]
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Give the chosen maps, in the order of `out_indices`."""
-        maps = self.stem(_checked(images, self.spec, self.runtime, self.smallest_image))
+        maps = self._begin(images)
         found = [maps]
         for stage in self.stages:
-            maps = stage(maps)
+            maps = self._go_on(stage, maps)
             found.append(maps)
         return [found[index] for index in self.feature_info.out_indices]
+
+
+def chosen_maps(spec: Backbone, argument: str, indices: int | Sequence[int] | None) -> tuple[int, ...]:
+    """Give the numbers of the maps that are asked for, counted from the stem."""
+    count = len(spec.widths)
+    if indices is None:
+        return tuple(range(count))
+    asked = tuple(range(-min(indices, count + 1), 0)) if isinstance(indices, int) else tuple(indices)
+    if not asked or any(not -count <= index < count for index in asked):
+        raise SpecError(f"{spec.name} has feature maps 0 to {count - 1}, and {argument} asks for {asked}.")
+    return tuple(index % count for index in asked)
 
 
 def _checked(images: Tensor, spec: Backbone, runtime: Runtime, smallest: int) -> Tensor:

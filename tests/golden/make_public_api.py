@@ -20,10 +20,19 @@ def describe() -> str:
     """Give every exported name with its signature, and under a class its public fields and methods."""
     lines: list[str] = []
     for name in sorted(visiongraft.__all__):
-        (node,) = ast.parse(textwrap.dedent(inspect.getsource(getattr(visiongraft, name)))).body
-        assert isinstance(node, ast.ClassDef | ast.FunctionDef)
+        each = getattr(visiongraft, name)
+        node = _source(each)
         lines += _class(node) if isinstance(node, ast.ClassDef) else [_function(node)]
+        for base in each.__mro__[1:] if inspect.isclass(each) else ():
+            if base.__module__.startswith("visiongraft.") and base.__name__ not in visiongraft.__all__:
+                lines += list(_class(_source(base)))[1:]  # what users see as the class's own
     return "\n".join(lines) + "\n"
+
+
+def _source(each: object) -> ast.ClassDef | ast.FunctionDef:
+    (node,) = ast.parse(textwrap.dedent(inspect.getsource(each))).body
+    assert isinstance(node, ast.ClassDef | ast.FunctionDef)
+    return node
 
 
 def _class(node: ast.ClassDef) -> Iterator[str]:

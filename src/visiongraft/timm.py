@@ -1,0 +1,228 @@
+"""The zoo in timm's shape: importing this module registers every network with timm, as `vg_` and its name.
+
+    import timm
+    import visiongraft.timm
+
+    timm.create_model("vg_cotnet50", num_classes=10)
+
+What a registered network has beyond `Network` is what timm's own have and the rest of this package has no use for.
+"""
+
+import copy
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from visiongraft.blocks.positions import PositionTables
+from visiongraft.errors import MissingExtra, SpecError
+from visiongraft.families.zoo import customized, get_spec, list_models
+from visiongraft.kernels.types import Grid
+from visiongraft.network import FeatureExtractor, Network, chosen_maps
+from visiongraft.preprocessing import Preprocessing
+from visiongraft.spec import Backbone
+from visiongraft.weights.timm_config import PREFIX, pretrained_cfg
+
+try:
+    from timm.models import FeatureInfo, build_model_with_cfg, generate_default_cfgs, register_model
+    from timm.models._input import update_model_input_size  # its own resizable networks report their size by it
+except ModuleNotFoundError as error:
+    if str(error.name).partition(".")[0] != "timm":
+        raise
+    raise MissingExtra(
+        "visiongraft.timm needs timm 1.0.31 or newer. Install it with: pip install 'visiongraft[timm]'"
+    ) from None
+
+__all__ = ["TimmFeatures", "TimmNetwork", "default_cfgs"]
+
+default_cfgs = generate_default_cfgs(
+    {f"{PREFIX}{name}": pretrained_cfg(get_spec(name), Preprocessing(get_spec(name).image)) for name in list_models()}
+)
+"""What timm knows of each network: the size, normalisation and crop of its images, and the ends of its modules."""
+
+
+class TimmNetwork(Network):
+    """A network that `timm.create_model` makes.
+
+    Args:
+        spec: a network of the zoo.
+        num_classes: how many logits go out; 0 leaves out the classifier.
+        in_chans: channels of the images.
+        img_size: native size in pixels, one number or (height, width). Any other size works as well.
+        drop_rate: probability of dropping a feature before the classifier while training, in [0, 1).
+        drop_path_rate: probability of dropping the last residual branch while training, in [0, 1).
+        global_pool: "avg", or "" for the last feature map itself, which goes with no classifier.
+        device: where the weights are.
+        dtype: of the weights.
+
+    Arguments that are None leave what the spec says.
+    """
+
+    def __init__(
+        self,
+        spec: Backbone,
+        *,
+        num_classes: int | None = None,
+        in_chans: int | None = None,
+        img_size: int | Grid | None = None,
+        drop_rate: float | None = None,
+        drop_path_rate: float | None = None,
+        global_pool: str = "avg",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        spec = customized(
+            spec,
+            num_classes=num_classes,
+            in_chans=in_chans,
+            image=img_size,
+            dropout=drop_rate,
+            drop_path=drop_path_rate,
+        )
+        _check_pool(global_pool, spec.head.num_classes)
+        with nullcontext() if device is None else torch.device(device):
+            super().__init__(spec)
+        self.to(dtype=dtype)
+        self.global_pool = global_pool
+
+    @property
+    def in_chans(self) -> int:
+        """Channels of the images."""
+        return self.spec.in_chans
+
+    @property
+    def feature_info(self) -> list[dict[str, Any]]:  # type: ignore[override]
+        """Channels, strides and modules of the maps after the stem and each stage, as timm's networks list them."""
+        stem = f"stem.{len(self.stem) - 1}" if isinstance(self.stem, nn.Sequential) else "stem"
+        modules = [stem, *(f"stages.{index}" for index in range(len(self.stages)))]
+        return [
+            {"num_chs": width, "reduction": stride, "module": module}
+            for width, stride, module in zip(self.spec.widths, self.spec.strides, modules, strict=False)
+        ]
+
+    def forward_head(self, maps: Tensor, *, pre_logits: bool = False) -> Tensor:
+        """Give logits, or with `pre_logits` what the classifier would see; without pooling, normalised maps."""
+        if self.global_pool:
+            return super().forward_head(maps, pre_logits=pre_logits)
+        return self.head.norm(maps) if self.head.norm_of == "cells" else maps
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        """Put a fresh classifier in the place of the present one; 0 leaves it out. `global_pool` as in the class."""
+        pool = self.global_pool if global_pool is None else global_pool
+        _check_pool(pool, num_classes)
+        super().reset_classifier(num_classes)
+        self.global_pool = pool
+
+    def set_input_size(self, img_size: int | Grid | None = None) -> None:
+        """Store the position tables for another image size; None changes nothing. They become new parameters."""
+        if img_size is not None:
+            super().set_input_size(img_size)
+            update_model_input_size(self, self.spec.image)
+
+    def prune_intermediate_layers(
+        self,
+        indices: int | Sequence[int] = 1,
+        prune_norm: bool = False,  # noqa: FBT001, FBT002 - timm's own signature
+        prune_head: bool = True,  # noqa: FBT001, FBT002 - timm's own signature
+    ) -> tuple[int, ...]:
+        """Leave out what lies behind the last of the chosen maps.
+
+        Args:
+            indices: as in `forward_intermediates`.
+            prune_norm: leave out the head's normalisation.
+            prune_head: leave out the head, even where every stage stays.
+
+        Returns:
+            The chosen maps, counted from the stem.
+        """
+        chosen = chosen_maps(self.spec, "indices", indices)
+        kept = max(*chosen, 1)  # a backbone has at least one stage
+        head, cut = self.spec.head, kept < len(self.stages)
+        bare = cut or prune_head
+        without_norm = cut or (prune_norm if head.norm_of == "cells" else prune_head)
+        self.stages = self.stages[:kept]
+        self.spec = _shortened(self.spec, kept)
+        if bare:
+            head = replace(head, hidden=None)
+            self.head.hidden, self.head.num_features = nn.Identity(), self.num_features
+        if without_norm:
+            head = replace(head, norm="none")
+            self.head.norm = nn.Identity()
+        self.spec = replace(self.spec, head=head)
+        if bare:
+            self.reset_classifier(0, "")
+        return chosen
+
+
+class TimmFeatures(FeatureExtractor):
+    """What `timm.create_model(..., features_only=True)` makes."""
+
+    def __init__(self, network: TimmNetwork, out_indices: int | Sequence[int]) -> None:
+        super().__init__(network, out_indices)
+        found = FeatureInfo(network.feature_info, self.feature_info.out_indices)
+        self.feature_info = found  # type: ignore[assignment]  # timm's own, as its users expect
+
+
+def _shortened(spec: Backbone, stages: int) -> Backbone:
+    """Give the first stages of a network, each block with the rate of stochastic depth that it had."""
+    short = replace(spec, stages=spec.stages[:stages])
+    return replace(short, drop_path=spec.drop_path * (short.depth - 1) / max(spec.depth - 1, 1))
+
+
+def _resampled(tensors: dict[str, Tensor], network: TimmNetwork) -> dict[str, Tensor]:
+    """Fit position tables that timm has read to the network's own grids."""
+    found = dict(tensors)
+    for name, module in network.named_modules():
+        if isinstance(module, PositionTables):
+            other = copy.copy(module)
+            other._parameters = {  # a module of the same kind, with the tables as they are stored
+                key: nn.Parameter(tensors.get(f"{name}.{key}", each))
+                for key, each in module.named_parameters(recurse=False)
+            }
+            resized = {f"{name}.{key}": each.detach() for key, each in other.resized(module.grid).items()}
+            found |= {key: each for key, each in resized.items() if key in tensors}
+    return found
+
+
+def _check_pool(global_pool: str, num_classes: int) -> None:
+    if global_pool not in ("avg", ""):
+        raise SpecError(f"Networks of visiongraft pool by 'avg', or not at all by '', and not by {global_pool!r}.")
+    if not global_pool and num_classes:
+        raise SpecError(
+            f"Without pooling there is no classifier, but num_classes is {num_classes}. Say num_classes=0."
+        )
+
+
+def _entrypoint(spec: Backbone) -> Callable[..., nn.Module]:
+    """Make the function that timm calls for a name. What it is given goes to timm's builder, and on to the class."""
+    name = f"{PREFIX}{spec.name}"
+    features = {
+        "feature_cls": TimmFeatures,
+        "out_indices": tuple(range(len(spec.widths))),
+        "flatten_sequential": True,  # for those who ask for one of timm's own feature_cls instead
+    }
+
+    def build(*, pretrained: bool = False, **choices: Any) -> nn.Module:  # noqa: ANN401 - timm's convention
+        return build_model_with_cfg(
+            partial(TimmNetwork, spec),
+            name,
+            pretrained,
+            feature_cfg=dict(features),
+            pretrained_filter_fn=_resampled,
+            **choices,
+        )
+
+    build.__name__ = build.__qualname__ = name
+    build.__module__ = __name__
+    build.__doc__ = f"Build {spec.name}, for `timm.create_model`: see `TimmNetwork`."
+    return build
+
+
+for _name in list_models():
+    _function = register_model(_entrypoint(get_spec(_name)))  # which adds its name to __all__
+    setattr(sys.modules[__name__], _function.__name__, _function)

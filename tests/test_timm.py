@@ -1,0 +1,286 @@
+"""Registered with timm, our networks do what timm's own do: what its tests ask of those is asked of ours."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from timm.data import create_transform, resolve_model_data_config
+from timm.models import FeatureInfo, group_parameters
+from timm.optim import create_optimizer_v2, param_groups_layer_decay
+from torch import Tensor, nn
+
+import visiongraft.timm as door
+from tests.networks import PICOS
+from visiongraft.errors import SpecError
+from visiongraft.families.zoo import create_model, get_spec, list_models
+from visiongraft.network import Network
+from visiongraft.weights.store import load, save
+
+NAMES = [f"vg_{name}" for name in list_models()]
+SMALL = [f"vg_{name}" for name in PICOS]
+OWN_CLASSES = ["list", "dict", "hook", "getter"]
+
+
+def test_every_network_of_the_zoo_is_registered_and_nothing_else() -> None:
+    assert sorted(timm.list_models("vg_*")) == sorted(NAMES)
+    assert sorted(timm.list_models(module="timm")) == sorted(NAMES)
+    assert timm.list_models("vg_*", pretrained=True) == []
+    assert all(timm.is_model(name) and getattr(door, name) is timm.model_entrypoint(name) for name in NAMES)
+    assert set(NAMES) <= set(door.__all__)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_registered_network_is_that_of_the_zoo_and_its_configuration_fits_it(name: str) -> None:
+    with torch.device("meta"):
+        network = timm.create_model(name).eval()
+    assert isinstance(network, Network)
+    assert network.spec == get_spec(name.removeprefix("vg_"))
+    cfg = network.default_cfg
+    assert cfg is network.pretrained_cfg
+    assert timm.get_pretrained_cfg(name).to_dict() == cfg
+    assert door.default_cfgs[name].default.input_size == cfg["input_size"] == (3, *network.spec.image)
+    assert (cfg["architecture"], cfg["num_classes"]) == (name, network.num_classes)
+    assert {f"{cfg['first_conv']}.weight", f"{cfg['classifier']}.weight"} <= network.state_dict().keys()
+    assert network.get_submodule(cfg["first_conv"]).in_channels == 3
+    assert network.get_submodule(cfg["classifier"]) is network.get_classifier()
+    assert cfg["pool_size"] == network.spec.grids()[-1]
+    modules = dict(network.named_modules())
+    assert [each["module"] in modules for each in network.feature_info] == [True] * len(network.spec.widths)
+
+
+def test_the_configuration_of_its_images_is_resolved_by_timm() -> None:
+    network = timm.create_model("vg_se_cotnetd152", num_classes=0)
+    config = resolve_model_data_config(network)
+    assert config["input_size"] == (3, 256, 256)
+    assert (config["mean"], config["std"]) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert (config["interpolation"], config["crop_pct"]) == ("bicubic", 0.875)
+    assert create_transform(**config)(pytest.importorskip("PIL.Image").new("RGB", (300, 280))).shape == (3, 256, 256)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_parts_of_a_network_follow_one_another_and_its_head_can_be_taken_off(name: str) -> None:
+    network = timm.create_model(name).eval()
+    images = torch.randn(1, *network.default_cfg["input_size"])
+    grid = network.default_cfg["pool_size"]
+    maps = network.forward_features(images)
+    before = network.forward_head(maps, pre_logits=True)
+    assert maps.shape == (1, network.num_features, *grid)
+    assert before.shape == (1, network.head_hidden_size)
+    torch.testing.assert_close(network.forward_head(maps), network(images))
+    network.reset_classifier(7)
+    assert (network(images).shape, network.num_classes) == ((1, 7), 7)
+    network.reset_classifier(0)
+    assert network.num_classes == 0
+    torch.testing.assert_close(network(images), before)
+    network.reset_classifier(0, "")
+    torch.testing.assert_close(network(images), maps)
+    network.reset_classifier(3, "avg")
+    assert network(images).shape == (1, 3)
+    bare = timm.create_model(name, num_classes=0, global_pool="").eval()
+    assert bare(images).shape == maps.shape
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_parameter_learns(name: str) -> None:
+    network = timm.create_model(name, num_classes=42).train()
+    found = network(torch.randn(2, 3, 64, 64))
+    found.mean().backward()
+    assert found.shape == (2, 42)
+    assert [key for key, each in network.named_parameters() if each.grad is None] == []
+
+
+def test_timms_arguments_are_those_of_ours() -> None:
+    network = timm.create_model(
+        "vg_botnet_pico",
+        num_classes=5,
+        in_chans=1,
+        img_size=(96, 64),
+        drop_rate=0.25,
+        drop_path_rate=0.5,
+        dtype=torch.bfloat16,
+        device="meta",
+    )
+    ours = create_model("botnet_pico", num_classes=5, in_chans=1, image=(96, 64), dropout=0.25, drop_path=0.5)
+    assert network.spec == ours.spec
+    assert network.in_chans == 1
+    assert {(each.dtype, each.device.type) for each in network.parameters()} == {(torch.bfloat16, "meta")}
+    assert timm.models.get_model_traits(network)["img_size"] == (96, 64)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_features_only_gives_timms_feature_info_and_the_maps_that_it_describes(name: str) -> None:
+    extractor = timm.create_model(name, features_only=True).eval()
+    info, images = extractor.feature_info, torch.randn(2, 3, 96, 64)
+    assert isinstance(info, FeatureInfo)
+    assert_described(extractor(images), info, images)
+    first_and_last = timm.create_model(name, features_only=True, out_indices=(0, -1)).eval()
+    assert_described(first_and_last(images), first_and_last.feature_info, images)
+    assert len(first_and_last(images)) == 2
+    assert timm.create_model(name, features_only=True, out_indices=1).feature_info.channels() == info.channels()[-1:]
+    assert resolve_model_data_config(extractor)["input_size"] == (3, 64, 64)
+    assert extractor.in_chans == 3
+
+
+def assert_described(maps: list[Tensor], info: FeatureInfo, images: Tensor) -> None:
+    assert [each.shape[1] for each in maps] == info.channels()
+    for each, reduction in zip(maps, info.reduction(), strict=True):
+        assert [side * reduction for side in each.shape[2:]] == list(images.shape[2:])
+
+
+@pytest.mark.parametrize("kind", OWN_CLASSES)
+@pytest.mark.parametrize("name", ["vg_botnet_pico", "vg_coatnet_pico"])
+def test_timms_own_ways_to_extract_features_give_the_same_maps(name: str, kind: str) -> None:
+    torch.manual_seed(0)
+    ours = timm.create_model(name, features_only=True, out_indices=(1, 3)).eval()
+    torch.manual_seed(0)
+    theirs = timm.create_model(name, features_only=True, out_indices=(1, 3), feature_cls=kind).eval()
+    images = torch.randn(2, 3, 64, 64)
+    wanted, found = ours(images), theirs(images)
+    found = list(found.values()) if kind == "dict" else found
+    assert all(torch.equal(*each) for each in zip(found, wanted, strict=True))
+    assert theirs.feature_info.channels() == ours.feature_info.channels()
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_intermediates_are_those_that_the_feature_info_describes(name: str) -> None:
+    network = timm.create_model(name).eval()
+    info = FeatureInfo(network.feature_info, len(network.feature_info))
+    images = torch.randn(1, 3, 64, 96)
+    last, found = network.forward_intermediates(images, output_fmt="NCHW")
+    assert_described(found, info, images)
+    assert torch.equal(last, network.forward_features(images))
+    network.set_grad_checkpointing()
+    again, _ = network.forward_intermediates(images, output_fmt="NCHW")
+    assert torch.equal(last, again)
+
+
+@pytest.mark.parametrize(
+    ("indices", "options", "stages", "shape"),
+    [
+        ((1, 2), {}, 2, (1, 128, 16, 16)),
+        ((4,), {}, 4, (1, 512, 4, 4)),
+        (1, {"prune_head": False}, 4, (1, 6)),
+        ((0,), {}, 1, (1, 64, 32, 32)),
+    ],
+)
+def test_what_lies_behind_the_chosen_maps_can_be_left_out(
+    indices: object, options: dict, stages: int, shape: tuple[int, ...]
+) -> None:
+    network = timm.create_model("vg_botnet_pico", num_classes=6, drop_path_rate=0.5).eval()
+    images = torch.randn(1, 3, 64, 64)
+    _, wanted = network.forward_intermediates(images, indices)
+    rates = [each.rate for each in network.stages[:stages].modules() if hasattr(each, "rate")]
+    chosen = network.prune_intermediate_layers(indices, **options)
+    found = network.forward_intermediates(images, chosen, intermediates_only=True)
+    assert all(torch.equal(*each) for each in zip(found, wanted, strict=True))
+    assert (len(network.stages), network(images).shape) == (stages, shape)
+    again = Network(network.spec)  # its spec still describes it
+    assert {key: each.shape for key, each in again.state_dict().items()} == {
+        key: each.shape for key, each in network.state_dict().items()
+    }
+    assert [each.rate for each in again.modules() if hasattr(each, "rate")] == pytest.approx(rates)
+
+
+def test_a_normalisation_of_cells_can_be_left_out_and_one_of_means_goes_with_its_head() -> None:
+    for name, prune_norm, left in [("nano_rw_224", True, False), ("nano_rw_224", False, True), ("pico", False, False)]:
+        with torch.device("meta"):
+            network = timm.create_model(f"vg_coatnet_{name}")
+        network.prune_intermediate_layers(1, prune_norm)
+        assert isinstance(network.head.norm, nn.Identity) != left
+        assert network.head_hidden_size == network.num_features
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_layer_decay_orders_the_parameters_by_depth(name: str) -> None:
+    network = timm.create_model(name)
+    for coarse in (False, True):
+        layers = group_parameters(network, network.group_matcher(coarse=coarse), reverse=True)
+        assert layers.keys() == dict(network.named_parameters()).keys()
+        in_order = list(layers.values())
+        assert in_order == sorted(in_order)
+        assert in_order[-1] + 1 == 2 + (len(network.stages) if coarse else network.spec.depth)
+    groups = param_groups_layer_decay(network, layer_decay=0.5, no_weight_decay_list=network.no_weight_decay())
+    assert sum(len(each["params"]) for each in groups) == len(list(network.parameters()))
+    scales = {id(each): group["lr_scale"] for group in groups for each in group["params"]}
+    assert scales[id(network.get_classifier().weight)] == 1.0
+    assert scales[id(next(network.parameters()))] == 0.5 ** (network.spec.depth + 1)
+
+
+def test_timms_optimisers_do_not_decay_positions() -> None:
+    network = timm.create_model("vg_botnet_pico")
+    optimizer = create_optimizer_v2(network, opt="adamw", weight_decay=0.1)
+    free = {id(each) for group in optimizer.param_groups if not group["weight_decay"] for each in group["params"]}
+    tables = {key: each for key, each in network.named_parameters() if ".mixer.positions." in key or "height" in key}
+    assert tables
+    assert all(id(each) in free for each in tables.values())
+    assert id(network.get_classifier().weight) not in free
+
+
+def test_an_input_size_is_set_and_reported() -> None:
+    network = timm.create_model("vg_coatnet_pico").eval()
+    other = network.at((96, 128))
+    network.set_input_size((96, 128))
+    assert network.spec == other.spec
+    assert timm.models.get_model_input_config(network)["input_size"] == (3, 96, 128)
+    network.set_input_size()
+    assert network.spec.image == (96, 128)
+    images = torch.randn(1, 3, 96, 128)
+    assert torch.equal(network(images), other(images))
+
+
+@pytest.mark.parametrize("name", ["vg_botnet_pico", "vg_coatnet_pico", "vg_convmixer_pico"])
+def test_a_file_of_ours_is_read_by_timm_at_any_size_with_other_classes_and_channels(name: str, tmp_path: Path) -> None:
+    path = save(create_model(name.removeprefix("vg_"), num_classes=1000), tmp_path / "m.safetensors")
+    own = {"pretrained": True, "pretrained_cfg_overlay": {"file": str(path)}}
+    images = torch.randn(1, 3, 96, 64)
+    wanted = load(path, image=(96, 64))
+    with torch.no_grad():
+        found = timm.create_model(name, **own, img_size=(96, 64)).eval()
+        torch.testing.assert_close(found(images), wanted(images))
+        gray = timm.create_model(name, **own, num_classes=3, in_chans=1).eval()
+        pixels = torch.randn(1, 1, 96, 64)
+        torch.testing.assert_close(
+            gray.forward_features(pixels), wanted.forward_features(pixels.expand(-1, 3, -1, -1)), rtol=1e-3, atol=1e-4
+        )
+    assert gray(pixels).shape == (1, 3)
+
+
+def test_a_file_of_another_network_is_refused_by_timm(tmp_path: Path) -> None:
+    path = save(create_model("resnet_pico"), tmp_path / "m.safetensors")
+    with pytest.raises(RuntimeError, match="Missing key"):
+        timm.create_model("vg_botnet_pico", pretrained=True, pretrained_cfg_overlay={"file": str(path)})
+
+
+def test_a_network_of_timms_saves_and_loads_as_one_of_ours(tmp_path: Path) -> None:
+    network = timm.create_model("vg_cotnet_pico", num_classes=4).eval()
+    again = load(save(network, tmp_path / "m.safetensors"))
+    images = torch.randn(1, 3, 64, 64)
+    assert torch.equal(again(images), network(images))
+
+
+@pytest.mark.parametrize(
+    ("choices", "error", "text"),
+    [
+        ({"global_pool": "max"}, SpecError, "pool by 'avg', or not at all by '', and not by 'max'"),
+        ({"global_pool": ""}, SpecError, "Without pooling there is no classifier, but num_classes is 1000"),
+        ({"drop_path_rate": 1.0}, SpecError, "drop_path is a probability below 1"),
+        ({"features_only": True, "out_indices": (9,)}, SpecError, "has feature maps 0 to 4, and out_indices asks for"),
+        ({"window": 7}, TypeError, "unexpected keyword argument 'window'"),
+        ({"pretrained": True}, RuntimeError, "No pretrained weights exist for vg_resnet_pico"),
+    ],
+)
+def test_what_our_networks_cannot_be_is_refused(choices: dict, error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        timm.create_model("vg_resnet_pico", **choices)
+
+
+def test_without_timm_the_door_says_how_to_get_it() -> None:
+    program = "import sys; sys.modules['timm'] = None; import visiongraft.timm"
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert answer.stderr.splitlines()[-1] == (
+        "visiongraft.errors.MissingExtra: visiongraft.timm needs timm 1.0.31 or newer."
+        " Install it with: pip install 'visiongraft[timm]'"
+    )
