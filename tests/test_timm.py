@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from safetensors.torch import save_file
 from timm.data import create_transform, resolve_model_data_config
 from timm.models import FeatureInfo, group_parameters
 from timm.optim import create_optimizer_v2, param_groups_layer_decay
@@ -14,9 +15,11 @@ from torch import Tensor, nn
 
 import visiongraft.timm as door
 from tests.networks import PICOS
-from visiongraft.errors import SpecError
+from visiongraft.errors import SpecError, WeightsError
 from visiongraft.families.zoo import create_model, get_spec, list_models
 from visiongraft.network import Network
+from visiongraft.preprocessing import Preprocessing
+from visiongraft.weights.sources import WEIGHT_SETS, preprocessing_for
 from visiongraft.weights.store import load, save
 
 NAMES = [f"vg_{name}" for name in list_models()]
@@ -27,28 +30,36 @@ OWN_CLASSES = ["list", "dict", "hook", "getter"]
 def test_every_network_of_the_zoo_is_registered_and_nothing_else() -> None:
     assert sorted(timm.list_models("vg_*")) == sorted(NAMES)
     assert sorted(timm.list_models(module="timm")) == sorted(NAMES)
-    assert timm.list_models("vg_*", pretrained=True) == []
+    assert set(timm.list_models("vg_*", pretrained=True)) == {f"vg_{each.name}" for each in WEIGHT_SETS}
     assert all(timm.is_model(name) and getattr(door, name) is timm.model_entrypoint(name) for name in NAMES)
     assert set(NAMES) <= set(door.__all__)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_registered_network_is_that_of_the_zoo_and_its_configuration_fits_it(name: str) -> None:
+    spec = get_spec(name.removeprefix("vg_"))
     with torch.device("meta"):
-        network = timm.create_model(name).eval()
+        network = timm.create_model(name, num_classes=spec.head.num_classes).eval()
     assert isinstance(network, Network)
-    assert network.spec == get_spec(name.removeprefix("vg_"))
+    assert network.spec == spec
     cfg = network.default_cfg
     assert cfg is network.pretrained_cfg
-    assert timm.get_pretrained_cfg(name).to_dict() == cfg
-    assert door.default_cfgs[name].default.input_size == cfg["input_size"] == (3, *network.spec.image)
-    assert (cfg["architecture"], cfg["num_classes"]) == (name, network.num_classes)
+    assert (
+        timm.get_pretrained_cfg(name).to_dict()
+        == cfg
+        == door.default_cfgs[name].default.to_dict()
+        | {
+            "architecture": name,
+            **({"tag": door.default_cfgs[name].tags[0]} if door.default_cfgs[name].tags[0] else {}),
+        }
+    )
+    assert cfg["input_size"] == (3, *(preprocessing_for(spec.name) or Preprocessing(spec.image)).image)
     assert {f"{cfg['first_conv']}.weight", f"{cfg['classifier']}.weight"} <= network.state_dict().keys()
     assert network.get_submodule(cfg["first_conv"]).in_channels == 3
     assert network.get_submodule(cfg["classifier"]) is network.get_classifier()
-    assert cfg["pool_size"] == network.spec.grids()[-1]
+    assert cfg["pool_size"] == spec.grids(cfg["input_size"][1:])[-1]
     modules = dict(network.named_modules())
-    assert [each["module"] in modules for each in network.feature_info] == [True] * len(network.spec.widths)
+    assert [each["module"] in modules for each in network.feature_info] == [True] * len(spec.widths)
 
 
 def test_the_configuration_of_its_images_is_resolved_by_timm() -> None:
@@ -248,6 +259,35 @@ def test_a_file_of_ours_is_read_by_timm_at_any_size_with_other_classes_and_chann
     assert gray(pixels).shape == (1, 3)
 
 
+def test_published_weights_are_fetched_and_become_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand-in for the hub: a file of timm's own network with other random numbers."""
+    theirs = timm.create_model("coatnet_nano_rw_224").eval()
+    path, asked = tmp_path / "model.safetensors", []
+    save_file(theirs.state_dict(), path)
+    monkeypatch.setattr(door, "fetch", lambda weights, *, folder: asked.append((weights.name, folder)) or path)
+    images = torch.rand(1, 3, 224, 224)
+    with torch.no_grad():
+        wanted = theirs(images)
+        for name in ("vg_coatnet_nano_rw_224", "vg_coatnet_nano_rw_224.sw_in1k"):
+            ours = timm.create_model(name, pretrained=True, cache_dir=tmp_path).eval()
+            torch.testing.assert_close(ours(images), wanted, rtol=1e-4, atol=1e-4)
+        assert asked == [("coatnet_nano_rw_224.sw_in1k", tmp_path)] * 2
+        assert resolve_model_data_config(ours) == resolve_model_data_config(theirs)
+        choices = {"in_chans": 1, "num_classes": 5, "img_size": 96}
+        gray = timm.create_model("vg_coatnet_nano_rw_224", pretrained=True, **choices).eval()
+        pixels = torch.rand(1, 1, 96, 96)
+        maps = timm.create_model("vg_coatnet_nano_rw_224", pretrained=True, features_only=True).eval()(
+            pixels.expand(-1, 3, -1, -1)
+        )
+        assert gray(pixels).shape == (1, 5)
+        torch.testing.assert_close(gray.forward_features(pixels), maps[-1], rtol=1e-3, atol=1e-4)
+
+
+def test_a_tag_that_there_is_not_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="Invalid pretrained tag"):
+        timm.create_model("vg_resnet_pico.sw_in1k")
+
+
 def test_a_file_of_another_network_is_refused_by_timm(tmp_path: Path) -> None:
     path = save(create_model("resnet_pico"), tmp_path / "m.safetensors")
     with pytest.raises(RuntimeError, match="Missing key"):
@@ -269,7 +309,8 @@ def test_a_network_of_timms_saves_and_loads_as_one_of_ours(tmp_path: Path) -> No
         ({"drop_path_rate": 1.0}, SpecError, "drop_path is a probability below 1"),
         ({"features_only": True, "out_indices": (9,)}, SpecError, "has feature maps 0 to 4, and out_indices asks for"),
         ({"window": 7}, TypeError, "unexpected keyword argument 'window'"),
-        ({"pretrained": True}, RuntimeError, "No pretrained weights exist for vg_resnet_pico"),
+        ({"pretrained": True}, WeightsError, "No weights are published for resnet_pico"),
+        ({"pretrained": True, "cache_dir": "none"}, WeightsError, "No weights are published for resnet_pico"),
     ],
 )
 def test_what_our_networks_cannot_be_is_refused(choices: dict, error: type[Exception], text: str) -> None:

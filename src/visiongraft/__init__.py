@@ -21,6 +21,7 @@ from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone, Stage, register, small_image
 from visiongraft.summary import Summary, summarize
 from visiongraft.weights.convert import convert, convert_layer
+from visiongraft.weights.folder import from_pretrained, save_pretrained
 from visiongraft.weights.models import create_model, list_models, load_pretrained, read_weights
 from visiongraft.weights.sources import WeightSet, get_weight_set
 from visiongraft.weights.store import Trained, load, save
@@ -66,6 +67,7 @@ __all__ = [
     "convert",
     "convert_layer",
     "create_model",
+    "from_pretrained",
     "get_spec",
     "get_weight_set",
     "list_models",
@@ -75,6 +77,7 @@ __all__ = [
     "read_weights",
     "register",
     "save",
+    "save_pretrained",
     "small_image",
     "summarize",
 ]

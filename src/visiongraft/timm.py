@@ -10,10 +10,11 @@ What a registered network has beyond `Network` is what timm's own have and the r
 
 import copy
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,7 +27,11 @@ from visiongraft.kernels.types import Grid
 from visiongraft.network import FeatureExtractor, Network, chosen_maps
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
-from visiongraft.weights.timm_config import PREFIX, pretrained_cfg
+from visiongraft.weights.convert import SOURCES, convert, fitting_form
+from visiongraft.weights.folder import save_pretrained
+from visiongraft.weights.hub import fetch
+from visiongraft.weights.sources import get_weight_set
+from visiongraft.weights.timm_config import CLASSIFIER, PREFIX, published_cfgs
 
 try:
     from timm.models import FeatureInfo, build_model_with_cfg, generate_default_cfgs, register_model
@@ -40,10 +45,8 @@ except ModuleNotFoundError as error:
 
 __all__ = ["TimmFeatures", "TimmNetwork", "default_cfgs"]
 
-default_cfgs = generate_default_cfgs(
-    {f"{PREFIX}{name}": pretrained_cfg(get_spec(name), Preprocessing(get_spec(name).image)) for name in list_models()}
-)
-"""What timm knows of each network: the size, normalisation and crop of its images, and the ends of its modules."""
+default_cfgs = generate_default_cfgs(dict(published_cfgs()))
+"""What timm knows of each network: its published weights, their images, and the ends of its modules."""
 
 
 class TimmNetwork(Network):
@@ -62,6 +65,8 @@ class TimmNetwork(Network):
 
     Arguments that are None leave what the spec says.
     """
+
+    pretrained_cfg: dict[str, Any]  # what timm's builder leaves here
 
     def __init__(
         self,
@@ -124,6 +129,24 @@ class TimmNetwork(Network):
             super().set_input_size(img_size)
             update_model_input_size(self, self.spec.image)
 
+    def save_pretrained(self, folder: str | Path, *, classes: Sequence[str] = ()) -> Path:
+        """Write the network into a folder that `timm.create_model("local-dir:...")` and `from_pretrained` read.
+
+        Args:
+            folder: where; it is made if it is not there.
+            classes: the name of each class, as many as there are logits, or none.
+        """
+        cfg = self.pretrained_cfg
+        preprocessing = Preprocessing(
+            self.spec.image,
+            mean=cfg["mean"],
+            std=cfg["std"],
+            interpolation=cfg["interpolation"],
+            crop=cfg["crop_pct"],
+            fit="squash" if cfg["crop_mode"] == "squash" else "crop",
+        )
+        return save_pretrained(self, folder, preprocessing=preprocessing, classes=classes)
+
     def prune_intermediate_layers(
         self,
         indices: int | Sequence[int] = 1,
@@ -174,8 +197,16 @@ def _shortened(spec: Backbone, stages: int) -> Backbone:
     return replace(short, drop_path=spec.drop_path * (short.depth - 1) / max(spec.depth - 1, 1))
 
 
-def _resampled(tensors: dict[str, Tensor], network: TimmNetwork) -> dict[str, Tensor]:
-    """Fit position tables that timm has read to the network's own grids."""
+def _ours(tensors: dict[str, Tensor], network: TimmNetwork) -> dict[str, Tensor]:
+    """Give what timm has read as our tensors: by our names, with the position tables of the network's own grids.
+
+    Raises:
+        GraftError: if these are neither our names nor those of timm's own network.
+    """
+    known = {name for name in network.state_dict() if not name.startswith(CLASSIFIER)}
+    if not known <= tensors.keys() and network.spec.name in SOURCES["timm"]:
+        form = fitting_form(tensors, source="timm", name=network.spec.name)
+        tensors = convert(tensors, source="timm", name=form)
     found = dict(tensors)
     for name, module in network.named_modules():
         if isinstance(module, PositionTables):
@@ -187,6 +218,17 @@ def _resampled(tensors: dict[str, Tensor], network: TimmNetwork) -> dict[str, Te
             resized = {f"{name}.{key}": each.detach() for key, each in other.resized(module.grid).items()}
             found |= {key: each for key, each in resized.items() if key in tensors}
     return found
+
+
+def _with_file(name: str, choices: Mapping[str, Any]) -> dict[str, Any]:
+    """Give timm's arguments with the path of the published weights, fetched, unless they name a source themselves."""
+    cfg, overlay = choices.get("pretrained_cfg"), dict(choices.get("pretrained_cfg_overlay") or {})
+    tag = cfg if isinstance(cfg, str) else ""
+    if (cfg and not tag) or overlay.keys() & {"state_dict", "file", "url", "hf_hub_id"}:
+        return dict(choices)
+    weights = get_weight_set(f"{name}.{tag}" if tag else name)
+    path = fetch(weights, folder=choices.get("cache_dir"))
+    return {**choices, "pretrained_cfg_overlay": {**overlay, "file": str(path)}}
 
 
 def _check_pool(global_pool: str, num_classes: int) -> None:
@@ -208,12 +250,13 @@ def _entrypoint(spec: Backbone) -> Callable[..., nn.Module]:
     }
 
     def build(*, pretrained: bool = False, **choices: Any) -> nn.Module:  # noqa: ANN401 - timm's convention
+        choices = _with_file(spec.name, choices) if pretrained else choices
         return build_model_with_cfg(
             partial(TimmNetwork, spec),
             name,
             pretrained,
             feature_cfg=dict(features),
-            pretrained_filter_fn=_resampled,
+            pretrained_filter_fn=_ours,
             **choices,
         )
 

@@ -123,7 +123,7 @@ def test_a_feature_extractor_recomputes_as_well() -> None:
 
 
 @pytest.mark.parametrize("name", list_models())
-def test_every_parameter_is_of_the_stem_of_one_block_or_of_the_head(name: str) -> None:
+def test_parameters_are_grouped_by_depth_and_positions_are_told_from_weights(name: str) -> None:
     with torch.device("meta"):
         network = Network(shallow(name))
     fine, coarse = network.group_matcher(), network.group_matcher(coarse=True)
@@ -132,16 +132,10 @@ def test_every_parameter_is_of_the_stem_of_one_block_or_of_the_head(name: str) -
         assert sum(map(bool, place)) == 1, key
         assert bool(re.match(fine["stem"], key)) == place[0]
         assert bool(re.match(coarse["blocks"], key)) == bool(place[1])
-
-
-@pytest.mark.parametrize("name", list_models())
-def test_what_weight_decay_leaves_alone_is_the_positions(name: str) -> None:
-    with torch.device("meta"):
-        network = Network(shallow(name))
-    named = network.no_weight_decay()
-    assert named <= dict(network.named_parameters()).keys()
+    positions = network.no_weight_decay()
+    assert positions <= dict(network.named_parameters()).keys()
     attends = any(word in network.spec.to_json() for word in ("GridAttention", "RelativeTransformer"))
-    assert bool(named) == (attends and name != "botnet50_content")
+    assert bool(positions) == (attends and name != "botnet50_content")
 
 
 @pytest.mark.parametrize("name", PICOS)

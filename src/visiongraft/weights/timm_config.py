@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 from visiongraft.errors import UnknownModel
-from visiongraft.families.zoo import customized, get_spec
+from visiongraft.families.zoo import customized, get_spec, list_models
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
+from visiongraft.weights.sources import WeightSet, find_weight_sets, preprocessing_for
 
 PREFIX = "vg_"
 """What the names of our networks begin with in timm's registry."""
@@ -49,12 +50,38 @@ def pretrained_cfg(spec: Backbone, preprocessing: Preprocessing) -> dict[str, An
         "pool_size": spec.grids(preprocessing.image)[-1],
         "interpolation": preprocessing.interpolation,
         "crop_pct": preprocessing.crop,
+        "crop_mode": "center" if preprocessing.fit == "crop" else "squash",
         "mean": preprocessing.mean,
         "std": preprocessing.std,
         "num_classes": spec.head.num_classes,
         "first_conv": _first_conv(spec),
         "classifier": CLASSIFIER if spec.head.num_classes else None,
     }
+
+
+def published_cfgs() -> dict[str, dict[str, Any]]:
+    """Describe every network of the zoo with every set of weights that is published for it, as timm's registry wants.
+
+    Returns:
+        A pretrained_cfg for each name: "vg_coatnet_0_rw_224.sw_in1k", or without a tag where there are no weights.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name in list_models():
+        spec = get_spec(name)
+        sets = find_weight_sets(name)
+        found |= {f"{PREFIX}{each.name}": _published(spec, each) for each in sets}
+        if not sets:
+            preprocessing = preprocessing_for(name) or Preprocessing()
+            found[f"{PREFIX}{name}"] = pretrained_cfg(spec, preprocessing.at(spec.image))
+    return found
+
+
+def _published(spec: Backbone, weights: WeightSet) -> dict[str, Any]:
+    cfg = pretrained_cfg(customized(spec, num_classes=weights.num_classes), weights.preprocessing)
+    cfg |= {"hf_hub_id": weights.repository, "license": weights.licence}
+    if weights.test is not None:
+        cfg |= {"test_input_size": (spec.in_chans, *weights.test.image), "test_crop_pct": weights.test.crop}
+    return cfg
 
 
 def _first_conv(spec: Backbone) -> str:

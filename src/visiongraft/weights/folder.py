@@ -1,0 +1,119 @@
+"""A network as a folder, as the Hugging Face hub keeps them: model.safetensors and config.json.
+
+The weight file is ours and says all that there is to say. The configuration says it once more, with timm's words, for
+those who read nothing else: with `visiongraft.timm` imported, `timm.create_model("local-dir:FOLDER", pretrained=True)`
+builds the same network.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from visiongraft.errors import WeightsError
+from visiongraft.files import write_whole
+from visiongraft.kernels.types import Grid
+from visiongraft.network import Network
+from visiongraft.preprocessing import Preprocessing
+from visiongraft.weights.store import load, save
+from visiongraft.weights.timm_config import PREFIX, architecture, pretrained_cfg
+
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+
+
+def save_pretrained(
+    network: Network,
+    folder: str | Path,
+    *,
+    preprocessing: Preprocessing | None = None,
+    classes: Sequence[str] = (),
+    scores: Mapping[str, float] | None = None,
+) -> Path:
+    """Write a network into a folder, as `save_pretrained` of other libraries does.
+
+    Args:
+        network: what to save.
+        folder: where; it is made if it is not there. Other files in it stay.
+        preprocessing: what images go through; by default ImageNet's normalisation at the spec's image size.
+        classes: the name of each class, as many as there are logits, or none.
+        scores: what was measured with these weights.
+
+    Returns:
+        The folder.
+
+    Raises:
+        WeightsError: if the classes are not as many as the logits, or a file cannot be written.
+    """
+    folder = Path(folder)
+    preprocessing = preprocessing or Preprocessing(network.spec.image)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save(network, folder / WEIGHTS, preprocessing=preprocessing, classes=classes, scores=scores)
+        config = json.dumps(_config(network, preprocessing, classes), indent=2, ensure_ascii=False)
+        write_whole(folder / CONFIG, f"{config}\n".encode())
+    except OSError as error:
+        raise WeightsError(
+            f"{folder} cannot be written as a folder: {error.strerror}. Choose another place."
+        ) from error
+    return folder
+
+
+def from_pretrained(folder: str | Path, *, image: int | Grid | None = None) -> Network:
+    """Read a network from a folder that `save_pretrained` wrote, in eval mode.
+
+    Args:
+        folder: the folder, on this machine.
+        image: native size in pixels to resample the position tables for; by default the folder's own.
+
+    Raises:
+        WeightsError: if it is no folder, has no weights, or is damaged or of another library.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        what = "a file; visiongraft.load reads one" if folder.exists() else "not there, and nothing is fetched"
+        raise WeightsError(
+            f"{folder} is {what}. from_pretrained takes a folder that save_pretrained wrote; published weights come by"
+            " create_model(NAME, pretrained=True)."
+        )
+    _check_config(folder)
+    if not (folder / WEIGHTS).is_file():
+        raise WeightsError(f"{folder} has no {WEIGHTS}. Give the folder that save_pretrained wrote.")
+    return load(folder / WEIGHTS, image=image)
+
+
+def _config(network: Network, preprocessing: Preprocessing, classes: Sequence[str]) -> dict[str, Any]:
+    spec = network.spec
+    config: dict[str, Any] = {
+        "architecture": architecture(spec),
+        "num_classes": spec.head.num_classes,
+        "num_features": network.num_features,
+        "library_name": "visiongraft",
+        "model_args": {"img_size": spec.image, "in_chans": spec.in_chans, "num_classes": spec.head.num_classes},
+        "pretrained_cfg": pretrained_cfg(spec, preprocessing),
+    }
+    return config | ({"label_names": list(classes)} if classes else {})
+
+
+def _check_config(folder: Path) -> None:
+    """See that a configuration, if there is one, is of ours: the weight file itself says the rest.
+
+    Raises:
+        WeightsError: if it is damaged, or of another library.
+    """
+    path = folder / CONFIG
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:  # no text, or no JSON
+        raise WeightsError(f"{path} is no whole JSON file: {error}. Take the folder from its source again.") from error
+    config = config if isinstance(config, dict) else {}
+    named = config.get("architecture") or config.get("model_type")
+    if not str(named).startswith(PREFIX):
+        raise WeightsError(
+            f"{path} is of another library: it names {named!r}, and those of save_pretrained begin with {PREFIX!r}."
+            " Load it with that library; if the weights are timm's for a network of the zoo, create_model(NAME,"
+            f" weights='{folder / WEIGHTS}') takes them."
+        )
