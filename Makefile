@@ -14,7 +14,7 @@ STAMP := $(VENV)/.installed
 RELEASE_OF_PYTHON := import sys; print(sys.version.split()[0]); sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test check lint types layers docs format constraints clean
+.PHONY: help setup train test check lint types layers docs format cards constraints clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,11 @@ docs: $(STAMP)  ## check links and forbidden text
 format: $(STAMP)  ## put the code into its one format and mend what can be mended
 	@$(BIN)/ruff check --fix --quiet || true
 	@$(BIN)/ruff format --quiet
+
+# How far networks are from their originals needs photographs: python -m scripts.measure_parity ../shared
+cards: $(STAMP)  ## count new and changed networks, and write docs/models
+	@OMP_NUM_THREADS=1 $(BIN)/python -m scripts.measure_counts
+	@$(BIN)/python -m scripts.make_model_cards
 
 constraints: $(STAMP)  ## move every pin to the newest release that fits
 	@echo "Resolving into constraints.txt; run make test afterwards"

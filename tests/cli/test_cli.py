@@ -20,6 +20,7 @@ from torch.utils.data import get_worker_info
 
 from tests.cli.running import answer, complaint
 from tests.pictures import SIDE, stripes, write_folder, write_npz
+from visiongraft.cards.card import card_of
 from visiongraft.cli.main import main
 from visiongraft.cli.train import short_name
 from visiongraft.cli.verbs import VERBS
@@ -70,6 +71,27 @@ def test_info_counts_a_file_with_other_classes_and_image_size(weights: Path, cap
     assert answer(capsys, "info", weights, "--image", "48x32")["image"] == [48, 32]
 
 
+def test_info_shows_the_card_of_a_network(capsys: pytest.CaptureFixture) -> None:
+    card = answer(capsys, "info", "convmixer_256_8")["card"]
+    assert card == card_of("convmixer_256_8").as_json()
+    assert card["paper"]["name"] == "Trockman and Kolter 2022, arXiv:2201.09792"
+    assert [size["params"] for size in card["sizes"]] == [594_186, 594_000]
+    assert main(["info", "convmixer_256_8"]) == 0
+    _, blocks, text = capsys.readouterr().out.split("\n\n")
+    assert text == card_of("convmixer_256_8").as_text() + "\n"
+    assert "92.6 " in text
+    assert "92.6 " not in blocks
+
+
+def test_info_of_weights_of_ones_own_shows_what_holds_for_them_too(
+    weights: Path, capsys: pytest.CaptureFixture
+) -> None:
+    card = answer(capsys, "info", weights)["card"]
+    assert (card["family"], card["sizes"], card["scores"]) == ("resnet", [], [])
+    assert "Ours, for CPUs and tests: no paper has it." in card["notes"]
+    assert answer(capsys, "info", "coatnet_0_small")["card"] is None
+
+
 def test_a_name_of_the_zoo_wins_over_a_folder_that_is_called_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
@@ -82,7 +104,7 @@ def test_a_name_of_the_zoo_wins_over_a_folder_that_is_called_so(
 def test_the_table_of_info_is_never_cut(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.setenv("COLUMNS", "20")
     assert main(["info", "coatnet_7", "--image", "512"]) == 0
-    _, _, _, *table = capsys.readouterr().out.splitlines()
+    table = capsys.readouterr().out.split("\n\n")[1].splitlines()
     assert len({len(line) for line in table}) == 1
     assert "…" not in "".join(table)
     assert "RelativeTransformer" in table[-2]

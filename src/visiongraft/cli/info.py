@@ -1,16 +1,31 @@
 """`graft info`."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
+from visiongraft.cards.card import Card, card_for
 from visiongraft.cli.values import ImageSize, parse_image, read_weights
 from visiongraft.errors import counted, printable
 from visiongraft.families.zoo import customized, list_models
 from visiongraft.summary import Summary, summarize
 
 
-def run(model: str, *, image: ImageSize | None = None, num_classes: int | None = None) -> Summary:
-    """Show what a network is made of, and what it costs, block by block.
+@dataclass(frozen=True)
+class Info:
+    """A network, counted, and what is known of it.
+
+    Args:
+        summary: of the network at the size that was asked for.
+        card: of the network of the zoo that it is, or None where it is none.
+    """
+
+    summary: Summary
+    card: Card | None
+
+
+def run(model: str, *, image: ImageSize | None = None, num_classes: int | None = None) -> Info:
+    """Show what a network is made of, what it costs block by block, and what is published and was measured of it.
 
     Examples:
         graft info coatnet_0
@@ -22,8 +37,11 @@ def run(model: str, *, image: ImageSize | None = None, num_classes: int | None =
         image: size in pixels, as 224 or as 256x128 for height and width; by default the network's own
         num_classes: how many classes it tells apart; by default the network's own
     """
-    network = model if _is_name(model) else read_weights(Path(model), None).network.spec
-    return summarize(customized(network, image=parse_image(image), num_classes=num_classes))
+    named = _is_name(model)
+    network = model if named else read_weights(Path(model), None).network.spec
+    spec = customized(network, image=parse_image(image), num_classes=num_classes)
+    card = card_for(spec)
+    return Info(summarize(spec), card if named or card is None else card.for_other_weights())
 
 
 def _is_name(model: str) -> bool:
@@ -32,8 +50,9 @@ def _is_name(model: str) -> bool:
     return known or not (model.endswith(".safetensors") or os.path.isdir(model))  # noqa: PTH112 - see read_weights
 
 
-def as_json(summary: Summary) -> dict[str, object]:
-    """Give the counts of the whole and of its parts."""
+def as_json(info: Info) -> dict[str, object]:
+    """Give the counts of the whole and of its parts, and the card, which is null where there is none."""
+    summary = info.summary
     return {
         "name": summary.spec.name,
         "params": summary.params,
@@ -53,11 +72,18 @@ def as_json(summary: Summary) -> dict[str, object]:
             }
             for row in summary.rows
         ],
+        "card": None if info.card is None else info.card.as_json(),
     }
 
 
-def show(summary: Summary) -> None:
-    """Print the blocks as a table."""
+def show(info: Info) -> None:
+    """Print the blocks as a table, and the card below it."""
+    _show_blocks(info.summary)
+    if info.card is not None:
+        print(f"\n{info.card.as_text()}")
+
+
+def _show_blocks(summary: Summary) -> None:
     spec = summary.spec
     height, width = summary.image
     print(f"{printable(spec.name)} at {height}x{width} pixels, {counted(spec.head.num_classes, 'class')}")

@@ -1,0 +1,289 @@
+"""Draws the blocks of a network from its spec."""
+
+from collections.abc import Callable
+from typing import Any
+
+from scripts.drawings import Drawing
+from visiongraft.blocks.bottleneck import Bottleneck
+from visiongraft.blocks.convmixer import ConvMixerBlock
+from visiongraft.blocks.mbconv import MBConv
+from visiongraft.blocks.mixers import BlurAfter, ContextualTransformer, Conv, GatedConv, GridAttention
+from visiongraft.blocks.non_local import NonLocal
+from visiongraft.blocks.positions import PlaneTable
+from visiongraft.blocks.primitives import SqueezeExcite
+from visiongraft.blocks.relative_transformer import RelativeTransformer
+from visiongraft.blocks.site import Block, Site
+from visiongraft.kernels.types import Grid
+
+ACTS = {"relu": "ReLU", "silu": "SiLU", "gelu": "GELU"}
+NORMS = {"batch": "batch norm", "layer": "layer norm of each cell"}
+POOLS = {"max": "maxima of 2×2", "max_overlapping": "overlapping maxima of 3×3", "mean": "means of 2×2"}
+
+
+def map_of(width: int, grid: Grid) -> str:
+    """Say what flows: channels and cells."""
+    return f"{width} channels, {grid[0]}×{grid[1]} cells"
+
+
+def strided(stride: int) -> str:
+    """Say that a layer takes a stride, if it does."""
+    return f", stride {stride}" if stride > 1 else ""
+
+
+def gate(squeeze: SqueezeExcite) -> str:
+    """Say what squeeze-and-excitation is."""
+    return f"squeeze-and-excitation, {ACTS[squeeze.act]}"
+
+
+def bottleneck(block: Bottleneck, site: Site, title: str) -> Drawing:
+    """Draw ResNet's block around its mixer."""
+    drawing, middle, act = Drawing(title), int(site.width * block.ratio), ACTS[block.act]
+    start = drawing.add(map_of(site.in_width, site.grid), "map")
+    drawing.add(f"1×1 convolution to {middle}", "learnt", parts=("reduce",))
+    drawing.add(f"batch norm, {act}", "learnt", parts=("norm1",))
+    drawing.add(mixer_lines(block.mixer, site.inside(middle)), "mixer", parts=("mixer",))
+    if not block.mixer.self_normalised:
+        drawing.add(f"batch norm, {act}", "learnt", parts=("norm2",))
+    drawing.add(f"1×1 convolution to {site.width}", "learnt", parts=("expand",))
+    end = drawing.add("batch norm, starting at zero", "learnt", parts=("norm3",))
+    if block.squeeze is not None:
+        end = drawing.add(gate(block.squeeze), "learnt", parts=("squeeze",))
+    drawing.residual(start, end, bottleneck_shortcut(block, site), "shortcut")
+    drawing.add(act, "fixed")
+    drawing.add(map_of(site.width, site.out_grid), "map")
+    return drawing
+
+
+def bottleneck_shortcut(block: Bottleneck, site: Site) -> list[str]:
+    """Say what the shortcut does; nothing where it does nothing."""
+    if site.stride == 1 and site.in_width == site.width:
+        return []
+    if block.shortcut == "mean_conv":
+        return [f"means of 2×2{strided(site.stride)}"] * (site.stride > 1) + ["1×1 convolution", "batch norm"]
+    act = f", {ACTS[block.act]}" if block.shortcut == "conv_act" else ""
+    return [f"1×1 convolution{strided(site.stride)}", f"batch norm{act}"]
+
+
+def mixer_lines(mixer: object, site: Site) -> list[str]:
+    """Say what a mixer does, in the few words that a box has room for."""
+    if isinstance(mixer, Conv):
+        groups = f", {mixer.groups} groups" if mixer.groups > 1 else ""
+        return [f"{mixer.kernel}×{mixer.kernel} convolution{groups}{strided(site.stride)}"]
+    if isinstance(mixer, GridAttention):
+        pool = ["then means of 2×2, stride 2"] * (site.stride > 1)
+        return [
+            "self-attention over all cells,",
+            f"{mixer.heads} heads of {site.width // mixer.heads} channels",
+            *pool,
+        ]
+    if isinstance(mixer, ContextualTransformer):
+        pool = ["means of 3×3, stride 2, then"] * (site.stride > 1)
+        return [*pool, "contextual transformer"]
+    if isinstance(mixer, GatedConv):
+        return [
+            f"{mixer.kernel}×{mixer.kernel} convolution{strided(site.stride)}",
+            f"batch norm, {ACTS[mixer.squeeze.act]}",
+            gate(mixer.squeeze),
+        ]
+    if isinstance(mixer, BlurAfter):
+        return [*mixer_lines(mixer.mixer, site), *["blur, stride 2"] * (site.stride > 1)]
+    return [type(mixer).__name__]
+
+
+def mbconv(block: MBConv, site: Site, title: str) -> Drawing:
+    """Draw CoAtNet's inverted bottleneck."""
+    drawing, act = Drawing(title), ACTS[block.act]
+    wide = (site.width if block.base == "output" else site.in_width) * block.expansion
+    start = drawing.add(map_of(site.in_width, site.grid), "map")
+    drawing.add("batch norm" + (f", {act}" if block.act_after == "all" else ""), "learnt", parts=("norm1",))
+    if block.stride_at == "pool" and site.stride > 1:
+        drawing.add("means of 2×2, stride 2", "fixed")
+    at = strided(site.stride if block.stride_at == "expansion" else 1)
+    drawing.add(f"1×1 convolution to {wide}{at}", "learnt", parts=("expand",))
+    drawing.add(f"batch norm, {act}", "learnt", parts=("norm2",))
+    at = strided(site.stride if block.stride_at == "depthwise" else 1)
+    drawing.add(f"{block.kernel}×{block.kernel} depthwise convolution{at}", "learnt", parts=("depthwise",))
+    last = ((f"batch norm, {act}", "norm3"), (gate(block.squeeze), "squeeze"))
+    for text, part in last[::-1] if block.squeeze_at == "before_norm" else last:
+        drawing.add(text, "learnt", parts=(part,))
+    end = drawing.add(f"1×1 convolution to {site.width}", "learnt", parts=("project",))
+    drawing.residual(start, end, pooled_shortcut(block.pool, site), "shortcut")
+    drawing.add(map_of(site.width, site.out_grid), "map")
+    return drawing
+
+
+def pooled_shortcut(pool: str, site: Site) -> list[str]:
+    """Say what CoAtNet's shortcut does; nothing where it does nothing."""
+    lines = [f"{POOLS[pool]}, stride 2"] if site.stride > 1 else []
+    return lines + ["1×1 convolution"] * (site.in_width != site.width)
+
+
+def relative_transformer(block: RelativeTransformer, site: Site, title: str) -> Drawing:
+    """Draw CoAtNet's transformer block."""
+    drawing, width = Drawing(title), block.attended(site)
+    start = drawing.add(map_of(site.in_width, site.grid), "map")
+    drawing.add(NORMS[block.norm], "learnt", parts=("norm1",))
+    if site.stride > 1:
+        drawing.add(f"{POOLS[block.pool]}, stride 2", "fixed")
+    drawing.add("linear layer to query, key, value", "learnt", parts=("qkv",))
+    stored = isinstance(block.position, PlaneTable)
+    drawing.add(
+        [
+            f"{width // block.head_dim} heads of {block.head_dim} channels:",
+            "softmax of query · key + bias of the",
+            "offset, " + ("from a table" if stored else "from a small network"),
+        ],
+        "mixer",
+        parts=("bias",),
+    )
+    end = drawing.add(f"linear layer to {site.width}", "learnt", parts=("project",))
+    if block.scale is not None:
+        end = drawing.add("a factor for each channel", "learnt", parts=("scale1",))
+    half = drawing.residual(start, end, pooled_shortcut(block.pool, site), "shortcut")
+    drawing.add(NORMS[block.norm], "learnt", parts=("norm2",))
+    end = drawing.add(
+        [f"linear layer to {block.expansion * site.width}, {ACTS[block.act]}", f"linear layer to {site.width}"],
+        "learnt",
+        parts=("mlp",),
+    )
+    if block.scale is not None:
+        end = drawing.add("a factor for each channel", "learnt", parts=("scale2",))
+    drawing.residual(half, end, [], "")
+    drawing.add(map_of(site.width, site.out_grid), "map")
+    return drawing
+
+
+def convmixer_block(block: ConvMixerBlock, site: Site, title: str) -> Drawing:
+    """Draw ConvMixer's block."""
+    drawing, act = Drawing(title), ACTS[block.act]
+    start = drawing.add(map_of(site.in_width, site.grid), "map")
+    drawing.add(f"{block.kernel}×{block.kernel} depthwise convolution", "learnt", parts=("depthwise",))
+    drawing.add(act, "fixed")
+    end = drawing.add("batch norm", "learnt", parts=("norm1",))
+    drawing.residual(start, end, [], "")
+    drawing.add("1×1 convolution", "learnt", parts=("pointwise",))
+    drawing.add(act, "fixed")
+    drawing.add("batch norm", "learnt", parts=("norm2",))
+    drawing.add(map_of(site.width, site.out_grid), "map")
+    return drawing
+
+
+def non_local(_: NonLocal, site: Site, title: str) -> Drawing:
+    """Draw the non-local block."""
+    drawing = Drawing(title)
+    start = drawing.add(map_of(site.in_width, site.grid), "map")
+    drawing.add("1×1 convolution to query, key, value", "learnt", parts=("qkv",))
+    drawing.add(["self-attention over all cells, one head", f"of {site.width // 2} channels, no positions"], "fixed")
+    drawing.add(f"1×1 convolution to {site.width}", "learnt", parts=("project",))
+    end = drawing.add("batch norm, starting at zero", "learnt", parts=("norm",))
+    drawing.residual(start, end, [], "")
+    drawing.add(map_of(site.width, site.out_grid), "map")
+    return drawing
+
+
+def grid_attention(mixer: GridAttention, site: Site, title: str) -> Drawing:
+    """Draw BoTNet's mixer, in the form with relative positions."""
+    assert mixer.position == "relative"
+    drawing, (height, width) = Drawing(title), site.grid
+    drawing.add(map_of(site.in_width, site.grid), "map", column=1)
+    made = drawing.add("1×1 convolution", "learnt", column=1, parts=("qkv",))
+    query = drawing.add(f"queries, times 1/√{site.width // mixer.heads}", "map", row=2, after=[(made, "down")])
+    key = drawing.add("keys", "map", column=1, row=2, after=[(made, "down")])
+    value = drawing.add("values", "map", column=2, row=2, after=[(made, "down")])
+    place = drawing.add(
+        [
+            "query · vector of the row offset",
+            "+ query · vector of the column offset",
+            f"({2 * height - 1} and {2 * width - 1} vectors)",
+        ],
+        "learnt",
+        row=3,
+        parts=("positions",),
+        after=[(query, "down")],
+    )
+    content = drawing.add("query · key", "fixed", column=1, row=3, after=[(query, "down"), (key, "down")])
+    drawing.add("+", "sum", column=1, row=4, after=[(content, "down"), (place, "side")])
+    soft = drawing.add(f"softmax over all cells, {mixer.heads} heads", "fixed", column=1)
+    drawing.add("mean of the values by these weights", "fixed", column=1, after=[(soft, "down"), (value, "side")])
+    if site.stride > 1:
+        drawing.add("means of 2×2, stride 2", "fixed", column=1)
+    drawing.add(map_of(site.width, site.out_grid), "map", column=1)
+    return drawing
+
+
+def contextual_transformer(mixer: ContextualTransformer, site: Site, title: str) -> Drawing:
+    """Draw CoTNet's mixer."""
+    drawing, size, groups = Drawing(title), f"{mixer.kernel}×{mixer.kernel}", mixer.cardinality
+    apart = f", {groups} groups" if groups > 1 else ""
+    start = drawing.add(map_of(site.in_width, site.grid), "map", column=1)
+    if site.stride > 1:
+        start = drawing.add("means of 3×3, stride 2", "fixed", column=1)
+    row = drawing.nodes[start].row
+    value = drawing.add(
+        [f"1×1 convolution{apart}", "batch norm: values"],
+        "learnt",
+        row=row + 1,
+        parts=("value",),
+        after=[(start, "down")],
+    )
+    key = drawing.add(
+        [f"{size} convolution, {4 * groups} groups", "batch norm, ReLU: static context"],
+        "learnt",
+        column=2,
+        row=row + 1,
+        parts=("key",),
+        after=[(start, "down")],
+    )
+    kernels = drawing.add(
+        [
+            f"of both: 1×1 convolution to {site.width // 2}{apart}",
+            "batch norm, ReLU",
+            f"1×1 convolution to {mixer.kernel**2} × {site.width // 8}{apart}",
+            "group norm: kernels",
+        ],
+        "learnt",
+        column=1,
+        row=row + 2,
+        parts=("kernels",),
+        after=[(start, "down"), (key, "side")],
+    )
+    mixed = drawing.add(
+        [f"each cell's {size} kernels on the values,", "eight channels to a kernel"],
+        "mixer",
+        row=row + 3,
+        after=[(value, "down"), (kernels, "side")],
+    )
+    dynamic = drawing.add(
+        "batch norm, SiLU: dynamic context", "learnt", row=row + 4, parts=("norm",), after=[(mixed, "down")]
+    )
+    drawing.add(
+        [
+            "sum of both contexts, each channel",
+            "weighted by a gate: means, 1×1,",
+            "batch norm, ReLU, 1×1, softmax of two",
+        ],
+        "learnt",
+        column=1,
+        row=row + 5,
+        parts=("gate",),
+        after=[(dynamic, "side"), (key, "side")],
+    )
+    drawing.add(map_of(site.width, site.out_grid), "map", column=1)
+    return drawing
+
+
+DRAWN: dict[type, Callable[[Any, Site, str], Drawing]] = {
+    Bottleneck: bottleneck,
+    MBConv: mbconv,
+    RelativeTransformer: relative_transformer,
+    ConvMixerBlock: convmixer_block,
+    NonLocal: non_local,
+    GridAttention: grid_attention,
+    ContextualTransformer: contextual_transformer,
+}
+"""How each word of the vocabulary is drawn at a site."""
+
+
+def drawn(block: Block, site: Site, title: str) -> Drawing:
+    """Draw a block, or a mixer, at its place."""
+    return DRAWN[type(block)](block, site, title)
