@@ -18,12 +18,14 @@ from scripts.drawings import Drawing, as_svg
 from visiongraft.blocks.bottleneck import Bottleneck
 from visiongraft.blocks.site import Block, Mixer, Runtime, Site
 from visiongraft.cards.card import (
+    ORIGINALS,
     Card,
     card_of,
     in_billions,
     in_millions,
     made_with,
     metric,
+    share,
     side,
     values,
 )
@@ -198,7 +200,14 @@ def parity(cards: list[Card]) -> str:
     parts = []
     for (day, versions, machine), group in groupby(sorted(rows, key=occasion), key=occasion):
         cells = [
-            [f"`{row.name}`", row.source, row.form, side(row.image), f"{row.logits:.1e}", f"{row.gradients:.1e}"]
+            [
+                f"`{row.name}`",
+                ORIGINALS[row.source],
+                row.form,
+                side(row.image),
+                share(row.logits),
+                share(row.gradients),
+            ]
             for row in group
         ]
         parts.append(
@@ -209,8 +218,8 @@ def parity(cards: list[Card]) -> str:
         f"{title}Both networks get the same random numbers, statistics included. Logits: the largest difference on two"
         " photographs, as a share of the largest logit. Gradients: those of one training step on four photographs of"
         " 96 pixels with at most two blocks in a stage, the largest difference in any tensor as a share of its largest"
-        " number. `python -m scripts.measure_parity ../shared` measures it; tests hold every network to 1e-4 and"
-        " 1e-3.\n\n" + "\n\n".join(parts)
+        " number; 0 is equality to the bit. `python -m scripts.measure_parity ../shared` measures it; tests hold"
+        " every network to 1e-4 and 1e-3.\n\n" + "\n\n".join(parts)
     )
 
 
@@ -237,7 +246,7 @@ def index(cards: dict[str, list[Card]]) -> str:
     rows = []
     for family, each in cards.items():
         compared = [row for card in each for row in card.parity]
-        largest = f"{max(row.logits for row in compared):.1e}" if compared else ""
+        largest = share(max(row.logits for row in compared)) if compared else ""
         rows.append([f"[{TITLES[family]}]({family}.md)", str(len(each)), str(len(compared)), largest])
     found = table(("family", "networks", "comparisons with originals", "largest difference of logits"), rows)
     return (

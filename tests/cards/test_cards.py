@@ -145,7 +145,9 @@ def test_a_card_has_what_is_published_and_what_was_measured() -> None:
     assert [(size.params, size.macs) for size in card.sizes] == [(75, 16.6)]
     assert [score.values for score in card.scores] == [(84.1,)]
     text = card_of("coatnet_0_rw_224").as_text()
-    assert re.search(r"timm's \(torch [0-9.]+, timm [0-9.]+, whole, 20\d\d-\d\d-\d\d\) +224x224 +\d\.\de-0\d", text)
+    assert re.search(
+        r"timm's network \(torch [0-9.]+, timm [0-9.]+, whole, 20\d\d-\d\d-\d\d\) +224x224 +\d\.\de-0\d", text
+    )
     assert "timm's own design after CoAtNet: no paper has it." in text
     assert "with it the network would have 33.66" in " ".join(card_of("botnet_t3").as_text().split())
 

@@ -9,6 +9,12 @@ from visiongraft.cards.records import Count, Parity, counts, fingerprint, pariti
 from visiongraft.families.zoo import FAMILIES, get_spec
 from visiongraft.spec import Backbone
 
+ORIGINALS = {
+    "timm": "timm's network",
+    "cotnet": "a rebuild of the authors' code",
+}
+"""What networks were compared with, by the source that `convert` calls them."""
+
 
 @dataclass(frozen=True)
 class Card:
@@ -108,10 +114,10 @@ class Card:
     def _parity_rows(self) -> list[list[str]]:
         return [
             [
-                f"{each.source}'s ({made_with(each)}, {each.form}, {each.date})",
+                f"{ORIGINALS[each.source]} ({made_with(each)}, {each.form}, {each.date})",
                 side(each.image),
-                f"{each.logits:.1e}",
-                f"{each.gradients:.1e}",
+                share(each.logits),
+                share(each.gradients),
             ]
             for each in self.parity
         ]
@@ -197,6 +203,11 @@ def made_with(parity: Parity) -> str:
     return ", ".join(f"{library} {version}" for library, version in parity.versions.items())
 
 
+def share(difference: float) -> str:
+    """Write a difference; what is equal to the bit differs by 0."""
+    return f"{difference:.1e}" if difference else "0"
+
+
 def side(image: tuple[int, int]) -> str:
     """Write an image size as the command line takes it."""
     return f"{image[0]}x{image[1]}"
@@ -231,7 +242,7 @@ def _table(title: str, heads: list[str], rows: list[list[str]]) -> list[str]:
     """Write rows below each other: the first column to the left, numbers to the right, a fifth one as it is."""
     table = [[title, *heads], *rows]
     widths = [max(len(row[index]) for row in table if index < len(row)) for index in range(len(heads) + 1)]
-    lines = []
+    lines: list[str] = []
     for first, *others in table:
         cells = [f"  {first:{widths[0]}}" if lines else f"{first:{widths[0] + 2}}"]
         cells += [f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=False)]

@@ -293,6 +293,7 @@ _NOTES = (
     ("coatnet_nano_cc_224", "timm's own design after CoAtNet: no paper has it. Attention stages open with an MBConv."),
     ("coatnet_rmlp_1_rw_224", "Shortcuts are halved by overlapping 3x3 maxima, beside means of 2x2 in the branch."),
     ("convmixer_768_32*", "Its published weights need ReLU, where the others have GELU."),
+    ("convmixer_1024_20_ks9_p14", "timm's name for convmixer_1024_20."),
     ("convmixer_*_1[26]", "The kernel of 8 that some have reaches one cell further down and right."),
     ("se_cotnetd152", "The 17.0 billion multiply-adds that stand beside 224 pixels are those of 256."),
 )
