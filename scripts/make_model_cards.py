@@ -18,15 +18,16 @@ from scripts.drawings import Drawing, as_svg
 from visiongraft.blocks.bottleneck import Bottleneck
 from visiongraft.blocks.site import Block, Mixer, Runtime, Site
 from visiongraft.cards.card import (
-    ORIGINALS,
     Card,
     card_of,
+    claim,
     in_billions,
     in_millions,
     made_with,
     metric,
     share,
     side,
+    tested_at,
     values,
 )
 from visiongraft.cards.published import SOURCES, Source
@@ -123,6 +124,7 @@ def pages() -> dict[str, str]:
             networks=networks(each),
             parity=parity(each),
             scores=scores(each),
+            weights=weights(each),
         )
         files[f"{family}.md"] = f"{text.rstrip()}\n\n{made_by(family)}\n"
         files.update({f"{place.file}.svg": as_svg(place.drawing()) for place in PLACES[family]})
@@ -202,7 +204,7 @@ def parity(cards: list[Card]) -> str:
         cells = [
             [
                 f"`{row.name}`",
-                ORIGINALS[row.source],
+                row.original,
                 row.form,
                 side(row.image),
                 share(row.logits),
@@ -239,6 +241,23 @@ def scores(cards: list[Card]) -> str:
     ]
     found = table(("network", "score", "image", "", "how", "source"), rows) if rows else "None that could be checked."
     return f"## Published scores\n\nOf others, with their weights and recipes. None is measured here.\n\n{found}"
+
+
+def weights(cards: list[Card]) -> str:
+    """Write what can be fetched."""
+    rows = [
+        [f"`{each.network}`", f"`{each.tag}`", side(tested_at(each)), claim(each), str(each.num_classes), each.licence]
+        for card in cards
+        for each in card.weights
+    ]
+    if not rows:
+        return "## Weights that can be fetched\n\nNone that can be fetched by name."
+    return (
+        "## Weights that can be fetched\n\n`vg.create_model(NAME, pretrained=True)` takes the first of a network,"
+        ' `vg.create_model("NAME.TAG", pretrained=True)` any. Scores are what timm measured (results-imagenet.csv at'
+        " aa4b5850): top-1 / top-5 in % on ImageNet-1k at the size beside them. Where there is no score, the size is"
+        " that of the training.\n\n" + table(("network", "tag", "image", "claimed score", "classes", "licence"), rows)
+    )
 
 
 def index(cards: dict[str, list[Card]]) -> str:

@@ -15,11 +15,32 @@ from pathlib import Path
 
 import timm
 import torch
+from torch import Tensor, nn
 
-from tests.parity.originals import ORIGINALS, Original, difference, logits, photographs, reduced, training_step
+from tests.parity.originals import ORIGINALS, Original, difference, photographs, reduced, training_step
 from visiongraft.cards.records import PARITY, Parity, as_text, fingerprint, read
 from visiongraft.explain.machine import describe_machine
 from visiongraft.families.zoo import get_spec
+from visiongraft.spec import Backbone
+from visiongraft.weights.convert import convert
+
+Key = tuple[str, str, str]
+"""What tells comparisons apart: the network, the source, and what was compared with."""
+
+
+def words_for(original: Original) -> str:
+    """Say what a network is compared with."""
+    if original.source == "timm":
+        return "timm's network"
+    if original.build.__name__.startswith("tweeted"):
+        return "a rebuild of the authors' short form"
+    public = original.build.__name__.startswith("listing")
+    return "a rebuild of the public listing" if public else "a rebuild of the authors' code"
+
+
+def key_of(original: Original) -> Key:
+    """Give what tells a comparison from others."""
+    return original.name, original.source, words_for(original)
 
 
 def measured(original: Original, shared: Path) -> Parity:
@@ -29,13 +50,14 @@ def measured(original: Original, shared: Path) -> Parity:
     """
     spec = get_spec(original.name)
     wanted, found = logits(original, spec, photographs(shared, spec.image, 2))
-    short = reduced(spec, depth=2).at(96)
+    short = reduced(spec, depth=2).at(min(96, *spec.image))
     slopes, ours, _ = training_step(original, short, photographs(shared, short.image, 4))
     largest = max(float(each.abs().max()) for each in slopes.values())
     live = (name for name, each in slopes.items() if float(each.abs().max()) > _ROUNDING * largest)
     return Parity(
         name=original.name,
         source=original.source,
+        original=words_for(original),
         spec=fingerprint(spec),
         form="whole",
         image=spec.image,
@@ -50,6 +72,30 @@ def measured(original: Original, shared: Path) -> Parity:
 _ROUNDING = 1e-5
 
 
+def logits(original: Original, spec: Backbone, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Give the original's and our logits in eval mode, from the same weights.
+
+    The branches of a whole CoTNet are damped, as training damps them. With random numbers of their natural size their
+    products grow to 1e20 in 101 layers, and then an original in float32 is not even near itself in float64.
+    """
+    theirs, ours = original.pair(spec)
+    if original.source == "cotnet":
+        damp_branches(theirs)
+        ours.load_state_dict(convert(theirs.state_dict(), source=original.source, name=spec))
+    with torch.no_grad():
+        return theirs.eval()(images), ours.eval()(images)
+
+
+def damp_branches(network: nn.Module) -> None:
+    """Make what a block adds to its shortcut small."""
+    for name, each in network.named_parameters():
+        if ".bn3." in name:
+            each.data.mul_(_DAMPING)
+
+
+_DAMPING = 0.2
+
+
 def rounded(number: float) -> float:
     """Keep two digits: the others depend on the machine."""
     return float(f"{number:.1e}")
@@ -57,17 +103,15 @@ def rounded(number: float) -> float:
 
 def renew(shared: Path, names: list[str]) -> None:
     """Bring the record up to date, one network after the other, so that what was measured is kept if this stops."""
-    known = {(row.name, row.source): row for row in read(PARITY, Parity)} if PARITY.exists() else {}
-    present = {(each.name, each.source) for each in ORIGINALS}
-    rows = {key: row for key, row in known.items() if key in present}
-    for each in ORIGINALS:
-        key = (each.name, each.source)
+    order = [key_of(each) for each in ORIGINALS]
+    known = {(row.name, row.source, row.original): row for row in read(PARITY, Parity)}
+    rows = {key: row for key, row in known.items() if key in order}
+    for each, key in zip(ORIGINALS, order, strict=True):
         old = rows.get(key)
         if each.name in names or not names and (old is None or old.spec != fingerprint(get_spec(each.name))):
             rows[key] = measured(each, shared)
-            print(f"{each.name} ({each.source}): {rows[key].logits:.1e}, {rows[key].gradients:.1e}", flush=True)
-            order = [(other.name, other.source) for other in ORIGINALS]
-            PARITY.write_text(as_text(sorted(rows.values(), key=lambda row: order.index((row.name, row.source)))))
+            print(f"{each.name}, {key[2]}: {rows[key].logits:.1e}, {rows[key].gradients:.1e}", flush=True)
+        PARITY.write_text(as_text(rows[each] for each in order if each in rows), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from scripts.block_drawings import drawn
 from scripts.drawings import Drawing, as_svg
 from scripts.make_model_cards import FOLDER, PLACES, TITLES, Place, pages
 from scripts.measure_counts import counted_as_ours, timm_network, wanted
+from scripts.measure_parity import key_of
 from tests.networks import PICOS
 from tests.parity.originals import ORIGINALS
 from visiongraft.blocks.mixers import ContextualTransformer
@@ -35,8 +36,9 @@ def test_every_network_was_counted_as_it_is_today() -> None:
 
 
 def test_every_network_was_compared_with_its_originals_as_it_is_today() -> None:
-    found = {(row.name, row.source): row.spec for row in parities()}
-    today = {(each.name, each.source): fingerprint(get_spec(each.name)) for each in ORIGINALS}
+    found = {(row.name, row.source, row.original): row.spec for row in parities()}
+    today = {key_of(each): fingerprint(get_spec(each.name)) for each in ORIGINALS}
+    assert len(today) == len(ORIGINALS)
     assert found == today, f"run: {MEASURE}"
 
 
@@ -144,7 +146,19 @@ def test_a_card_has_what_is_published_and_what_was_measured() -> None:
     assert [(row.of, row.params) for row in card.counts] == [("ours", 74_684_744), ("coatnet_2_224", 74_684_744)]
     assert [(size.params, size.macs) for size in card.sizes] == [(75, 16.6)]
     assert [score.values for score in card.scores] == [(84.1,)]
-    text = card_of("coatnet_0_rw_224").as_text()
+    assert card.weights == ()
+    card = card_of("coatnet_0_rw_224")
+    assert card.as_json()["weights"][0] == {
+        "name": "coatnet_0_rw_224.sw_in1k",
+        "repository": "timm/coatnet_0_rw_224.sw_in1k",
+        "licence": "apache-2.0",
+        "num_classes": 1000,
+        "image": [224, 224],
+        "top1": 0.82396,
+        "top5": 0.95844,
+    }
+    text = card.as_text()
+    assert re.search(r"coatnet_0_rw_224.sw_in1k +224x224 +82.396 / 95.844  apache-2.0", text)
     assert re.search(
         r"timm's network \(torch [0-9.]+, timm [0-9.]+, whole, 20\d\d-\d\d-\d\d\) +224x224 +\d\.\de-0\d", text
     )
@@ -159,6 +173,8 @@ def test_a_network_gets_the_card_of_the_one_that_it_is() -> None:
         card = card_for(other)
         assert (card.counts, card.sizes, card.scores) == ((), (), ())
         assert card.paper == card_of("cotnet50").paper
+    other = card_for(customized("resnet50", num_classes=7))
+    assert (len(other.weights) > 1, other.for_other_weights().weights) == (True, ())
     assert card_for(replace(spec, stages=spec.stages[:3])) is None
     assert card_for(replace(spec, name="mine")) is None
     assert card_for(get_spec("cotnet50_small")) is None

@@ -8,12 +8,7 @@ from visiongraft.cards.published import METRICS, PUBLISHED, SOURCES, Published, 
 from visiongraft.cards.records import Count, Parity, counts, fingerprint, parities
 from visiongraft.families.zoo import FAMILIES, get_spec
 from visiongraft.spec import Backbone
-
-ORIGINALS = {
-    "timm": "timm's network",
-    "cotnet": "a rebuild of the authors' code",
-}
-"""What networks were compared with, by the source that `convert` calls them."""
+from visiongraft.weights.sources import WEIGHT_SETS, WeightSet
 
 
 @dataclass(frozen=True)
@@ -28,6 +23,7 @@ class Card:
         sizes: what others say that it costs.
         parity: how far it is from its originals with the same weights.
         scores: what others say that it reached.
+        weights: what can be fetched, with the scores that are claimed for it.
         notes: sentences that belong to these numbers.
     """
 
@@ -38,11 +34,16 @@ class Card:
     sizes: tuple[Size, ...]
     parity: tuple[Parity, ...]
     scores: tuple[Score, ...]
+    weights: tuple[WeightSet, ...]
     notes: tuple[str, ...]
 
-    def for_other_weights(self) -> "Card":
-        """Give what also holds for weights of one's own and for other classes: neither its sizes nor its scores."""
+    def for_other_classes(self) -> "Card":
+        """Give what also holds with other classes or channels: neither its sizes nor its scores."""
         return replace(self, counts=(), sizes=(), scores=())
+
+    def for_other_weights(self) -> "Card":
+        """Give what also holds for weights of one's own."""
+        return replace(self.for_other_classes(), weights=())
 
     def as_json(self) -> dict[str, object]:
         """Give it as plain values."""
@@ -56,6 +57,7 @@ class Card:
             "parity": [
                 {
                     "source": each.source,
+                    "original": each.original,
                     "form": each.form,
                     "image": list(each.image),
                     "logits": each.logits,
@@ -77,6 +79,7 @@ class Card:
                 }
                 for each in self.scores
             ],
+            "weights": [_weights_as_json(each) for each in self.weights],
             "notes": list(self.notes),
         }
 
@@ -95,6 +98,8 @@ class Card:
             )
         if self.scores:
             parts.append(_table("published score", ["image", ""], self._score_rows()))
+        if self.weights:
+            parts.append(_table("weights that can be fetched", ["image", "top-1 / top-5 in %"], self._weight_rows()))
         doubts = dict.fromkeys(f"The published size differs: {each.doubt}." for each in self.sizes if each.doubt)
         for note in (*self.notes, *doubts):
             parts.append(wrap(note, columns))
@@ -114,13 +119,16 @@ class Card:
     def _parity_rows(self) -> list[list[str]]:
         return [
             [
-                f"{ORIGINALS[each.source]} ({made_with(each)}, {each.form}, {each.date})",
+                f"{each.original} ({made_with(each)}, {each.form}, {each.date})",
                 side(each.image),
                 share(each.logits),
                 share(each.gradients),
             ]
             for each in self.parity
         ]
+
+    def _weight_rows(self) -> list[list[str]]:
+        return [[each.name, side(tested_at(each)), claim(each), each.licence] for each in self.weights]
 
     def _score_rows(self) -> list[list[str]]:
         return [
@@ -151,6 +159,7 @@ def card_of(name: str) -> Card:
         sizes=published.sizes,
         parity=tuple(each for each in parities() if each.name == spec.name),
         scores=published.scores,
+        weights=tuple(each for each in WEIGHT_SETS if each.network == spec.name),
         notes=notes_on(spec.name),
     )
 
@@ -168,7 +177,7 @@ def card_for(spec: Backbone) -> Card | None:
         return None
     card = card_of(spec.name)
     same = spec.head.num_classes == known.head.num_classes and spec.in_chans == known.in_chans
-    return card if same else card.for_other_weights()
+    return card if same else card.for_other_classes()
 
 
 def _design(spec: Backbone) -> Backbone:
@@ -198,6 +207,18 @@ def values(score: Score) -> str:
     return " / ".join(str(float(value)) for value in score.values)
 
 
+def claim(weights: WeightSet) -> str:
+    """Write the scores that are claimed for weights, in percent; nothing where none are known."""
+    if weights.claim is None:
+        return ""
+    return " / ".join(f"{100 * share:.3f}" for share in (weights.claim.top1, weights.claim.top5))
+
+
+def tested_at(weights: WeightSet) -> tuple[int, int]:
+    """Give the image size that the claim is for, or that the weights were trained at last."""
+    return weights.preprocessing.image if weights.claim is None else (weights.claim.image, weights.claim.image)
+
+
 def made_with(parity: Parity) -> str:
     """Say which libraries two networks were compared with."""
     return ", ".join(f"{library} {version}" for library, version in parity.versions.items())
@@ -221,6 +242,18 @@ def in_millions(number: int) -> str:
 def in_billions(number: int) -> str:
     """Write a number of multiply-adds in billions, with two digits at least."""
     return f"{number / 1e9:.2f}" if number >= 10**8 else f"{number / 1e9:.3f}"
+
+
+def _weights_as_json(each: WeightSet) -> dict[str, object]:
+    return {
+        "name": each.name,
+        "repository": each.repository,
+        "licence": each.licence,
+        "num_classes": each.num_classes,
+        "image": list(tested_at(each)),
+        "top1": None if each.claim is None else each.claim.top1,
+        "top5": None if each.claim is None else each.claim.top5,
+    }
 
 
 def _count_as_json(each: Count) -> dict[str, object]:

@@ -49,7 +49,8 @@ class Parity:
 
     Args:
         name: in the zoo.
-        source: whose network the original is, as `convert` calls it.
+        source: whose names the original's tensors have, as `convert` calls it.
+        original: what it is, in words.
         spec: fingerprint of ours when this was measured.
         form: "whole", or how it was made smaller.
         image: height and width in pixels, for the logits.
@@ -62,6 +63,7 @@ class Parity:
 
     name: str
     source: str
+    original: str
     spec: str
     form: str
     image: Grid
