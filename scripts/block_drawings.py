@@ -6,6 +6,7 @@ from typing import Any
 from scripts.drawings import Drawing
 from visiongraft.blocks.bottleneck import Bottleneck
 from visiongraft.blocks.convmixer import ConvMixerBlock
+from visiongraft.blocks.listings import SimplifiedContextualTransformer
 from visiongraft.blocks.mbconv import MBConv
 from visiongraft.blocks.mixers import BlurAfter, ContextualTransformer, Conv, GatedConv, GridAttention
 from visiongraft.blocks.non_local import NonLocal
@@ -61,7 +62,8 @@ def bottleneck_shortcut(block: Bottleneck, site: Site) -> list[str]:
     if block.shortcut == "mean_conv":
         return [f"means of 2×2{strided(site.stride)}"] * (site.stride > 1) + ["1×1 convolution", "batch norm"]
     act = f", {ACTS[block.act]}" if block.shortcut == "conv_act" else ""
-    return [f"1×1 convolution{strided(site.stride)}", f"batch norm{act}"]
+    bias = " with bias" if block.shortcut == "conv_bias" else ""
+    return [f"1×1 convolution{bias}{strided(site.stride)}", f"batch norm{act}"]
 
 
 def mixer_lines(mixer: object, site: Site) -> list[str]:
@@ -71,8 +73,9 @@ def mixer_lines(mixer: object, site: Site) -> list[str]:
         return [f"{mixer.kernel}×{mixer.kernel} convolution{groups}{strided(site.stride)}"]
     if isinstance(mixer, GridAttention):
         pool = ["then means of 2×2, stride 2"] * (site.stride > 1)
+        whose = "the listing's " if mixer.position == "listing" else "self-"
         return [
-            "self-attention over all cells,",
+            f"{whose}attention over all cells,",
             f"{mixer.heads} heads of {site.width // mixer.heads} channels",
             *pool,
         ]
@@ -182,19 +185,21 @@ def non_local(_: NonLocal, site: Site, title: str) -> Drawing:
 
 
 def grid_attention(mixer: GridAttention, site: Site, title: str) -> Drawing:
-    """Draw BoTNet's mixer, in the form with relative positions."""
-    assert mixer.position == "relative"
-    drawing, (height, width) = Drawing(title), site.grid
+    """Draw BoTNet's mixer with relative positions, or what public listings have in its place."""
+    assert mixer.position in ("relative", "listing")
+    drawing, paper = Drawing(title), mixer.position == "relative"
+    height, width = ((2 * side - 1 if paper else side) for side in site.grid)
     drawing.add(map_of(site.in_width, site.grid), "map", column=1)
-    made = drawing.add("1×1 convolution", "learnt", column=1, parts=("qkv",))
-    query = drawing.add(f"queries, times 1/√{site.width // mixer.heads}", "map", row=2, after=[(made, "down")])
+    made = drawing.add("1×1 convolution" + ("" if paper else " with bias"), "learnt", column=1, parts=("qkv",))
+    scale = f", times 1/√{site.width // mixer.heads}" if paper else ""
+    query = drawing.add(f"queries{scale}", "map", row=2, after=[(made, "down")])
     key = drawing.add("keys", "map", column=1, row=2, after=[(made, "down")])
     value = drawing.add("values", "map", column=2, row=2, after=[(made, "down")])
     place = drawing.add(
         [
-            "query · vector of the row offset",
-            "+ query · vector of the column offset",
-            f"({2 * height - 1} and {2 * width - 1} vectors)",
+            "query · vector of the row offset" if paper else "the looking cell's row and column",
+            "+ query · vector of the column offset" if paper else "vectors · query of the cell looked at",
+            f"({height} and {width} vectors{'' if paper else ' for each head'})",
         ],
         "learnt",
         row=3,
@@ -203,7 +208,8 @@ def grid_attention(mixer: GridAttention, site: Site, title: str) -> Drawing:
     )
     content = drawing.add("query · key", "fixed", column=1, row=3, after=[(query, "down"), (key, "down")])
     drawing.add("+", "sum", column=1, row=4, after=[(content, "down"), (place, "side")])
-    soft = drawing.add(f"softmax over all cells, {mixer.heads} heads", "fixed", column=1)
+    heads = "one head" if mixer.heads == 1 else f"{mixer.heads} heads"
+    soft = drawing.add(f"softmax over all cells, {heads}", "fixed", column=1)
     drawing.add("mean of the values by these weights", "fixed", column=1, after=[(soft, "down"), (value, "side")])
     if site.stride > 1:
         drawing.add("means of 2×2, stride 2", "fixed", column=1)
@@ -272,6 +278,51 @@ def contextual_transformer(mixer: ContextualTransformer, site: Site, title: str)
     return drawing
 
 
+def simplified_contextual_transformer(mixer: SimplifiedContextualTransformer, site: Site, title: str) -> Drawing:
+    """Draw what public listings have in the place of CoTNet's mixer."""
+    drawing, size = Drawing(title), f"{mixer.kernel}×{mixer.kernel}"
+    start = drawing.add(map_of(site.in_width, site.grid), "map", column=1)
+    if site.stride > 1:
+        start = drawing.add("means of 3×3, stride 2", "fixed", column=1)
+    row, groups = drawing.nodes[start].row, f", {mixer.groups} groups" if mixer.groups > 1 else ""
+    value = drawing.add(
+        ["1×1 convolution", "batch norm: values"], "learnt", row=row + 1, parts=("value",), after=[(start, "down")]
+    )
+    key = drawing.add(
+        [f"{size} convolution{groups}", "batch norm, ReLU: static context"],
+        "learnt",
+        column=2,
+        row=row + 1,
+        parts=("key",),
+        after=[(start, "down")],
+    )
+    made = drawing.add(
+        [
+            f"of both: 1×1 convolution to {site.width // 2}",
+            "batch norm, ReLU",
+            f"1×1 convolution to {mixer.kernel**2} × {site.width}",
+        ],
+        "learnt",
+        column=1,
+        row=row + 2,
+        parts=("weights",),
+        after=[(start, "down"), (key, "side")],
+    )
+    soft = drawing.add(
+        f"mean of the {mixer.kernel**2}, softmax over all cells",
+        "fixed",
+        column=1,
+        row=row + 3,
+        after=[(made, "down")],
+    )
+    mixed = drawing.add(
+        ["times the value of the cell itself"], "mixer", row=row + 4, after=[(value, "down"), (soft, "side")]
+    )
+    drawing.add("+", "sum", column=1, row=row + 5, after=[(mixed, "side"), (key, "side")])
+    drawing.add(map_of(site.width, site.out_grid), "map", column=1)
+    return drawing
+
+
 DRAWN: dict[type, Callable[[Any, Site, str], Drawing]] = {
     Bottleneck: bottleneck,
     MBConv: mbconv,
@@ -280,6 +331,7 @@ DRAWN: dict[type, Callable[[Any, Site, str], Drawing]] = {
     NonLocal: non_local,
     GridAttention: grid_attention,
     ContextualTransformer: contextual_transformer,
+    SimplifiedContextualTransformer: simplified_contextual_transformer,
 }
 """How each word of the vocabulary is drawn at a site."""
 

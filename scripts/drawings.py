@@ -85,6 +85,7 @@ WIDTH = 270
 """Of a box, in pixels, as all that follows."""
 
 _LINE, _PAD, _GAP, _APART, _MARGIN, _TITLE, _RADIUS = 17, 8, 18, 26, 18, 30, 10
+_LETTER = 8  # wider than the mean letter of a title
 
 
 _STYLE = """
@@ -116,6 +117,7 @@ def as_svg(drawing: Drawing) -> str:
     width = 2 * _MARGIN + max(node.column for node in drawing.nodes) * (WIDTH + _APART) + WIDTH
     if any(edge.way == "around" for edge in drawing.edges):
         width = max(width, _MARGIN + WIDTH + _APART)
+    width = max(width, 2 * _MARGIN + _LETTER * len(drawing.title))
     height = _tops(drawing)[-1] + _MARGIN
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}"'

@@ -44,6 +44,7 @@ TITLES = {
     "coatnet": "CoAtNet",
     "convmixer": "ConvMixer",
     "cotnet": "CoTNet",
+    "listings": "Public listings",
 }
 """What each family is called."""
 
@@ -105,6 +106,10 @@ PLACES: dict[str, tuple[Place, ...]] = {
         Place("cotnet", "Bottleneck", "cotnet50", 4, 1),
         Place("cotnet_mixer", "Its mixer", "cotnet50", 4, 1, inside=True),
         Place("cotnet_gated", "Bottleneck", "se_cotnetd50", 2, 1),
+    ),
+    "listings": (
+        Place("listing_attention", "Attention", "botnet50_listing", 4, 1, inside=True),
+        Place("listing_contextual", "Contextual transformer", "cotnet50_listing_groups4", 4, 1, inside=True),
     ),
 }
 """What is drawn on each page."""

@@ -17,7 +17,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from tests.parity.originals import ORIGINALS, Original, difference, photographs, reduced, training_step
+from tests.parity.originals import ORIGINALS, Original, difference, for_training, photographs, training_step
 from visiongraft.cards.records import PARITY, Parity, as_text, fingerprint, read
 from visiongraft.explain.machine import describe_machine
 from visiongraft.families.zoo import get_spec
@@ -50,7 +50,7 @@ def measured(original: Original, shared: Path) -> Parity:
     """
     spec = get_spec(original.name)
     wanted, found = logits(original, spec, photographs(shared, spec.image, 2))
-    short = reduced(spec, depth=2).at(min(96, *spec.image))
+    short = for_training(spec)
     slopes, ours, _ = training_step(original, short, photographs(shared, short.image, 4))
     largest = max(float(each.abs().max()) for each in slopes.values())
     live = (name for name, each in slopes.items() if float(each.abs().max()) > _ROUNDING * largest)

@@ -57,6 +57,7 @@ class Card:
             "parity": [
                 {
                     "source": each.source,
+                    "name": each.name,
                     "original": each.original,
                     "form": each.form,
                     "image": list(each.image),
@@ -119,7 +120,7 @@ class Card:
     def _parity_rows(self) -> list[list[str]]:
         return [
             [
-                f"{each.original} ({made_with(each)}, {each.form}, {each.date})",
+                f"{each.original} ({small(each)}{made_with(each)}, {each.form}, {each.date})",
                 side(each.image),
                 share(each.logits),
                 share(each.gradients),
@@ -157,7 +158,7 @@ def card_of(name: str) -> Card:
         paper=paper_of(spec.name, family),
         counts=tuple(each for each in counts() if each.name == spec.name),
         sizes=published.sizes,
-        parity=tuple(each for each in parities() if each.name == spec.name),
+        parity=tuple(each for each in parities() if each.name.removesuffix("_small") == spec.name),
         scores=published.scores,
         weights=tuple(each for each in WEIGHT_SETS if each.network == spec.name),
         notes=notes_on(spec.name),
@@ -224,6 +225,11 @@ def made_with(parity: Parity) -> str:
     return ", ".join(f"{library} {version}" for library, version in parity.versions.items())
 
 
+def small(parity: Parity) -> str:
+    """Say whether the form for small images was compared."""
+    return "form for small images, " if parity.name.endswith("_small") else ""
+
+
 def share(difference: float) -> str:
     """Write a difference; what is equal to the bit differs by 0."""
     return f"{difference:.1e}" if difference else "0"
@@ -235,8 +241,8 @@ def side(image: tuple[int, int]) -> str:
 
 
 def in_millions(number: int) -> str:
-    """Write a number of parameters in millions."""
-    return f"{number / 1e6:.2f}"
+    """Write a number of parameters in millions, with two digits at least."""
+    return f"{number / 1e6:.2f}" if number >= 10**6 else f"{number / 1e6:.3f}"
 
 
 def in_billions(number: int) -> str:
