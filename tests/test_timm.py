@@ -283,6 +283,14 @@ def test_published_weights_are_fetched_and_become_ours(tmp_path: Path, monkeypat
         torch.testing.assert_close(gray.forward_features(pixels), maps[-1], rtol=1e-3, atol=1e-4)
 
 
+def test_the_classifier_of_a_file_is_kept_where_timm_is_told_of_its_classes(tmp_path: Path) -> None:
+    path = save(create_model("botnet_pico", num_classes=5), tmp_path / "m.safetensors")
+    overlay = {"file": str(path), "num_classes": 5}
+    found = timm.create_model("vg_botnet_pico", pretrained=True, pretrained_cfg_overlay=overlay).eval()
+    images = torch.randn(1, 3, 64, 64)
+    assert torch.equal(found(images), load(path)(images))
+
+
 def test_a_tag_that_there_is_not_is_refused() -> None:
     with pytest.raises(RuntimeError, match="Invalid pretrained tag"):
         timm.create_model("vg_resnet_pico.sw_in1k")
