@@ -1,6 +1,9 @@
 """Weights of others on the command line: listed, scored, asked and trained further; what goes wrong gets one line."""
 
+import os
 import shutil
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from tests.parity.originals import perturbed
 from tests.pictures import write_folder, write_npz
 from tests.weights.fake_hub import put_into_cache
 from visiongraft.cli.main import main
+from visiongraft.cli.values import fetched
 from visiongraft.weights.imagenet import imagenet_classes
 from visiongraft.weights.sources import WEIGHT_SETS
 
@@ -210,6 +214,33 @@ def test_what_goes_wrong_gets_one_line(
     (tmp_path / "run.yaml").write_text("pretrained: maybe\n")
     assert text in complaint(capsys, *words)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["empty", "file", "run.yaml"]
+
+
+def test_ctrl_c_is_an_exception_while_weights_are_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+
+    monkeypatch.setattr("visiongraft.cli.values.load_pretrained", stopped)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as the command handles it: no exception
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fetched(NAME, image=None, weights_dir=None, offline=True)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_weights_without_a_classifier_cannot_be_asked(
+    begun: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    vg.save(vg.create_model("coatnet_pico", num_classes=0), begun)
+    pictures = write_folder(tmp_path / "data")
+    assert complaint(capsys, "predict", begun, pictures) == (
+        "graft: coatnet_pico has no classifier with these weights: it gives features and no classes. Train one, with"
+        " `graft train`, or use other weights.\n"
+    )
+    assert "tells 0 classes apart" in complaint(capsys, "eval", begun, "--data", pictures, "--workers", "0")
 
 
 def test_weights_of_another_network_are_refused(begun: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -21,6 +22,7 @@ class FakeHub:
         checksum: told instead of the right one.
         cut: bytes after which every transfer breaks off.
         headers: whether it answers with the headers of a hub.
+        elsewhere: whether files are kept under another host's name, as large ones are.
         requests: what it was asked for, with the headers that came along.
     """
 
@@ -29,13 +31,14 @@ class FakeHub:
     checksum: str | None = None
     cut: int | None = None
     headers: bool = True
+    elsewhere: bool = False
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     url: str = ""
 
 
 @contextmanager
 def serving(hub: FakeHub) -> Iterator[FakeHub]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(hub))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, hub))
     hub.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -60,40 +63,51 @@ def put_into_cache(folder: Path, repository: str, content: bytes) -> Path:
     return blob
 
 
-def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:  # noqa: N802 - as http.server calls it
-            self._answer()
+class Handler(BaseHTTPRequestHandler):
+    """Answers for a hub."""
 
-        def do_GET(self) -> None:  # noqa: N802
-            self._answer()
+    def __init__(self, hub: FakeHub, *arguments: object) -> None:
+        self.hub = hub
+        super().__init__(*arguments)
 
-        def _answer(self) -> None:
-            said = {name.lower(): value for name, value in self.headers.items()}
-            hub.requests.append((self.command, self.path, said))
-            repository, _, file = self.path.removeprefix("/").partition("/resolve/main/")
-            content = hub.files.get(repository)
-            status = hub.status if hub.status != 200 or (content and file == "model.safetensors") else 404
-            if status != 200:
-                self.send_response(status)
-                self.send_header("Content-Length", "0")
-                if status == 404:
-                    self.send_header("X-Error-Code", "RepoNotFound")
-                self.end_headers()
-                return
-            start = int(self.headers.get("Range", "bytes=0-")[6:].split("-")[0])
-            self.send_response(206 if start else 200)
-            if hub.headers:
-                self.send_header("X-Repo-Commit", COMMIT)
-                self.send_header("ETag", f'"{hub.checksum or hashlib.sha256(content).hexdigest()}"')
-            self.send_header("Content-Length", str(len(content) - start))
-            if start:
-                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(content[start : hub.cut])
+    def do_HEAD(self) -> None:  # noqa: N802 - as http.server calls it
+        self._answer()
 
-        def log_message(self, *_: object) -> None:
-            pass
+    def do_GET(self) -> None:  # noqa: N802
+        self._answer()
 
-    return Handler
+    def _answer(self) -> None:
+        said = {name.lower(): value for name, value in self.headers.items()}
+        self.hub.requests.append((self.command, self.path, said))
+        repository, _, file = self.path.removeprefix("/cdn").removeprefix("/").partition("/resolve/main/")
+        content = self.hub.files.get(repository)
+        if self.hub.status != 200 or content is None or file != "model.safetensors":
+            self._say(404 if self.hub.status == 200 else self.hub.status, {"X-Error-Code": "RepoNotFound"})
+        elif self.hub.elsewhere and not self.path.startswith("/cdn/"):
+            self._redirect(content)
+        else:
+            self._give(content)
+
+    def _redirect(self, content: bytes) -> None:
+        place = f"{self.hub.url.replace('127.0.0.1', 'localhost')}/cdn{self.path}"
+        about = {"X-Linked-Etag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Linked-Size": str(len(content))}
+        self._say(302, {"Location": place, "X-Repo-Commit": COMMIT, "ETag": '"of-the-pointer"', **about})
+
+    def _give(self, content: bytes) -> None:
+        start = int(self.headers.get("Range", "bytes=0-")[6:].split("-")[0])
+        about = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"} if start else {}
+        if self.hub.headers:
+            checksum = self.hub.checksum or hashlib.sha256(content).hexdigest()
+            about |= {"X-Repo-Commit": COMMIT, "ETag": f'"{checksum}"'}
+        self._say(206 if start else 200, about, length=len(content) - start)
+        if self.command == "GET":
+            self.wfile.write(content[start : self.hub.cut])
+
+    def _say(self, status: int, headers: dict[str, str], *, length: int = 0) -> None:
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(length)}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass

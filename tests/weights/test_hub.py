@@ -1,6 +1,7 @@
 """Published files are fetched when asked for, checked, kept and found again without asking, or a line says why not."""
 
 import hashlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -47,6 +48,28 @@ def test_a_file_is_fetched_once_and_then_found_without_a_request(online: FakeHub
 def test_a_folder_in_the_hubs_layout_is_used_as_it_is(tmp_path: Path) -> None:
     blob = put_into_cache(tmp_path, WEIGHTS.repository, CONTENT)
     assert fetch(WEIGHTS, folder=str(tmp_path), offline=True).resolve() == blob
+
+
+def test_a_copy_of_such_a_folder_without_its_links_is_taken_on_trust(tmp_path: Path) -> None:
+    put_into_cache(tmp_path / "linked", WEIGHTS.repository, CONTENT)
+    shutil.copytree(tmp_path / "linked", tmp_path / "plain", symlinks=False)
+    path = fetch(WEIGHTS, folder=tmp_path / "plain", offline=True)
+    assert not path.is_symlink()
+    assert path.read_bytes() == CONTENT
+    with pytest.raises(WeightsError, match="is another one than was published"):
+        fetch(replace(WEIGHTS, sha256="0" * 64), folder=tmp_path / "plain", offline=True)
+
+
+def test_a_large_file_that_the_hub_keeps_elsewhere_is_followed_without_the_token(
+    online: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    online.elsewhere = True
+    monkeypatch.setenv("HF_TOKEN", "hf_of_the_user")
+    monkeypatch.setenv("HF_ENDPOINT", f"{online.url}/")
+    assert fetch(WEIGHTS, folder=tmp_path).read_bytes() == CONTENT
+    assert [("authorization" in headers) for _, path, headers in online.requests if path.startswith("/cdn/")] == [
+        False
+    ]
 
 
 def test_the_hub_hears_of_nothing_but_the_file_that_is_asked_for(
@@ -153,6 +176,17 @@ def test_a_transfer_that_breaks_off_leaves_nothing(
         "model.safetensors of timm/coatnet_nano_rw_224.sw_in1k could not be fetched from http://127"
     )
     assert "Look at the network, set HF_ENDPOINT to a mirror, or fetch the file elsewhere and give its path" in text
+
+
+def test_an_interrupt_leaves_nothing(online: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", stop)
+    online.cut = 5000
+    with pytest.raises(KeyboardInterrupt):
+        fetch(WEIGHTS, folder=tmp_path)
+    assert half_written(tmp_path) == []
 
 
 def test_a_hub_that_nobody_answers_for_is_named(

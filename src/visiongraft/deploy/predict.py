@@ -68,6 +68,11 @@ def predict(
         top: how many classes to give for each.
         batch_size: images at a time.
     """
+    if not model.network.num_classes:
+        raise WeightsError(
+            f"{model.network.spec.name} has no classifier with these weights: it gives features and no classes. Train"
+            " one, with `graft train`, or use other weights."
+        )
     transform = EvalTransform(model.preprocessing)
     network = model.network.eval().to(device)
     names = model.classes or tuple(str(index) for index in range(network.num_classes))

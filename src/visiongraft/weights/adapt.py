@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from visiongraft.blocks.positions import PositionTables
 from visiongraft.blocks.site import Runtime
 from visiongraft.errors import WeightsError
 from visiongraft.network import Network
@@ -40,8 +41,9 @@ def adapted(
     """
     check_alike(source.spec, spec)
     network = Network(spec, runtime)
-    native = source if source.spec.image == spec.image else source.at(spec.image)
-    tensors = native.state_dict()
+    tensors = source.state_dict()
+    if source.spec.image != spec.image:
+        tensors |= _resized_tables(source, network)
     if classifier == "fresh" or source.num_classes != spec.head.num_classes:
         tensors = {name: each for name, each in tensors.items() if not name.startswith(CLASSIFIER)}
         tensors |= {name: each for name, each in network.state_dict().items() if name.startswith(CLASSIFIER)}
@@ -62,6 +64,18 @@ def with_channels(weight: Tensor, channels: int) -> Tensor:
 
 
 _CONV_NDIM = 4
+
+
+@torch.no_grad()
+def _resized_tables(source: Network, network: Network) -> dict[str, Tensor]:
+    """Give the position tables of a network as they are for the grids of another: what `Network.at` stores."""
+    grids = {name: each.grid for name, each in network.named_modules() if isinstance(each, PositionTables)}
+    return {
+        f"{name}.{key}": table
+        for name, each in source.named_modules()
+        if isinstance(each, PositionTables)
+        for key, table in each.resized(grids[name]).items()
+    }
 
 
 def check_alike(source: Backbone, spec: Backbone) -> None:

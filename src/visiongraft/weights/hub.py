@@ -70,7 +70,7 @@ def _folder(folder: str | Path | None) -> Path:
 
 def _download(hub: Any, weights: WeightSet, place: Path) -> tuple[Path, str]:  # noqa: ANN401 - a module
     """Fetch a file; give its path and the checksum that the hub has for it."""
-    endpoint = os.environ.get("HF_ENDPOINT") or hub.constants.ENDPOINT
+    endpoint = (os.environ.get("HF_ENDPOINT") or hub.constants.ENDPOINT).rstrip("/")
     asked = {"endpoint": endpoint, "token": os.environ.get("HF_TOKEN") or False, "library_name": "visiongraft"}
     url = hub.hf_hub_url(weights.repository, weights.file, endpoint=endpoint)
     try:

@@ -129,7 +129,12 @@ def create_model(
     spec = customized(
         base, num_classes=num_classes, in_chans=in_chans, image=image, drop_path=drop_path, dropout=dropout
     )
-    network = Network(spec, runtime) if source is None else adapted(source, spec, runtime=runtime)
+    if source is None:
+        network = Network(spec, runtime)
+    elif spec == source.spec and runtime is None:  # nobody else has it, so no copy is needed
+        network = source.train()
+    else:
+        network = adapted(source, spec, runtime=runtime)
     return FeatureExtractor(network, out_indices) if features_only else network
 
 
