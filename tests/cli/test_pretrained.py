@@ -58,6 +58,14 @@ def test_list_shows_published_weights_with_what_is_claimed_of_them(capsys: pytes
     assert "No published weights match 'cotnet*'." in complaint(capsys, "list", "cotnet*", "--pretrained")
 
 
+def test_info_counts_what_published_weights_are_of_and_fetches_nothing(capsys: pytest.CaptureFixture) -> None:
+    plain, large = (answer(capsys, "info", f"coatnet_3_rw_224{tag}") for tag in ("", ".sw_in12k"))
+    assert (plain["num_classes"], large["num_classes"]) == (1000, 11821)
+    assert large["params"] == 181_805_305, "as timm counts it"
+    assert answer(capsys, "info", "resnet50.tv2_in1k")["image"] == [176, 176]
+    assert "no published weights with the tag 'sw_in2k'" in complaint(capsys, "info", "coatnet_3_rw_224.sw_in2k")
+
+
 def test_a_name_is_asked_as_a_file_is(kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     data = write_folder(tmp_path / "data")
     for ours, known in (("upright", "tench"), ("lying", "tabby")):

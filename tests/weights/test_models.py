@@ -128,7 +128,7 @@ def test_a_file_of_timms_needs_the_name_of_its_network(file: Path, ours: vg.Netw
     plain, tagged = vg.read_weights(file, model=NAME), vg.read_weights(file, model=f"{NAME}.{TAG}")
     assert plain.preprocessing == tagged.preprocessing == vg.get_weight_set(NAME).preprocessing
     assert (plain.classes, len(tagged.classes)) == ((), 1000), "weights of one's own may tell apart other things"
-    with pytest.raises(WeightsError, match="holds no network description.* If its weights are timm's, name their"):
+    with pytest.raises(WeightsError, match="holds no network description.* Timm's are also read as they are"):
         vg.create_model(weights=file)
     with pytest.raises(WeightsError, match="These look like coatnet_nano_rw_224 weights"):
         vg.create_model("coatnet_0_rw_224", weights=file)

@@ -11,9 +11,10 @@ from timm.data import create_transform, resolve_data_config
 
 from visiongraft.data.transforms import EvalTransform
 from visiongraft.errors import UnknownModel, WeightsError
-from visiongraft.families.zoo import list_models
+from visiongraft.families.zoo import customized, list_models
+from visiongraft.network import Network
 from visiongraft.preprocessing import normalize
-from visiongraft.weights.convert import SOURCES
+from visiongraft.weights.convert import SOURCES, convert
 from visiongraft.weights.sources import (
     UNKNOWN_LICENCE,
     WEIGHT_SETS,
@@ -51,6 +52,18 @@ def test_a_row_says_what_timm_says(row) -> None:
         assert (ours.crop, ours.interpolation) == (crop, theirs.interpolation)
         assert (ours.mean, ours.std) == (theirs.mean, theirs.std)
         assert ours.fit == {"center": "crop", "squash": "squash"}[theirs.crop_mode]
+
+
+@pytest.mark.parametrize(
+    "row", {(row.network, row.num_classes): row for row in WEIGHT_SETS}.values(), ids=lambda row: row.name
+)
+def test_weights_of_the_shapes_that_timm_publishes_fit(row) -> None:
+    spec = customized(row.network, num_classes=row.num_classes, image=row.preprocessing.image)
+    with torch.device("meta"):
+        theirs = timm.create_model(row.name).state_dict()
+        ours = Network(spec).state_dict()
+    found = convert(theirs, source=row.source, name=spec)
+    assert {name: each.shape for name, each in found.items()} == {name: each.shape for name, each in ours.items()}
 
 
 @pytest.mark.parametrize("network", NETWORKS)

@@ -7,8 +7,10 @@ from pathlib import Path
 from visiongraft.cards.card import Card, card_for
 from visiongraft.cli.values import ImageSize, parse_image, read_weights
 from visiongraft.errors import counted, printable
-from visiongraft.families.zoo import customized, list_models
+from visiongraft.families.zoo import customized, get_spec
+from visiongraft.spec import Backbone
 from visiongraft.summary import Summary, summarize
+from visiongraft.weights.sources import get_weight_set, names_weights
 
 
 @dataclass(frozen=True)
@@ -33,21 +35,29 @@ def run(model: str, *, image: ImageSize | None = None, num_classes: int | None =
         graft info runs/coatnet_pico-photos
 
     Args:
-        model: a name of `graft list`, or a .safetensors file of `graft train`
+        model: a name of `graft list`, perhaps with a tag of `graft list --pretrained`, or a .safetensors file of
+            `graft train`
         image: size in pixels, as 224 or as 256x128 for height and width; by default the network's own
         num_classes: how many classes it tells apart; by default the network's own
     """
     named = _is_name(model)
-    network = model if named else read_weights(Path(model), None).network.spec
+    network = _spec_of(model) if named else read_weights(Path(model), None).network.spec
     spec = customized(network, image=parse_image(image), num_classes=num_classes)
     card = card_for(spec)
     return Info(summarize(spec), card if named or card is None else card.for_other_weights())
 
 
+def _spec_of(name: str) -> Backbone:
+    """Give the network of a name; with a tag, in the form that these published weights are of. Nothing is fetched."""
+    if "." not in name:
+        return get_spec(name)
+    weights = get_weight_set(name)
+    return customized(weights.network, num_classes=weights.num_classes, image=weights.preprocessing.image)
+
+
 def _is_name(model: str) -> bool:
     """Tell names from files. A name wins over a folder that is called the same; ./resnet50 is that folder."""
-    known = model.lower().removesuffix("_small") in list_models()
-    return known or not (model.endswith(".safetensors") or os.path.isdir(model))  # noqa: PTH112 - see read_weights
+    return names_weights(model) or not (model.endswith(".safetensors") or os.path.isdir(model))  # noqa: PTH112 - see read_weights
 
 
 def as_json(info: Info) -> dict[str, object]:

@@ -161,8 +161,9 @@ def read(path: str | Path, *, image: int | Grid | None = None) -> Trained:
     if found != FORMAT:
         reason = f"is of format {found!r}; this version reads {FORMAT!r}" if found else "holds no network description"
         raise WeightsError(
-            f"{path} {reason}. Write such files with visiongraft.save or `graft train`. If its weights are timm's,"
-            " name their network beside it: model=NAME for visiongraft.read_weights, --model NAME for `graft train`."
+            f"{path} {reason}. Write such files with visiongraft.save or `graft train`, or with `graft convert` from"
+            " weights of others. Timm's are also read as they are, with their network named beside them: model=NAME"
+            " for visiongraft.read_weights, --model NAME for `graft train`."
         )
     try:
         spec = Backbone.from_json(metadata["spec"])
