@@ -9,7 +9,9 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/networks.md", "docs/pretrained.md", "docs/timm.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/listings.md", "docs/networks.md", "docs/pretrained.md", "docs/timm.md"]
+)
 def test_the_examples_of_a_page_are_true(page: str) -> None:
     found = doctest.testfile(str(REPOSITORY / page), module_relative=False)
     assert found.attempted > 5

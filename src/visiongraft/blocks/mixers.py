@@ -193,7 +193,7 @@ class ContextualTransformer:
     """CoTNet's mixer: a static context from a convolution, a dynamic one from kernels made for every cell.
 
     The keys are a 3x3 convolution of the map. From each cell and its key, two pointwise layers make 3x3 kernels, which
-    mix the values around the cell; eighths of the channels share a kernel. A gate over both contexts sums them.
+    mix the values around the cell; eight channels share a kernel. A gate over both contexts sums them.
 
     Args:
         kernel: side of the window in cells, odd.

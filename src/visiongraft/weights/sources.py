@@ -168,13 +168,15 @@ _UNPUBLISHED = {
 
 _COTNET = Preprocessing((224, 224))
 _CIFAR = Preprocessing((32, 32), (0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616), crop=1.0)
+_LISTING = replace(_CIFAR, std=(0.2023, 0.1994, 0.2010))
 _AUTHORS = {
     **dict.fromkeys((each.name for each in cotnet.PUBLISHED), _COTNET),
     "se_cotnetd152": replace(_COTNET, image=(256, 256), crop=0.888),
     **dict.fromkeys((each.name for each in convmixer.SPECS if each.image == (224, 224)), _CONVMIXER),
     **dict.fromkeys((each.name for each in convmixer.SPECS if each.image == (32, 32)), _CIFAR),
+    **dict.fromkeys(("botnet50_listing_small", "botnet50_listing_1head_small"), _LISTING),
 }
-"""What the papers' authors test with, as their code has it: for weights that lie on no hub."""
+"""What the papers' authors, and those of public listings, test with as their code has it: for weights on no hub."""
 
 
 def find_weight_sets(pattern: str = "*") -> list[WeightSet]:
