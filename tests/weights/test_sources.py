@@ -142,3 +142,12 @@ def test_an_unknown_network_gets_near_ones() -> None:
 )
 def test_names_are_told_from_files(text: str, is_name: bool) -> None:
     assert names_weights(text) == is_name
+
+
+def test_the_cifar_forms_of_the_listings_see_the_pixels_as_their_repositories_normalise_them() -> None:
+    ours = preprocessing_for("botnet50_listing_small")
+    assert ours is not None
+    assert (ours.image, ours.crop) == ((32, 32), 1.0)
+    assert (ours.mean, ours.std) == ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
+    assert preprocessing_for("botnet50_listing_1head_small") == ours
+    assert preprocessing_for("botnet50_listing") is None
