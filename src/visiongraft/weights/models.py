@@ -19,7 +19,7 @@ from visiongraft.weights.adapt import adapted, check_alike
 from visiongraft.weights.convert import convert, fitting_form
 from visiongraft.weights.foreign import read_state_dict
 from visiongraft.weights.imagenet import IMAGENET, imagenet_classes
-from visiongraft.weights.sources import find_weight_sets, get_weight_set, names_weights, preprocessing_for
+from visiongraft.weights.sources import WeightSet, find_weight_sets, get_weight_set, names_weights, preprocessing_for
 from visiongraft.weights.store import Trained
 
 
@@ -158,18 +158,23 @@ def load_pretrained(
         WeightsError: if there are none, or they cannot be fetched or do not fit.
     """
     weights = get_weight_set(name)
-    spec = customized(weights.network, num_classes=weights.num_classes, image=weights.preprocessing.image)
-    tensors = read_state_dict(hub.fetch(weights, folder=weights_dir, offline=offline)).tensors
-    network = _filled(spec, tensors, weights.source)
+    network = _published(weights, weights_dir=weights_dir, offline=offline)
+    native = network.spec.image
     classes = imagenet_classes() if weights.num_classes == IMAGENET else ()
-    shown = spec.image if image is None else spec.at(image).image
+    shown = native if image is None else network.spec.at(image).image
     claim = weights.claim if weights.claim and shown == (weights.claim.image,) * 2 else None
     return Trained(
-        network if shown == spec.image else network.at(shown),
+        network if shown == native else network.at(shown),
         weights.preprocessing_at(shown),
         classes,
         {"claimed_top1": claim.top1, "claimed_top5": claim.top5} if claim else {},
     )
+
+
+def _published(weights: WeightSet, *, weights_dir: str | Path | None, offline: bool) -> Network:
+    spec = customized(weights.network, num_classes=weights.num_classes, image=weights.preprocessing.image)
+    file = hub.fetch(weights, folder=weights_dir, offline=offline)
+    return _filled(spec, read_state_dict(file).tensors, weights.source)
 
 
 def read_weights(path: str | Path, *, model: str | Backbone | None = None, image: int | Grid | None = None) -> Trained:
@@ -228,7 +233,7 @@ def _source(
         if tag and tag.lower() != pretrained.lower():
             raise SpecError(f"{name!r} and pretrained={pretrained!r} name two sets of weights. Give one of them.")
         name = f"{network}.{pretrained}"
-    return load_pretrained(name, weights_dir=weights_dir, offline=offline).network
+    return _published(get_weight_set(name), weights_dir=weights_dir, offline=offline)
 
 
 def _spec(model: str | Backbone) -> Backbone:
