@@ -55,14 +55,16 @@ def narrow(name: str, num_classes: int = 5) -> Backbone:
         seen.update(others)
         stages.append(replace(stage, width=widths[stage.width], blocks=(first, *others)))
     hidden = spec.head.hidden and stages[-1].width
-    head = replace(spec.head, num_classes=num_classes, hidden=hidden)
+    cell_hidden = spec.head.cell_hidden and stages[-1].width
+    head = replace(spec.head, num_classes=num_classes, hidden=hidden, cell_hidden=cell_hidden)
     stem = _narrow_stem(spec.stem, widths.get(spec.stem.width, STEM_WIDTH))
     return replace(spec, stem=stem, stages=tuple(stages), head=head)
 
 
 def parts(spec: Backbone) -> set[object]:
     """Give the stem, the head and every block, each with what its place asks of it."""
-    head = replace(spec.head, hidden=spec.head.hidden and 1)  # its width is that of the last stage
+    # The widths of its hidden layers are those of the last stage.
+    head = replace(spec.head, hidden=spec.head.hidden and 1, cell_hidden=spec.head.cell_hidden and 1)
     return {spec.stem, head}.union(*_parts_of_stages(spec))
 
 

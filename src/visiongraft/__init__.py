@@ -9,7 +9,7 @@ from visiongraft.blocks.mbconv import MBConv
 from visiongraft.blocks.mixers import BlurAfter, ContextualTransformer, Conv, GatedConv, GridAttention
 from visiongraft.blocks.non_local import NonLocal
 from visiongraft.blocks.positions import PlaneNetwork, PlaneTable
-from visiongraft.blocks.primitives import SqueezeExcite
+from visiongraft.blocks.primitives import EfficientChannelAttention, SqueezeExcite
 from visiongraft.blocks.relative_transformer import RelativeTransformer
 from visiongraft.blocks.site import Block, Mixer, Runtime, Site
 from visiongraft.blocks.stems import CoAtNetStem, DeepStem, PatchEmbedStem, PatchStem, ResNetStem, SmallStem
@@ -39,6 +39,7 @@ __all__ = [
     "ConvMixerBlock",
     "ConvNeXt",
     "DeepStem",
+    "EfficientChannelAttention",
     "FeatureExtractor",
     "GatedConv",
     "GraftError",

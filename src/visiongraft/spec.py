@@ -18,7 +18,7 @@ from visiongraft.blocks.mbconv import MBConv
 from visiongraft.blocks.mixers import BlurAfter, ContextualTransformer, Conv, GatedConv, GridAttention
 from visiongraft.blocks.non_local import NonLocal
 from visiongraft.blocks.positions import PlaneNetwork, PlaneTable
-from visiongraft.blocks.primitives import SqueezeExcite
+from visiongraft.blocks.primitives import EfficientChannelAttention, SqueezeExcite
 from visiongraft.blocks.relative_transformer import RelativeTransformer
 from visiongraft.blocks.site import Block, Runtime, Site, shrink
 from visiongraft.blocks.stems import (
@@ -264,6 +264,7 @@ _WORDS: dict[str, type] = {
         ConvMixerBlock,
         ConvNeXt,
         DeepStem,
+        EfficientChannelAttention,
         GatedConv,
         GridAttention,
         Head,

@@ -6,8 +6,7 @@ listings of BoTNet and ConvMixer), batch 1, convolutions, linear layers and prod
 Where the project is developed, these counts lie in facts/counts.json. Asserted here are all of its rows but those of
 networks that are other people's, and that no word of ours describes:
 
-- timm's own designs: botnet26t, botnet50ts, sebotnet33ts, eca_botnext26ts, every coatnet and coatnext with "rw" or
-  "cc" in its name, vit_relpos, lambda_resnet, halonet, gcresnet50t, resnet26t, seresnet152d, resnetrs50, resnest50d;
+- timm's own designs: vit_relpos, lambda_resnet, halonet, gcresnet50t, resnet26t, seresnet152d, resnetrs50, resnest50d;
 - resnet18, resnet34 and seresnet18, which are made of basic blocks;
 - public copies that differ from the papers and have no form here ("ref": chinhsuanwu, lucidrains).
 """
@@ -64,6 +63,10 @@ ZOO = [
     ("botnet_t6", 320, 47_917_400, 23.32069888),
     ("botnet_t7", 384, 69_180_824, 45.794435072),
     ("botnet_t7", 320, 69_156_248, 30.898888704),
+    ("botnet26t_256", 256, 12_488_672, 3.297394688),
+    ("sebotnet33ts_256", 256, 13_701_984, 3.866812416),
+    ("eca_botnext26ts_256", 256, 10_593_301, 2.438343552),
+    ("botnet50ts_256", 256, 22_742_688, 5.511725056),
     # CoAtNet with the hidden layer in its head, which the paper's sizes need; "dw" is its strided depthwise option.
     ("coatnet_0_dw", 224, 25_036_820, 4.546507776),
     ("coatnet_1_dw", 224, 42_225_776, 8.643499008),

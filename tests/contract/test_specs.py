@@ -199,20 +199,30 @@ def test_a_document_that_describes_no_network_is_refused_in_words(change, text: 
     assert text in str(caught.value)
 
 
-def test_a_description_from_before_a_choice_existed_means_its_default() -> None:
-    later = {"base", "act_after", "squeeze_at", "pool", "out_bias", "position", "widen_at", "norm", "scale"}
+LATER = {
+    "MBConv": {"base", "act_after", "squeeze_at", "pool", "out_bias"},
+    "RelativeTransformer": {"position", "pool", "widen_at", "norm", "scale", "shortcut_bias"},
+    "Bottleneck": {"squeeze_at"},
+    "GridAttention": {"key_dim"},
+    "DeepStem": {"stride"},
+    "Head": {"norm_of", "cell_hidden"},
+}
+"""Choices that words did not have at first."""
 
+
+@pytest.mark.parametrize("name", ["coatnet_0", "botnet50", "se_cotnetd50"])
+def test_a_description_from_before_a_choice_existed_means_its_default(name: str) -> None:
     def earlier(value):
         if isinstance(value, list):
             return [earlier(each) for each in value]
         if not isinstance(value, dict):
             return value
-        blocks = value.get("kind") in ("MBConv", "RelativeTransformer")
-        return {key: earlier(each) for key, each in value.items() if not (blocks and key in later)}
+        later = LATER.get(value.get("kind"), ())
+        return {key: earlier(each) for key, each in value.items() if key not in later}
 
-    document = get_spec("coatnet_0").to_dict()
+    document = get_spec(name).to_dict()
     assert earlier(document) != document
-    assert Backbone.from_dict(earlier(document)) == get_spec("coatnet_0")
+    assert Backbone.from_dict(earlier(document)) == get_spec(name)
 
 
 @pytest.mark.parametrize("text", ["", "[1]", '"resnet50"', "{"])
@@ -242,6 +252,8 @@ def test_text_that_is_no_document_is_refused(text: str) -> None:
         (lambda: build(Bottleneck(ratio=0.001), 64), "from 8 to 0 channels"),
         (lambda: build(Bottleneck(), 0), "from 8 to 0 channels"),
         (lambda: build(Bottleneck(GridAttention(heads=0)), 64), r"heads=0\) does not divide a width of 16.*such as 1"),
+        (lambda: build(Bottleneck(GridAttention(key_dim=0)), 64), r"key_dim=0\) leaves no channels .* Use at least 1"),
+        (lambda: build(Bottleneck(GridAttention(position="listing", key_dim=8)), 64), "leave key_dim out"),
         (lambda: build(RelativeTransformer(head_dim=0), 64), r"head_dim=0\) does not divide"),
         (lambda: build(ConvMixerBlock(kernel=0), 64), "ConvMixerBlock"),
         (lambda: PatchStem(patch=0), "a side of at least 1 pixel, not 0"),

@@ -88,6 +88,7 @@ def test_epsilons_momenta_and_dropout_are_the_originals(original: Original) -> N
         "coatnet_0_rw_224",
         "coatnet_bn_0_rw_224",
         "coatnext_nano_rw_224",
+        "botnet26t_256",
         "botnet50_listing",
         "botnet50_listing_1head",
     ],

@@ -15,7 +15,7 @@ from visiongraft.errors import UnknownModel, WeightsError
 from visiongraft.families.zoo import create_model, get_spec
 from visiongraft.spec import Backbone, Stage
 from visiongraft.weights.convert import SOURCES, convert
-from visiongraft.weights.renaming import HeadsOutermost, OffsetsInRows, wanted_tensors
+from visiongraft.weights.renaming import HeadsOutermost, OffsetsInRows, OfUnscaledQueries, wanted_tensors
 
 NAME = "coatnet_nano_rw_224"
 CONV = "stages.0.blocks.0.conv2_kxk.weight"
@@ -78,6 +78,12 @@ def test_a_row_per_offset_becomes_a_plane_per_head() -> None:
     theirs = torch.arange(30).view(change.shape(ours))
     table = change.apply(theirs, ours)
     assert table[1, 2, 3] == theirs[2 * 5 + 3, 1]
+
+
+def test_vectors_that_met_whole_queries_grow_where_queries_are_divided_by_the_root_of_their_channels() -> None:
+    theirs, queries = torch.randn(7, 16), torch.randn(5, 16)
+    ours = OfUnscaledQueries().apply(theirs, (7, 16))
+    torch.testing.assert_close((queries * 16**-0.5) @ ours.T, queries @ theirs.T)
 
 
 def test_conversion_leaves_what_it_was_given_and_copies_only_what_it_reorders(weights: dict[str, Tensor]) -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from visiongraft.blocks.mixers import Conv
-from visiongraft.blocks.primitives import Act, DropPath, HalveMean, SqueezeExcite, activation, conv, norm
+from visiongraft.blocks.primitives import Act, DropPath, Gate, HalveMean, activation, conv, norm
 from visiongraft.blocks.site import Mixer, Site
 
 Shortcut = Literal["conv", "conv_act", "mean_conv", "conv_bias"]
@@ -19,12 +19,14 @@ class Bottleneck:
     Args:
         mixer: what works between the two pointwise convolutions.
         ratio: width of the mixer as a share of the block's width.
-        squeeze: squeeze-and-excitation of the result, or None.
+        squeeze: the gate that scales channels, or None.
         act: activation after each normalisation.
         shortcut: how the incoming map meets the new width and stride. "conv": a strided pointwise convolution.
             "conv_act": the same and an activation, as in BoTNet. "mean_conv": 2x2 means, then the convolution, as in
             ResNet-D. "conv_bias": the strided pointwise convolution with a bias, which the normalisation behind it
             takes away again; only public listings have it.
+        squeeze_at: what the gate scales: the "output" that is added to the shortcut, or the mixer's map "after_mixer",
+            normalised and activated.
 
     The last normalisation starts at zero, so that the block starts as its shortcut.
 
@@ -33,9 +35,10 @@ class Bottleneck:
 
     mixer: Mixer = field(default_factory=Conv)
     ratio: float = 0.25
-    squeeze: SqueezeExcite | None = None
+    squeeze: Gate | None = None
     act: Act = "relu"
     shortcut: Shortcut = "conv"
+    squeeze_at: Literal["output", "after_mixer"] = "output"
 
     def build(self, site: Site) -> nn.Module:
         """Make the block for this place."""
@@ -54,7 +57,9 @@ class BottleneckBlock(nn.Module):
         self.norm2 = nn.Identity() if spec.mixer.self_normalised else norm(middle)
         self.expand = conv(middle, site.width)
         self.norm3 = norm(site.width, starts_at=0.0)
-        self.squeeze = nn.Identity() if spec.squeeze is None else spec.squeeze.build(site.width)
+        self.gates_mixer = spec.squeeze_at == "after_mixer"
+        gated = middle if self.gates_mixer else site.width
+        self.squeeze = nn.Identity() if spec.squeeze is None else spec.squeeze.build(gated)
         self.shortcut = _shortcut(spec, site)
         self.drop_path = DropPath(site.drop_path)
         self.act = activation(spec.act)
@@ -63,7 +68,10 @@ class BottleneckBlock(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         branch = self.act(self.norm1(self.reduce(maps)))
         branch = self.mixer_act(self.norm2(self.mixer(branch)))
-        branch = self.squeeze(self.norm3(self.expand(branch)))
+        if self.gates_mixer:
+            branch = self.norm3(self.expand(self.squeeze(branch)))
+        else:
+            branch = self.squeeze(self.norm3(self.expand(branch)))
         return self.act(self.shortcut(maps) + self.drop_path(branch))
 
 

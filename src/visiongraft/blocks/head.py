@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from visiongraft.blocks.primitives import map_norm
+from visiongraft.blocks.primitives import activation, conv, map_norm, norm
 from visiongraft.errors import SpecError
 
 
@@ -17,6 +17,8 @@ class Head:
         num_classes: how many numbers go out; 0 leaves out the linear layer.
         norm: normalisation: "none", "layer" over the channels, or "batch".
         norm_of: what is normalised: the "means", or each of the "cells" before they are averaged.
+        cell_hidden: width of a hidden layer of each cell before all else, normalised over the batch and with SiLU, or
+            None for no such layer.
         hidden: width of a hidden layer with tanh before the classifier, or None for no such layer.
         dropout: probability of dropping a feature before the linear layer, in [0, 1).
     """
@@ -26,6 +28,7 @@ class Head:
     hidden: int | None = None
     dropout: float = 0.0
     norm_of: Literal["means", "cells"] = "means"
+    cell_hidden: int | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.dropout < 1.0:
@@ -44,6 +47,8 @@ class ClassifierHead(nn.Module):
     def __init__(self, spec: Head, width: int) -> None:
         super().__init__()
         self.norm_of = spec.norm_of
+        self.cell_hidden = nn.Identity() if spec.cell_hidden is None else _cell_layer(width, spec.cell_hidden)
+        width = spec.cell_hidden or width
         self.norm = nn.Identity() if spec.norm == "none" else map_norm(spec.norm, width)
         self.hidden = nn.Identity() if spec.hidden is None else nn.Sequential(_linear(width, spec.hidden), nn.Tanh())
         self.num_features = spec.hidden or width
@@ -55,6 +60,7 @@ class ClassifierHead(nn.Module):
 
     def pool(self, maps: Tensor) -> Tensor:
         """Reduce maps (b, c, h, w) to the features (b, num_features) that the classifier sees."""
+        maps = self.cell_hidden(maps)
         if self.norm_of == "cells":
             return self.hidden(self.norm(maps).mean((2, 3)))
         return self.hidden(self.norm(maps.mean((2, 3), keepdim=True)).flatten(1))
@@ -68,6 +74,10 @@ class ClassifierHead(nn.Module):
 
     def _classifier(self, num_classes: int) -> nn.Module:
         return _linear(self.num_features, num_classes) if num_classes else nn.Identity()
+
+
+def _cell_layer(in_width: int, width: int) -> nn.Module:
+    return nn.Sequential(conv(in_width, width), norm(width), activation("silu"))
 
 
 def _linear(in_width: int, width: int) -> nn.Linear:

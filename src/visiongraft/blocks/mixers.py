@@ -100,6 +100,7 @@ class GridAttention:
             one for the column offset. "relative_only": these without the content. "absolute": the query times
             a vector for the key's row and column. "none": nothing. "listing": what the widely copied listings of
             BoTNet compute, for weights that were trained with them.
+        key_dim: channels of a head's queries and keys, or None for as many as its values have.
 
     Where the place has a stride, the attention runs on the incoming grid and its result is averaged over 2x2 cells.
 
@@ -112,6 +113,7 @@ class GridAttention:
 
     heads: int = 4
     position: Position = "relative"
+    key_dim: int | None = None
 
     def build(self, site: Site) -> nn.Module:
         """Make the module for this place."""
@@ -120,6 +122,10 @@ class GridAttention:
                 f"GridAttention(heads={self.heads}) does not divide a width of {site.width}."
                 f" Use a number of heads that does, such as {_largest_divisor(site.width, max(self.heads, 1))}."
             )
+        if self.key_dim is not None and self.key_dim < 1:
+            raise SpecError(f"GridAttention(key_dim={self.key_dim}) leaves no channels to compare. Use at least 1.")
+        if self.position == "listing" and self.key_dim is not None:
+            raise SpecError('GridAttention(position="listing") has keys as wide as its values: leave key_dim out.')
         return ListingAttentionMixer(self, site) if self.position == "listing" else GridAttentionMixer(self, site)
 
 
@@ -132,24 +138,24 @@ class GridAttentionMixer(nn.Module):
         super().__init__()
         self.heads = spec.heads
         self.content = spec.position != "relative_only"
-        self.head_dim = site.width // spec.heads
+        self.key_dim = spec.key_dim or site.width // spec.heads
         self.path = site.runtime.kernels
-        self.qkv = conv(site.in_width, 3 * site.width)
+        self.qkv = conv(site.in_width, 2 * spec.heads * self.key_dim + site.width)
         start_normal(self.qkv.weight, std=0.01)
         if spec.position == "none":
             self.positions = None
         else:
             self.positions = (
-                CellVectors(self.head_dim, site.grid, std=self.head_dim**-0.5)
+                CellVectors(self.key_dim, site.grid, std=self.key_dim**-0.5)
                 if spec.position == "absolute"
-                else AxisVectors(self.head_dim, site.grid)
+                else AxisVectors(self.key_dim, site.grid)
             )
         self.pool = HalveMean() if site.stride == 2 else nn.Identity()
 
     def forward(self, maps: Tensor) -> Tensor:
         height, width = maps.shape[-2:]
-        query, key, value = split_heads(self.qkv(maps), self.heads)
-        query = query * self.head_dim**-0.5
+        query, key, value = split_heads(self.qkv(maps), self.heads, self.key_dim)
+        query = query * self.key_dim**-0.5
         if self.positions is None:
             mixed = attention(query, key, value, path=self.path)
         elif isinstance(self.positions, CellVectors):
@@ -265,10 +271,18 @@ class ContextualTransformerMixer(nn.Module):
         return local_filter(folded, kernels, path=self.path).reshape(batch, channels, height, width)
 
 
-def split_heads(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Cut maps (b, 3*n*d, h, w) of order [query | key | value], each (head, dim), into three of (b, n, l, d)."""
-    cells = qkv.flatten(2).transpose(1, 2)  # b l 3nd, a view where qkv is channels_last
-    query, key, value = cells.unflatten(2, (3, heads, -1)).permute(2, 0, 3, 1, 4)
+def split_heads(qkv: Tensor, heads: int, key_dim: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """Cut maps (b, n*(k+k+d), h, w) of order [query | key | value], each (head, dim), into (b, n, l, k), again, and d.
+
+    Args:
+        qkv: the maps.
+        heads: n.
+        key_dim: k, or None where it is d.
+    """
+    cells = qkv.flatten(2).transpose(1, 2)  # b l n(k+k+d), a view where qkv is channels_last
+    keys = qkv.shape[1] // 3 if key_dim is None else heads * key_dim
+    parts = cells.split([keys, keys, qkv.shape[1] - 2 * keys], 2)
+    query, key, value = (each.unflatten(2, (heads, -1)).transpose(1, 2) for each in parts)
     return query, key, value
 
 

@@ -238,3 +238,33 @@ class SqueezeExciteGate(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         means = maps.mean((2, 3), keepdim=True)  # b c 1 1
         return maps * self.expand(self.act(self.norm(self.reduce(means)))).sigmoid()
+
+
+@dataclass(frozen=True)
+class EfficientChannelAttention:
+    """Scale each channel by a number in (0, 1) that the means of the channels next to it decide.
+
+    One window slides over all channels; the more channels there are, the wider it is.
+
+    Source: arXiv:1910.03151, with its window of (log2(width) + 1) / 2 channels, made odd, and at least 3.
+    """
+
+    def build(self, width: int) -> nn.Module:
+        """Make the module for maps of `width` channels."""
+        reach = int((math.log2(width) + 1) / 2)
+        return EfficientChannelGate(max(reach + (reach + 1) % 2, 3))
+
+
+class EfficientChannelGate(nn.Module):
+    """See `EfficientChannelAttention`."""
+
+    def __init__(self, kernel: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(1, 1, kernel, padding=kernel // 2, bias=False)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        means = maps.mean((2, 3))[:, None]  # b 1 c
+        return maps * self.conv(means).sigmoid().transpose(1, 2)[..., None]  # b c 1 1
+
+
+Gate = SqueezeExcite | EfficientChannelAttention

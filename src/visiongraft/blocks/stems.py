@@ -26,12 +26,20 @@ class ResNetStem:
 
 @dataclass(frozen=True)
 class DeepStem:
-    """Three 3x3 convolutions, the first at stride 2, each normalised and activated. Source: arXiv:1812.01187."""
+    """Three 3x3 convolutions, each normalised and activated.
 
-    stride: ClassVar[int] = 2
+    Args:
+        widths: channels of each.
+        act: activation behind each.
+        stride: by how much the stem shrinks the image. With 2 the first convolution has the stride, with 4 the last
+            one as well.
+
+    Source: arXiv:1812.01187; the stride of 4, in place of a pooling behind the stem, is timm's.
+    """
 
     widths: tuple[int, int, int] = (32, 32, 64)
     act: Act = "relu"
+    stride: Literal[2, 4] = 2
 
     @property
     def width(self) -> int:
@@ -41,8 +49,7 @@ class DeepStem:
     def build(self, in_chans: int) -> nn.Module:
         """Make the stem for images of `in_chans` channels."""
         layers: list[nn.Module] = []
-        for index, width in enumerate(self.widths):
-            stride = 2 if index == 0 else 1
+        for width, stride in zip(self.widths, (2, 1, self.stride // 2), strict=True):
             layers += [conv(in_chans, width, 3, stride=stride), norm(width), activation(self.act)]
             in_chans = width
         return nn.Sequential(*layers)

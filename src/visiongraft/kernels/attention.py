@@ -12,17 +12,18 @@ from torch import Tensor
 from visiongraft.kernels.types import Path
 
 Heads = Float[Tensor, "b n l d"]
+Values = Float[Tensor, "b n l e"]
 Rows = Float[Tensor, "h h d"]
 Columns = Float[Tensor, "w w d"]
 
 
-def attention_plain(query: Heads, key: Heads, value: Heads, bias: Float[Tensor, "n l l"] | None = None) -> Heads:
+def attention_plain(query: Heads, key: Heads, value: Values, bias: Float[Tensor, "n l l"] | None = None) -> Values:
     """Mix values by softmax(query key^T + bias): the definition.
 
     Args:
         query: (batch, heads, cells, head_dim), scaled.
         key: the same shape.
-        value: the same shape.
+        value: the same shape, but that a value may have another number of channels.
         bias: (heads, cells, cells), or None for content alone.
 
     The softmax is taken in float32 whatever the inputs are.
@@ -33,27 +34,27 @@ def attention_plain(query: Heads, key: Heads, value: Heads, bias: Float[Tensor, 
     return _softmax(logits, value.dtype) @ value
 
 
-def attention_fused(query: Heads, key: Heads, value: Heads, bias: Float[Tensor, "n l l"] | None = None) -> Heads:
+def attention_fused(query: Heads, key: Heads, value: Values, bias: Float[Tensor, "n l l"] | None = None) -> Values:
     """`attention_plain` by one call of PyTorch's fused attention."""
     mask = None if bias is None else bias.to(query.dtype)[None]
     return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=1.0)
 
 
 def attention(
-    query: Heads, key: Heads, value: Heads, bias: Float[Tensor, "n l l"] | None = None, *, path: Path = "auto"
-) -> Heads:
+    query: Heads, key: Heads, value: Values, bias: Float[Tensor, "n l l"] | None = None, *, path: Path = "auto"
+) -> Values:
     """`attention_plain`, by the form that suits the device and the direction."""
     chosen = attention_plain if _plain_wins(query, bias, path) else attention_fused
     return chosen(query, key, value, bias)
 
 
-def axial_attention_plain(query: Heads, key: Heads | None, value: Heads, rows: Rows, columns: Columns) -> Heads:
+def axial_attention_plain(query: Heads, key: Heads | None, value: Values, rows: Rows, columns: Columns) -> Values:
     """Mix values by softmax(query key^T + query rows^T + query columns^T): BoTNet's definition.
 
     Args:
         query: (batch, heads, h*w, head_dim), scaled.
         key: the same shape, or None for positions alone.
-        value: the same shape.
+        value: the same shape, but that a value may have another number of channels.
         rows: one vector for each pair of grid rows (of the query, of the key), (h, h, head_dim), shared by the heads.
         columns: the same for pairs of grid columns, (w, w, head_dim).
     """
@@ -65,7 +66,7 @@ def axial_attention_plain(query: Heads, key: Heads | None, value: Heads, rows: R
     return _softmax(logits, value.dtype) @ value
 
 
-def axial_attention_fused(query: Heads, key: Heads | None, value: Heads, rows: Rows, columns: Columns) -> Heads:
+def axial_attention_fused(query: Heads, key: Heads | None, value: Values, rows: Rows, columns: Columns) -> Values:
     """`axial_attention_plain` without a table of cells by cells.
 
     The position logits split into a term for the key's row and one for its column. So the query carries its h row
@@ -88,8 +89,8 @@ def axial_attention_fused(query: Heads, key: Heads | None, value: Heads, rows: R
 
 
 def axial_attention(
-    query: Heads, key: Heads | None, value: Heads, rows: Rows, columns: Columns, *, path: Path = "auto"
-) -> Heads:
+    query: Heads, key: Heads | None, value: Values, rows: Rows, columns: Columns, *, path: Path = "auto"
+) -> Values:
     """`axial_attention_plain`, by the form that suits the device and the direction."""
     chosen = axial_attention_plain if _plain_wins(query, rows, path) else axial_attention_fused
     return chosen(query, key, value, rows, columns)

@@ -11,7 +11,7 @@ from visiongraft.blocks.listings import SimplifiedContextualTransformer
 from visiongraft.blocks.mixers import GridAttention
 from visiongraft.blocks.site import Mixer, Site
 from visiongraft.errors import UnknownModel, WeightsError, nearest
-from visiongraft.families import convmixer, cotnet, timm_coatnet
+from visiongraft.families import convmixer, cotnet, timm_botnet, timm_coatnet
 from visiongraft.families.zoo import customized, get_spec
 from visiongraft.spec import Backbone
 from visiongraft.weights import author_names, listing_names, timm_names
@@ -26,6 +26,7 @@ SOURCES: Mapping[str, Mapping[str, Layout]] = {
     "timm": {
         **dict.fromkeys(_RESNETS, timm_names.RESNET),
         **dict.fromkeys(_CONVMIXERS, timm_names.CONVMIXER),
+        **{spec.name: timm_names.BOTNET for spec in timm_botnet.SPECS},
         **{spec.name: timm_names.COATNET for spec in timm_coatnet.SPECS},
     },
     "convmixer": {spec.name: author_names.CONVMIXER for spec in convmixer.SPECS},

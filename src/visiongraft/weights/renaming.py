@@ -244,6 +244,19 @@ class LineOfHeads:
         return tensor.reshape(channels, length).t().contiguous()
 
 
+@dataclass(frozen=True)
+class OfUnscaledQueries:
+    """Vectors that meet queries as they are; ours meet queries that were divided by the root of their channels."""
+
+    def shape(self, ours: Shape) -> Shape:
+        """See `Change`."""
+        return ours
+
+    def apply(self, tensor: Tensor, ours: Shape) -> Tensor:
+        """See `Change`."""
+        return tensor * ours[-1] ** 0.5
+
+
 def _ours(to: str | Changed) -> str:
     return to.to if isinstance(to, Changed) else to
 

@@ -4,10 +4,11 @@ from visiongraft.blocks.bottleneck import Bottleneck
 from visiongraft.blocks.convmixer import ConvMixerBlock
 from visiongraft.blocks.convnext import ConvNeXt
 from visiongraft.blocks.mbconv import MBConv
+from visiongraft.blocks.mixers import GridAttention
 from visiongraft.blocks.relative_transformer import RelativeTransformer
 from visiongraft.blocks.site import Site
 from visiongraft.spec import Backbone
-from visiongraft.weights.renaming import Changed, HeadsOutermost, Layout, Names, OffsetsInRows
+from visiongraft.weights.renaming import Changed, HeadsOutermost, Layout, Names, OffsetsInRows, OfUnscaledQueries
 
 
 def _stem(_: Backbone) -> Names:
@@ -93,6 +94,50 @@ RESNET = Layout(
     head=lambda _: {"fc": "classifier"},
 )
 """ResNet and SE-ResNet: models/resnet.py."""
+
+
+def _attending_bottleneck(word: Bottleneck, _: Site) -> Names:
+    mixer: Names = {"conv2_kxk.conv": "mixer", "conv2_kxk.bn": "norm2"}
+    if isinstance(word.mixer, GridAttention):
+        mixer = {
+            "self_attn.qkv": "mixer.qkv",
+            "self_attn.pos_embed.height_rel": Changed("mixer.positions.height", OfUnscaledQueries()),
+            "self_attn.pos_embed.width_rel": Changed("mixer.positions.width", OfUnscaledQueries()),
+            "post_attn": "norm2",
+        }
+    return {
+        "conv1_1x1.conv": "reduce",
+        "conv1_1x1.bn": "norm1",
+        **mixer,
+        "attn.fc1": "squeeze.reduce",
+        "attn.fc2": "squeeze.expand",
+        "attn.conv": "squeeze.conv",
+        "conv3_1x1.conv": "expand",
+        "conv3_1x1.bn": "norm3",
+        "shortcut.conv": "shortcut.0",
+        "shortcut.bn": "shortcut.1",
+    }
+
+
+def _small_convolutions(_: Backbone) -> Names:
+    return {
+        f"stem.conv{index + 1}.{theirs}": str(3 * index + ours)
+        for index in range(3)
+        for theirs, ours in (("conv", 0), ("bn", 1))
+    }
+
+
+BOTNET = Layout(
+    stem=_small_convolutions,
+    block=lambda stage, block: f"stages.{stage}.{block}",
+    words={Bottleneck: _attending_bottleneck},
+    head=lambda _: {
+        "final_conv.conv": "cell_hidden.0",
+        "final_conv.bn": "cell_hidden.1",
+        "head.fc": "classifier",
+    },
+)
+"""BoTNet: models/byobnet.py with models/byoanet.py."""
 
 
 def _convmixer(_: ConvMixerBlock, __: Site) -> Names:
