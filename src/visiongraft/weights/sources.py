@@ -83,6 +83,7 @@ _BATCHED = replace(_COATNET, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 _SQUASHED = replace(_COATNET, image=(384, 384), crop=1.0, fit="squash")
 _CONVMIXER = Preprocessing((224, 224), interpolation="bicubic", crop=0.96)
 _RESNET = replace(_CONVMIXER, crop=0.95)
+_BOTNET = _RESNET.at((256, 256))
 _AT_288 = replace(_RESNET, image=(288, 288), crop=1.0)
 _SMALL_CROP = replace(_RESNET, crop=0.875)
 _RA_TEST = replace(_AT_288, crop=0.95)
@@ -111,6 +112,9 @@ WEIGHT_SETS = (
     WeightSet("coatnet_rmlp_2_rw_224", "sw_in12k", _COATNET, num_classes=_12K),
     WeightSet("coatnet_rmlp_2_rw_384", "sw_in12k_ft_in1k", _SQUASHED, claim=Claim(384, 0.87388, 0.98312)),
     WeightSet("coatnext_nano_rw_224", "sw_in1k", _WIDE_CROP, claim=Claim(224, 0.81998, 0.95888)),
+    WeightSet("botnet26t_256", "c1_in1k", _BOTNET, claim=Claim(256, 0.79256, 0.94528)),
+    WeightSet("sebotnet33ts_256", "a1h_in1k", replace(_BOTNET, crop=0.94), claim=Claim(256, 0.81156, 0.9516)),
+    WeightSet("eca_botnext26ts_256", "c1_in1k", _BOTNET, claim=Claim(256, 0.79262, 0.946)),
     WeightSet("convmixer_768_32", "in1k", _CONVMIXER, claim=Claim(224, 0.80158, 0.9507), licence="mit"),
     WeightSet("convmixer_1536_20", "in1k", _CONVMIXER, claim=Claim(224, 0.81382, 0.95618), licence="mit"),
     WeightSet("convmixer_1024_20_ks9_p14", "in1k", _CONVMIXER, claim=Claim(224, 0.76944, 0.93364), licence="mit"),
@@ -156,6 +160,7 @@ WEIGHT_SETS = (
 
 _UNPUBLISHED = {
     **dict.fromkeys((f"coatnet_{size}_224" for size in range(6)), _COATNET),
+    "botnet50ts_256": _BOTNET,
     "coatnet_pico_rw_224": _COATNET,
     "coatnet_nano_cc_224": _COATNET,
     "coatnet_rmlp_0_rw_224": _COATNET,
