@@ -78,7 +78,7 @@ def logits(original: Original, spec: Backbone, images: Tensor) -> tuple[Tensor, 
     The branches of a whole CoTNet are damped, as training damps them. With random numbers of their natural size their
     products grow to 1e20 in 101 layers, and then an original in float32 is not even near itself in float64.
     """
-    theirs, ours = original.pair(spec)
+    theirs, ours = original.pair(spec, images if original.source == "timm" else None)
     if original.source == "cotnet":
         damp_branches(theirs)
         ours.load_state_dict(convert(theirs.state_dict(), source=original.source, name=spec))

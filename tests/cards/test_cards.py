@@ -22,6 +22,7 @@ from visiongraft.blocks.site import Block, Site
 from visiongraft.cards.card import card_for, card_of
 from visiongraft.cards.published import _NOTES, METRICS, PUBLISHED, SOURCES, notes_on
 from visiongraft.cards.records import Count, Parity, as_text, counts, fingerprint, parities, read
+from visiongraft.families import timm_botnet
 from visiongraft.families.zoo import FAMILIES, customized, get_spec, list_models
 from visiongraft.spec import Backbone, Stage
 from visiongraft.summary import summarize
@@ -89,10 +90,14 @@ def test_ours_has_the_published_size_or_the_table_says_why_not(name: str) -> Non
 
 
 def test_timms_networks_have_the_sizes_of_ours() -> None:
+    timms_botnets = {spec.name for spec in timm_botnet.SPECS}
     for row in counts():
         if row.of != "ours" and row.name != "coatnet_5_dw":  # whose heads have 64 channels, as the paper's
             (ours,) = (each for each in counts() if (each.name, each.of, each.image) == (row.name, "ours", row.image))
-            assert (ours.params, ours.macs) == (row.params, row.macs), row.name
+            assert ours.params == row.params, row.name
+            # timm's BoTNets multiply queries with the vectors of offsets that their row or column does not have, too.
+            share = 0.995 if row.of in timms_botnets else 1.0
+            assert share * row.macs <= ours.macs <= row.macs, row.name
 
 
 def test_the_tables_of_what_is_published_hold_nothing_that_is_never_used() -> None:
