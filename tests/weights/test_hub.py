@@ -114,8 +114,8 @@ def test_a_hub_without_the_file_is_named_with_the_ways_out(online: FakeHub, tmp_
     online.status = status
     assert refusal(tmp_path) == (
         f"{online.url} has no model.safetensors of timm/coatnet_nano_rw_224.sw_in1k to give (it answers {status})."
-        " Look at HF_ENDPOINT, and at HF_TOKEN if it needs one, or fetch the file elsewhere and give its path with"
-        " --weights."
+        " Look at HF_ENDPOINT, and at HF_TOKEN if it needs one, or fetch the file elsewhere and use it through"
+        " `graft convert`, or as weights=FILE."
     )
 
 
@@ -175,7 +175,7 @@ def test_a_transfer_that_breaks_off_leaves_nothing(
     assert text.startswith(
         "model.safetensors of timm/coatnet_nano_rw_224.sw_in1k could not be fetched from http://127"
     )
-    assert "Look at the network, set HF_ENDPOINT to a mirror, or fetch the file elsewhere and give its path" in text
+    assert "Look at the network, set HF_ENDPOINT to a mirror, or fetch the file elsewhere and use it through" in text
 
 
 def test_an_interrupt_leaves_nothing(online: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
