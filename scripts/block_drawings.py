@@ -11,7 +11,7 @@ from visiongraft.blocks.mbconv import MBConv
 from visiongraft.blocks.mixers import BlurAfter, ContextualTransformer, Conv, GatedConv, GridAttention
 from visiongraft.blocks.non_local import NonLocal
 from visiongraft.blocks.positions import PlaneTable
-from visiongraft.blocks.primitives import SqueezeExcite
+from visiongraft.blocks.primitives import EfficientChannelAttention, Gate
 from visiongraft.blocks.relative_transformer import RelativeTransformer
 from visiongraft.blocks.site import Block, Site
 from visiongraft.kernels.types import Grid
@@ -31,8 +31,10 @@ def strided(stride: int) -> str:
     return f", stride {stride}" if stride > 1 else ""
 
 
-def gate(squeeze: SqueezeExcite) -> str:
-    """Say what squeeze-and-excitation is."""
+def gate(squeeze: Gate) -> str:
+    """Say what scales the channels."""
+    if isinstance(squeeze, EfficientChannelAttention):
+        return "efficient channel attention"
     return f"squeeze-and-excitation, {ACTS[squeeze.act]}"
 
 
@@ -45,9 +47,11 @@ def bottleneck(block: Bottleneck, site: Site, title: str) -> Drawing:
     drawing.add(mixer_lines(block.mixer, site.inside(middle)), "mixer", parts=("mixer",))
     if not block.mixer.self_normalised:
         drawing.add(f"batch norm, {act}", "learnt", parts=("norm2",))
+    if block.squeeze is not None and block.squeeze_at == "after_mixer":
+        drawing.add(gate(block.squeeze), "learnt", parts=("squeeze",))
     drawing.add(f"1×1 convolution to {site.width}", "learnt", parts=("expand",))
     end = drawing.add("batch norm, starting at zero", "learnt", parts=("norm3",))
-    if block.squeeze is not None:
+    if block.squeeze is not None and block.squeeze_at == "output":
         end = drawing.add(gate(block.squeeze), "learnt", parts=("squeeze",))
     drawing.residual(start, end, bottleneck_shortcut(block, site), "shortcut")
     drawing.add(act, "fixed")

@@ -94,6 +94,7 @@ PLACES: dict[str, tuple[Place, ...]] = {
     "botnet": (
         Place("botnet", "Bottleneck", "botnet50", 4, 1),
         Place("botnet_attention", "Its attention", "botnet50", 4, 1, inside=True),
+        Place("botnet_timm", "timm's bottleneck", "sebotnet33ts_256", 2, 1),
     ),
     "coatnet": (
         Place("coatnet_mbconv", "MBConv", "coatnet_0", 2, 1),
