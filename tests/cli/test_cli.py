@@ -50,7 +50,7 @@ def test_every_verb_explains_every_option(verb: str, capsys: pytest.CaptureFixtu
 
 def test_list_gives_names_by_family(capsys: pytest.CaptureFixture) -> None:
     assert [each["name"] for each in answer(capsys, "list")] == list_models()
-    assert answer(capsys, "list", "cotnet5*") == [{"name": "cotnet50", "family": "cotnet"}]
+    assert answer(capsys, "list", "cotnext5*") == [{"name": "cotnext50", "family": "cotnet"}]
     assert main(["list", "convmixer_p*"]) == 0
     assert capsys.readouterr().out == "convmixer\n  convmixer_pico\n"
 
