@@ -117,7 +117,7 @@ _SQUEEZED = (
     "the paper's number counts squeeze-and-excitation in the attention blocks too, where its text has none: with it"
     " the network would have {:.2f} million"
 )
-_S1_MACS = "4.27 billion are quoted for it, near the 4.03 of the last stage at stride 2; at stride 1, 5.42 are counted"
+_S1_MACS = "4.27 billion are quoted for it, near the 4.03 of the last stage at stride 2; at stride 1, 5.4 are counted"
 _SIX = (
     "the depths and widths of the paper's table 12 give 1.35 billion; which of its numbers is a slip, it does not tell"
 )
