@@ -13,6 +13,7 @@ from timm.models.byobnet import expand_blocks_cfg
 from torch import Tensor, nn
 
 from tests.parity.listings import listing_botnet_like
+from tests.parity.lucidrains import BottleStack, behind_resnet
 from tests.parity.official_convmixer import as_a_function, as_tweeted
 from tests.parity.official_cotnet import OfficialCoTNet
 from visiongraft.blocks.stems import DeepStem, PatchStem
@@ -122,6 +123,14 @@ def tweeted_convmixer_like(spec: Backbone) -> nn.Module:
     return official_convmixer_like(spec, as_tweeted)
 
 
+def lucidrains_like(spec: Backbone) -> nn.Module:
+    """Build lucidrains' stack behind torchvision's ResNet, with the spec's depths."""
+    *front, last = depths(spec)
+    relative = spec.stages[-1].blocks[0].mixer.position == "relative"
+    stack = BottleStack(spec.widths[-2], spec.grids()[-2], width=spec.widths[-1], depth=last, relative=relative)
+    return behind_resnet(tuple(front), stack, num_classes=spec.head.num_classes)
+
+
 def depths(spec: Backbone) -> tuple[int, ...]:
     return tuple(len(stage.blocks) for stage in spec.stages)
 
@@ -137,6 +146,8 @@ BUILDERS = (
     (author_names.COTNET, official_cotnet_like),
     (author_names.CONVMIXER, official_convmixer_like),
     (author_names.CONVMIXER, tweeted_convmixer_like),
+    (author_names.BOTTLE_STACK_AS_C5, lucidrains_like),
+    (author_names.BOTTLE_STACK_AS_C3, lucidrains_like),
     (listing_names.BOTNET, listing_botnet_like),
 )
 
@@ -228,6 +239,9 @@ def affordable(original: Original) -> Backbone:
     spec = get_spec(original.name)
     if isinstance(spec.stem, PatchStem):
         spec = spec.at(min(spec.image[0], 70))  # patches of 7 or of 14 pixels fill it
+    if original.source == "lucidrains":
+        spec = reduced(spec, depth=2).at(96)  # torchvision's stages cannot be narrower, and the stack can
+        return replace(spec, stages=(*spec.stages[:-1], replace(spec.stages[-1], width=512)))
     if original.source in ("convmixer", "cotnet"):
         return reduced(spec, depth=2, narrower=2)
     if isinstance(spec.stem, PatchStem):
@@ -260,13 +274,14 @@ def training_step(
     """Train both for a step, without dropout, each image being a class of its own.
 
     In float64 where a gate normalises one number of each image over the batch, as CoTNet's do: a few photographs may
-    differ so little in it that the rounding of float32 shows in every gradient before it.
+    differ so little in it that the rounding of float32 shows in every gradient before it. And with lucidrains' stack,
+    where two of millions of numbers fell on different sides of a ReLU.
 
     Returns:
         The original's gradients and ours, both by our names, and pairs of the statistics that the step left.
     """
     theirs, ours = original.pair(spec)
-    if original.source == "cotnet":
+    if original.source in ("cotnet", "lucidrains"):
         images, theirs, ours = images.double(), theirs.double(), ours.double()
     for network in (theirs, ours):
         F.cross_entropy(without_dropout(network).train()(images), torch.arange(len(images))).backward()

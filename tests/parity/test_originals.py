@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.parity.lucidrains import BottleStack
 from tests.parity.originals import (
     ORIGINALS,
     Original,
@@ -130,4 +131,11 @@ def test_rebuilt_originals_have_the_names_and_shapes_of_the_official_checkpoints
     published = json.loads((shared / "facts" / KEY_LISTS[name]).read_text())
     with torch.device("meta"):
         rebuilt = next(each for each in ORIGINALS if each.name == name).build(get_spec(name))
+    assert {key: list(each.shape) for key, each in rebuilt.state_dict().items()} == published
+
+
+def test_the_rebuilt_stack_of_lucidrains_has_its_names_and_shapes(shared: Path) -> None:
+    published = json.loads((shared / "facts" / "keys_lucidrains_bottlestack.json").read_text())
+    with torch.device("meta"):
+        rebuilt = BottleStack(1024, (14, 14), relative=True)
     assert {key: list(each.shape) for key, each in rebuilt.state_dict().items()} == published

@@ -9,7 +9,7 @@ from visiongraft.blocks.mixers import Conv
 from visiongraft.blocks.primitives import Act, DropPath, Gate, HalveMean, activation, conv, norm
 from visiongraft.blocks.site import Mixer, Site
 
-Shortcut = Literal["conv", "conv_act", "mean_conv", "conv_bias"]
+Shortcut = Literal["conv", "conv_act", "mean_conv", "conv_bias", "conv3_act"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Bottleneck:
         shortcut: how the incoming map meets the new width and stride. "conv": a strided pointwise convolution.
             "conv_act": the same and an activation, as in BoTNet. "mean_conv": 2x2 means, then the convolution, as in
             ResNet-D. "conv_bias": the strided pointwise convolution with a bias, which the normalisation behind it
-            takes away again; only public listings have it.
+            takes away again; only public listings have it. "conv3_act": as "conv_act", but where there is a stride,
+            the convolution sees 3x3 cells; only lucidrains' port has it.
         squeeze_at: what the gate scales: the "output" that is added to the shortcut, or the mixer's map "after_mixer",
             normalised and activated.
 
@@ -82,7 +83,9 @@ def _shortcut(spec: Bottleneck, site: Site) -> nn.Module:
         pool = HalveMean() if site.stride == 2 else nn.Identity()
         return nn.Sequential(pool, conv(site.in_width, site.width), norm(site.width))
     biased = spec.shortcut == "conv_bias"
-    layers: list[nn.Module] = [conv(site.in_width, site.width, stride=site.stride, bias=biased), norm(site.width)]
-    if spec.shortcut == "conv_act":
+    kernel = 3 if spec.shortcut == "conv3_act" and site.stride == 2 else 1
+    widen = conv(site.in_width, site.width, kernel, stride=site.stride, bias=biased)
+    layers: list[nn.Module] = [widen, norm(site.width)]
+    if spec.shortcut in ("conv_act", "conv3_act"):
         layers.append(activation(spec.act))
     return nn.Sequential(*layers)

@@ -32,7 +32,7 @@ def run(
     Args:
         weights: the file to read: .safetensors, or a checkpoint of PyTorch
         output: the .safetensors file to write
-        from_: whose it is: timm, cotnet (JDAI-CV/CoTNet), convmixer (locuslab), leaderj1001 or pprp (BoTNet's listing)
+        from_: whose it is: timm, cotnet (JDAI-CV), convmixer (locuslab); of BoTNet's lucidrains, leaderj1001 or pprp
         model: the network that the weights are of, a name of `graft list`
         take: which weights, where the file holds averaged ones beside the last; auto is averaged where there are any
         classes: note the names of ImageNet's classes in the file, or none

@@ -7,14 +7,24 @@ from typing import Literal, overload
 
 from visiongraft.blocks.site import Runtime
 from visiongraft.errors import SpecError, UnknownModel, nearest
-from visiongraft.families import botnet, coatnet, convmixer, cotnet, listings, resnet, timm_botnet, timm_coatnet
+from visiongraft.families import (
+    botnet,
+    coatnet,
+    convmixer,
+    cotnet,
+    listings,
+    lucidrains,
+    resnet,
+    timm_botnet,
+    timm_coatnet,
+)
 from visiongraft.kernels.types import Grid
 from visiongraft.network import FeatureExtractor, Network
 from visiongraft.spec import Backbone, small_image
 
 FAMILIES: dict[str, tuple[Backbone, ...]] = {
     "resnet": resnet.SPECS,
-    "botnet": (*botnet.SPECS, *timm_botnet.SPECS),
+    "botnet": (*botnet.SPECS, *timm_botnet.SPECS, *lucidrains.SPECS),
     "coatnet": (*coatnet.SPECS, *timm_coatnet.SPECS),
     "convmixer": convmixer.SPECS,
     "cotnet": cotnet.SPECS,

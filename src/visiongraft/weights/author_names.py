@@ -1,8 +1,8 @@
-"""What the papers' authors call the parts of their networks."""
+"""What the papers' authors, and the best known port of one paper, call the parts of their networks."""
 
 from visiongraft.blocks.bottleneck import Bottleneck
 from visiongraft.blocks.convmixer import ConvMixerBlock
-from visiongraft.blocks.mixers import BlurAfter, ContextualTransformer
+from visiongraft.blocks.mixers import BlurAfter, ContextualTransformer, GridAttention
 from visiongraft.blocks.site import Site
 from visiongraft.blocks.stems import DeepStem
 from visiongraft.spec import Backbone
@@ -67,3 +67,45 @@ CONVMIXER = Layout(
 )
 """ConvMixer: the function of locuslab/convmixer and locuslab/convmixer-cifar10; its form that fits into a tweet, from
 the README of the former; and timm's, which the authors' network became."""
+
+
+def _ported_block(word: Bottleneck, _: Site) -> Names:
+    if not isinstance(word.mixer, GridAttention):
+        return {
+            "conv1": "reduce",
+            "bn1": "norm1",
+            "conv2": "mixer",
+            "bn2": "norm2",
+            "conv3": "expand",
+            "bn3": "norm3",
+            "downsample": "shortcut",
+        }
+    prefix = "" if word.mixer.position == "absolute" else "rel_"
+    return {
+        "net.0": "reduce",
+        "net.1": "norm1",
+        "net.3.to_qkv": "mixer.qkv",
+        f"net.3.pos_emb.{prefix}height": "mixer.positions.height",
+        f"net.3.pos_emb.{prefix}width": "mixer.positions.width",
+        "net.5": "norm2",
+        "net.7": "expand",
+        "net.8": "norm3",
+        "shortcut": "shortcut",
+    }
+
+
+def _behind(stages: int) -> Layout:
+    """Name the parts of a Sequential of torchvision's first children, the stack, pool, flatten and linear layer."""
+    return Layout(
+        stem=lambda _: {"0": "0", "1": "1"},
+        block=lambda stage, block: f"{4 + stage}.{block}" if stage < stages else f"{4 + stage}.net.{block}",
+        words={Bottleneck: _ported_block},
+        head=lambda _: {f"{7 + stages}": "classifier"},
+    )
+
+
+BOTTLE_STACK_AS_C5 = _behind(3)
+"""lucidrains/bottleneck-transformer-pytorch: its stack in the place of ResNet's last stage."""
+
+BOTTLE_STACK_AS_C3 = _behind(1)
+"""The same behind ResNet's first stage, as in that repository's README."""

@@ -11,7 +11,7 @@ from visiongraft.blocks.listings import SimplifiedContextualTransformer
 from visiongraft.blocks.mixers import GridAttention
 from visiongraft.blocks.site import Mixer, Site
 from visiongraft.errors import UnknownModel, WeightsError, nearest
-from visiongraft.families import convmixer, cotnet, timm_botnet, timm_coatnet
+from visiongraft.families import convmixer, cotnet, lucidrains, timm_botnet, timm_coatnet
 from visiongraft.families.zoo import customized, get_spec
 from visiongraft.spec import Backbone
 from visiongraft.weights import author_names, listing_names, timm_names
@@ -31,6 +31,10 @@ SOURCES: Mapping[str, Mapping[str, Layout]] = {
     },
     "convmixer": {spec.name: author_names.CONVMIXER for spec in convmixer.SPECS},
     "cotnet": {spec.name: author_names.COTNET for spec in cotnet.PUBLISHED},
+    "lucidrains": {
+        **{spec.name: author_names.BOTTLE_STACK_AS_C5 for spec in lucidrains.AS_C5},
+        **{spec.name: author_names.BOTTLE_STACK_AS_C3 for spec in lucidrains.AS_C3},
+    },
     "leaderj1001": dict.fromkeys((*_LISTINGS, *_SMALL_LISTINGS), listing_names.BOTNET),
     "pprp": dict.fromkeys(_SMALL_LISTINGS, listing_names.BOTNET),
 }
