@@ -34,6 +34,8 @@ def words_for(original: Original) -> str:
         return "timm's network"
     if original.build.__name__.startswith("tweeted"):
         return "a rebuild of the authors' short form"
+    if original.source == "lucidrains":
+        return "a rebuild of lucidrains' port"
     public = original.build.__name__.startswith("listing")
     return "a rebuild of the public listing" if public else "a rebuild of the authors' code"
 

@@ -279,6 +279,8 @@ _NOTES = (
     ("botnet50_content_relative", "The position study: content and relative positions, which is botnet50."),
     ("*_listing*", "A public listing, not the network of the paper: for weights that were trained with it."),
     ("*bot*_256", "timm's own design after BoTNet: no paper has it."),
+    ("*_lucidrains*", "lucidrains' port: a 3x3 convolution in the strided shortcut, which the paper does not have."),
+    ("botnet20_lucidrains*", "The example of its README: behind the first stage, two stages are left out."),
     ("botnet_t[3-7]", "Squeeze-and-excitation is in the convolution blocks only, as the paper's text says."),
     ("coatnet_[0-5]", "A hidden layer in the head, which the paper does not mention, makes the size the paper's."),
     ("coatnet_5", "Heads have 64 channels, as in the paper; timm's have 32."),
