@@ -65,9 +65,10 @@ def bottleneck_shortcut(block: Bottleneck, site: Site) -> list[str]:
         return []
     if block.shortcut == "mean_conv":
         return [f"means of 2×2{strided(site.stride)}"] * (site.stride > 1) + ["1×1 convolution", "batch norm"]
-    act = f", {ACTS[block.act]}" if block.shortcut == "conv_act" else ""
+    act = f", {ACTS[block.act]}" if block.shortcut in ("conv_act", "conv3_act") else ""
     bias = " with bias" if block.shortcut == "conv_bias" else ""
-    return [f"1×1 convolution{bias}{strided(site.stride)}", f"batch norm{act}"]
+    size = "3×3" if block.shortcut == "conv3_act" and site.stride > 1 else "1×1"
+    return [f"{size} convolution{bias}{strided(site.stride)}", f"batch norm{act}"]
 
 
 def mixer_lines(mixer: object, site: Site) -> list[str]:

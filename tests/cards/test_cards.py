@@ -201,6 +201,9 @@ def test_a_drawing_shows_all_that_a_block_learns_in_the_order_in_which_it_runs(p
     shown = {part: index for index, node in enumerate(drawing.nodes) for part in node.parts}
     assert shown.keys() - {"shortcut"} == learnt - {"shortcut"}
     assert ("shortcut" in shown) == ("shortcut" in learnt)
+    if "shortcut" in shown:
+        (kernel,) = (each.kernel_size[0] for each in module.shortcut.modules() if isinstance(each, torch.nn.Conv2d))
+        assert f"{kernel}×{kernel} convolution" in " ".join(drawing.nodes[shown["shortcut"]].lines)
     ran: list[str] = []
     for name in shown:
         module.get_submodule(name).register_forward_hook(lambda *_, name=name: ran.append(name))
