@@ -197,6 +197,15 @@ def test_a_fine_tuned_cotnet_under_another_name_is_known_by_its_shapes(given: st
         convert(weights, source="cotnet", name=asked)
 
 
+def test_weights_of_another_source_are_refused_with_its_name() -> None:
+    wanted = wanted_tensors(get_spec("cotnet50"), SOURCES["cotnet"]["cotnet50"])
+    weights = {name: torch.empty(each.foreign_shape, device="meta") for name, each in wanted.items()}
+    with pytest.raises(
+        WeightsError, match="These look like cotnet's cotnet50 weights: ask for 'cotnet50' from 'cotnet'"
+    ):
+        convert(weights, source="convmixer", name="convmixer_256_8")
+
+
 @pytest.mark.parametrize("scheme", range(3))
 def test_each_way_of_the_authors_to_name_a_convmixer_is_told_by_its_names(scheme: int) -> None:
     layout = SOURCES["convmixer"]["convmixer_256_8"]

@@ -226,12 +226,18 @@ def _remedy(
         said = ", ".join(f"{key}={value}" for key, value in choices.items())
         return f"They fit another form of it: ask for name=create_model({spec.name!r}, {said}).spec."
     if faults.count > _FEW * len(wanted):
-        better = _better(found, faults.count, source)
-        if better:
-            names = " or ".join(better)
-            return f"These look like {names} weights: ask for {better[0]!r}."
-        return "They look like no network of that source that is known here: check where they come from."
+        return _resemblance(found, faults.count, source)
     return "Take them from their source again, or ask for the network that they are of."
+
+
+def _resemblance(found: Mapping[str, Tensor], faults: int, source: str) -> str:
+    """Say which network the weights look like: one of the source, or else of another one."""
+    for each in (source, *(other for other in SOURCES if other != source)):
+        better = _better(found, faults, each)
+        if better:
+            whose, where = ("", "") if each == source else (f"{each}'s ", f" from {each!r}")
+            return f"These look like {whose}{' or '.join(better)} weights: ask for {better[0]!r}{where}."
+    return "They look like no network that is known here: check where they come from."
 
 
 _CLASSIFIER = ("head.classifier.weight", "head.classifier.bias")
