@@ -67,7 +67,7 @@ def test_the_configuration_of_its_images_is_resolved_by_timm() -> None:
     config = resolve_model_data_config(network)
     assert config["input_size"] == (3, 256, 256)
     assert (config["mean"], config["std"]) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    assert (config["interpolation"], config["crop_pct"]) == ("bicubic", 0.875)
+    assert (config["interpolation"], config["crop_pct"]) == ("bicubic", 0.888)
     assert create_transform(**config)(pytest.importorskip("PIL.Image").new("RGB", (300, 280))).shape == (3, 256, 256)
 
 
