@@ -54,7 +54,7 @@ format: $(STAMP)  ## put the code into its one format and mend what can be mende
 	@$(BIN)/ruff check --fix --quiet || true
 	@$(BIN)/ruff format --quiet
 
-# How far networks are from their originals needs photographs: python -m scripts.measure_parity ../shared
+# How far networks are from their originals needs photographs: python -m scripts.measure_parity FOLDER, which holds data/demo/*.jpg
 cards: $(STAMP)  ## count new and changed networks, and write docs/models
 	@OMP_NUM_THREADS=1 $(BIN)/python -m scripts.measure_counts
 	@$(BIN)/python -m scripts.make_model_cards

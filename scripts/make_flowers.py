@@ -1,4 +1,4 @@
-"""Make the flower photographs that travel inside the package, from `../shared/data/flowers128`.
+"""Make the flower photographs that travel inside the package, from a folder of larger ones.
 
     python scripts/make_flowers.py [--source FOLDER] [--target FOLDER]
 
@@ -78,7 +78,7 @@ def attribution(table: str, names: set[str]) -> str:
 def main() -> None:
     """Read the options and write both files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", type=Path, default=Path("../shared/data/flowers128"))
+    parser.add_argument("source", type=Path, help="folder with train.tar, val.tar and ATTRIBUTION.tsv")
     parser.add_argument("--target", type=Path, default=Path("src/visiongraft/data"))
     options = parser.parse_args()
     archives = [options.source / "train.tar", options.source / "val.tar"]

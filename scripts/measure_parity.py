@@ -1,8 +1,8 @@
 """Measures how far networks are from their originals with the same weights, into the package's record.
 
-Run it where the tests run, with the photographs of the development material:
+Run it where the tests run, with a folder that holds photographs as `data/demo/*.jpg`:
 
-    python -m scripts.measure_parity ../shared [NAME ...]
+    python -m scripts.measure_parity FOLDER [NAME ...]
 
 Without names it measures what the record lacks or what has changed since; with names these, in any case. Every network
 has its full depth and width for the logits, and at most two blocks in a stage for the gradients. The largest, of 687
@@ -51,6 +51,7 @@ def measured(original: Original, shared: Path) -> Parity:
     Gradients that are nothing but rounding, below 1e-5 of the largest one, do not count.
     """
     spec = get_spec(original.name)
+    theirs = {"timm": timm.__version__} if original.source == "timm" else {}
     wanted, found = logits(original, spec, photographs(shared, spec.image, 2))
     short = for_training(spec)
     slopes, ours, _ = training_step(original, short, photographs(shared, short.image, 4))
@@ -61,11 +62,11 @@ def measured(original: Original, shared: Path) -> Parity:
         source=original.source,
         original=words_for(original),
         spec=fingerprint(spec),
-        form="whole",
         image=spec.image,
         logits=rounded(difference(found, wanted)),
         gradients=rounded(max(difference(ours[name], slopes[name]) for name in live)),
-        versions={"torch": torch.__version__.partition("+")[0], "timm": timm.__version__},
+        precision=str(next(iter(ours.values())).dtype).removeprefix("torch."),
+        versions={"torch": torch.__version__.partition("+")[0]} | theirs,
         machine=describe_machine(torch.device("cpu")).device,
         date=date.today().isoformat(),
     )

@@ -59,10 +59,10 @@ class Card:
                     "source": each.source,
                     "name": each.name,
                     "original": each.original,
-                    "form": each.form,
                     "image": list(each.image),
                     "logits": each.logits,
                     "gradients": each.gradients,
+                    "precision_of_gradients": each.precision,
                     "versions": each.versions,
                     "machine": each.machine,
                     "date": each.date,
@@ -120,10 +120,10 @@ class Card:
     def _parity_rows(self) -> list[list[str]]:
         return [
             [
-                f"{each.original} ({small(each)}{made_with(each)}, {each.form}, {each.date})",
+                f"{each.original} ({small(each)}{made_with(each)}, {each.date})",
                 side(each.image),
                 share(each.logits),
-                share(each.gradients),
+                gradients(each),
             ]
             for each in self.parity
         ]
@@ -228,6 +228,11 @@ def made_with(parity: Parity) -> str:
 def small(parity: Parity) -> str:
     """Say whether the form for small images was compared."""
     return "form for small images, " if parity.name.endswith("_small") else ""
+
+
+def gradients(parity: Parity) -> str:
+    """Write how far the gradients differ, and in which arithmetic if it is not float32."""
+    return share(parity.gradients) + ("" if parity.precision == "float32" else f" ({parity.precision})")
 
 
 def share(difference: float) -> str:

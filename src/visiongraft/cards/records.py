@@ -45,17 +45,17 @@ class Count:
 
 @dataclass(frozen=True)
 class Parity:
-    """How far a network is from its original with the same weights, in float32.
+    """How far a network, whole, is from its original with the same weights: logits in float32.
 
     Args:
         name: in the zoo.
         source: whose names the original's tensors have, as `convert` calls it.
         original: what it is, in words.
         spec: fingerprint of ours when this was measured.
-        form: "whole", or how it was made smaller.
         image: height and width in pixels, for the logits.
         logits: largest difference, as a share of the largest logit.
         gradients: largest difference in any gradient of one training step, as a share of that one's largest number.
+        precision: what the gradients were computed in: "float32" or "float64".
         versions: of what computed, by name.
         machine: on what.
         date: when, as 2026-11-21.
@@ -65,10 +65,10 @@ class Parity:
     source: str
     original: str
     spec: str
-    form: str
     image: Grid
     logits: float
     gradients: float
+    precision: str
     versions: dict[str, str]
     machine: str
     date: str
