@@ -223,12 +223,12 @@ def parity(cards: list[Card]) -> str:
             + table(("network", "original", "image", "logits", "gradients"), cells)
         )
     return (
-        f"{title}Both networks, at full depth and width, get the same random numbers, statistics included. Logits: the"
-        " largest difference on two photographs, as a share of the largest logit. Gradients: those of one training step"
-        " on four photographs of 96 pixels with at most two blocks in a stage, the largest difference in any tensor as a share of its largest"
-        " number. All in float32 unless it says otherwise; 0 is equality to the bit."
-        " `python -m scripts.measure_parity FOLDER` measures it on the photographs in"
-        " `FOLDER/data/demo`; tests hold every network to 1e-4 and 1e-3.\n\n" + "\n\n".join(parts)
+        f"{title}Both networks, at full depth and width, get the same random numbers, statistics included. Logits:"
+        " the largest difference on two photographs, as a share of the largest logit. Gradients: those of one"
+        " training step on four photographs of 96 pixels with at most two blocks in a stage, the largest"
+        " difference in any tensor as a share of its largest number. All in float32 unless it says otherwise;"
+        " 0 is equality to the bit. `python -m scripts.measure_parity FOLDER` measures it on the photographs"
+        " in `FOLDER/data/demo`; tests hold every network to 1e-4 and 1e-3.\n\n" + "\n\n".join(parts)
     )
 
 
