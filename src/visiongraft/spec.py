@@ -4,6 +4,7 @@ import json
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
+from functools import cache
 from itertools import groupby
 from operator import index as as_int
 from types import UnionType
@@ -99,6 +100,8 @@ class Backbone:
             raise SpecError(f"Images have at least one channel, and in_chans is {self.in_chans}.")
         if self.depth > _MOST_BLOCKS:  # a short document must not describe more than a memory holds
             raise SpecError(f"{self.name} has {self.depth} blocks. A backbone has at most {_MOST_BLOCKS}.")
+        for part in (self.stem, self.head, *self.stages):
+            _check_choices(part)
 
     def at(self, image: int | Grid) -> "Backbone":
         """Give the same network with another native image size, in pixels: one number for a square, or (h, w)."""
@@ -344,11 +347,39 @@ def _decode(value: object) -> object:
         odd = ", ".join(sorted((content.keys() - known) | (needed - content.keys())))
         raise SpecError(f"The description of a {name} has missing or unknown keys: {odd}.")
     values = {key: _decode(each) for key, each in content.items()}
-    hints = get_type_hints(word)
+    hints = _hints(word)
     for key, each in values.items():
         if not _fits(each, hints[key]):
             raise SpecError(f"The {key} of a {name} cannot be {each!r}. Expected {_in_words(hints[key])}.")
     return word(**values)
+
+
+def _check_choices(word: object) -> None:
+    """See that every choice among names in a word, and in the words inside it, is one of these names.
+
+    Raises:
+        SpecError: if one is not, such as a position that is misspelt and would be built as another.
+    """
+    if type(word) not in _WORDS.values():
+        return
+    for key, hint in _hints(type(word)).items():
+        value = getattr(word, key)
+        if get_origin(hint) is Literal and value not in get_args(hint):
+            near = nearest(str(value), map(str, get_args(hint)))
+            raise SpecError(
+                f"The {key} of a {type(word).__name__} cannot be {value!r}. Expected {_in_words(hint)}.{near}"
+            )
+        inner = value if isinstance(value, tuple) else (value,)
+        for each in {id(each): each for each in inner}.values():  # stages repeat one block many times
+            if is_dataclass(each):
+                _check_choices(each)
+
+
+@cache
+def _hints(word: type) -> dict[str, Any]:
+    """Give the types of a word's fields."""
+    hints = get_type_hints(word)
+    return {each.name: hints[each.name] for each in fields(word)}
 
 
 def _has_default(field: Field[Any]) -> bool:

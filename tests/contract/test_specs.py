@@ -338,3 +338,14 @@ def test_a_word_must_be_frozen_new_and_registered() -> None:
 def test_the_json_form_is_short_because_equal_blocks_are_written_once() -> None:
     document = json.loads(get_spec("se_cotnetd152").to_json())
     assert document["stages"][1]["blocks"] == [{"times": 8, "of": document["stages"][1]["blocks"][0]["of"]}]
+
+
+def test_a_choice_that_is_misspelt_is_refused_and_not_built_as_another() -> None:
+    spec = get_spec("botnet_pico")
+    block = Bottleneck(mixer=GridAttention(position="listng"))  # type: ignore[arg-type]
+    with pytest.raises(
+        SpecError,
+        match=r"^The position of a GridAttention cannot be 'listng'\. Expected one of "
+        r"'relative', .*\. Did you mean 'listing'",
+    ):
+        replace(spec, stages=(*spec.stages[:-1], replace(spec.stages[-1], blocks=(block,))))
