@@ -360,15 +360,14 @@ def _check_choices(word: object) -> None:
     Raises:
         SpecError: if one is not, such as a position that is misspelt and would be built as another.
     """
-    if type(word) not in _WORDS.values():
+    kind = _WORDS.get(type(word).__name__)
+    if kind is None or type(word) is not kind:
         return
-    for key, hint in _hints(type(word)).items():
+    for key, hint in _hints(kind).items():
         value = getattr(word, key)
         if get_origin(hint) is Literal and value not in get_args(hint):
             near = nearest(str(value), map(str, get_args(hint)))
-            raise SpecError(
-                f"The {key} of a {type(word).__name__} cannot be {value!r}. Expected {_in_words(hint)}.{near}"
-            )
+            raise SpecError(f"The {key} of a {kind.__name__} cannot be {value!r}. Expected {_in_words(hint)}.{near}")
         inner = value if isinstance(value, tuple) else (value,)
         for each in {id(each): each for each in inner}.values():  # stages repeat one block many times
             if is_dataclass(each):
