@@ -361,7 +361,7 @@ def _check_choices(word: object) -> None:
         SpecError: if one is not, such as a position that is misspelt and would be built as another.
     """
     kind = _WORDS.get(type(word).__name__)
-    if kind is None or type(word) is not kind:
+    if kind is None or not isinstance(word, kind):
         return
     for key, hint in _hints(kind).items():
         value = getattr(word, key)
