@@ -17,13 +17,16 @@ import visiongraft.timm as door
 from tests.networks import PICOS
 from visiongraft.errors import SpecError, WeightsError
 from visiongraft.families.zoo import create_model, get_spec, list_models
-from visiongraft.network import Network
+from visiongraft.network import FeatureExtractor, Network
 from visiongraft.preprocessing import Preprocessing
+from visiongraft.weights.convert import convert
 from visiongraft.weights.sources import WEIGHT_SETS, preprocessing_for
 from visiongraft.weights.store import load, save
 
 NAMES = [f"vg_{name}" for name in list_models()]
 SMALL = [f"vg_{name}" for name in PICOS]
+LARGER_HEAD = "vg_sebotnet33ts_256"  # its last map is not that of its last stage
+SHAPES = [*SMALL, LARGER_HEAD]
 OWN_CLASSES = ["list", "dict", "hook", "getter"]
 
 
@@ -71,7 +74,7 @@ def test_the_configuration_of_its_images_is_resolved_by_timm() -> None:
     assert create_transform(**config)(pytest.importorskip("PIL.Image").new("RGB", (300, 280))).shape == (3, 256, 256)
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", SHAPES)
 def test_the_parts_of_a_network_follow_one_another_and_its_head_can_be_taken_off(name: str) -> None:
     network = timm.create_model(name).eval()
     images = torch.randn(1, *network.default_cfg["input_size"])
@@ -121,7 +124,7 @@ def test_timms_arguments_are_those_of_ours() -> None:
     assert timm.models.get_model_traits(network)["img_size"] == (96, 64)
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", SHAPES)
 def test_features_only_gives_timms_feature_info_and_the_maps_that_it_describes(name: str) -> None:
     extractor = timm.create_model(name, features_only=True).eval()
     info, images = extractor.feature_info, torch.randn(2, 3, 96, 64)
@@ -131,7 +134,7 @@ def test_features_only_gives_timms_feature_info_and_the_maps_that_it_describes(n
     assert_described(first_and_last(images), first_and_last.feature_info, images)
     assert len(first_and_last(images)) == 2
     assert timm.create_model(name, features_only=True, out_indices=1).feature_info.channels() == info.channels()[-1:]
-    assert resolve_model_data_config(extractor)["input_size"] == (3, 64, 64)
+    assert resolve_model_data_config(extractor)["input_size"] == timm.get_pretrained_cfg(name).input_size
     assert extractor.in_chans == 3
 
 
@@ -155,13 +158,15 @@ def test_timms_own_ways_to_extract_features_give_the_same_maps(name: str, kind: 
     assert theirs.feature_info.channels() == ours.feature_info.channels()
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", SHAPES)
 def test_intermediates_are_those_that_the_feature_info_describes(name: str) -> None:
     network = timm.create_model(name).eval()
     info = FeatureInfo(network.feature_info, len(network.feature_info))
     images = torch.randn(1, 3, 64, 96)
     last, found = network.forward_intermediates(images, output_fmt="NCHW")
     assert_described(found, info, images)
+    assert all(torch.equal(*each) for each in zip(found, network.features(images).values(), strict=True))
+    assert torch.equal(last, found[-1])
     assert torch.equal(last, network.forward_features(images))
     network.set_grad_checkpointing()
     again, _ = network.forward_intermediates(images, output_fmt="NCHW")
@@ -169,18 +174,22 @@ def test_intermediates_are_those_that_the_feature_info_describes(name: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("indices", "options", "stages", "shape"),
+    ("name", "indices", "options", "stages", "shape"),
     [
-        ((1, 2), {}, 2, (1, 128, 16, 16)),
-        ((4,), {}, 4, (1, 512, 4, 4)),
-        (1, {"prune_head": False}, 4, (1, 6)),
-        ((0,), {}, 1, (1, 64, 32, 32)),
+        ("vg_botnet_pico", (1, 2), {}, 2, (1, 128, 16, 16)),
+        ("vg_botnet_pico", (4,), {}, 4, (1, 512, 4, 4)),
+        ("vg_botnet_pico", 1, {"prune_head": False}, 4, (1, 6)),
+        ("vg_botnet_pico", (0,), {}, 1, (1, 64, 32, 32)),
+        (LARGER_HEAD, (2,), {}, 2, (1, 512, 8, 8)),
+        (LARGER_HEAD, (2,), {"prune_head": False}, 2, (1, 512, 8, 8)),
+        (LARGER_HEAD, (4,), {}, 4, (1, 1280, 2, 2)),
+        (LARGER_HEAD, 1, {"prune_head": False}, 4, (1, 6)),
     ],
 )
 def test_what_lies_behind_the_chosen_maps_can_be_left_out(
-    indices: object, options: dict, stages: int, shape: tuple[int, ...]
+    name: str, indices: object, options: dict, stages: int, shape: tuple[int, ...], tmp_path: Path
 ) -> None:
-    network = timm.create_model("vg_botnet_pico", num_classes=6, drop_path_rate=0.5).eval()
+    network = timm.create_model(name, num_classes=6, drop_path_rate=0.5).eval()
     images = torch.randn(1, 3, 64, 64)
     _, wanted = network.forward_intermediates(images, indices)
     rates = [each.rate for each in network.stages[:stages].modules() if hasattr(each, "rate")]
@@ -193,6 +202,10 @@ def test_what_lies_behind_the_chosen_maps_can_be_left_out(
         key: each.shape for key, each in network.state_dict().items()
     }
     assert [each.rate for each in again.modules() if hasattr(each, "rate")] == pytest.approx(rates)
+    stored = load(save(network, tmp_path / "m.safetensors"))  # without a classifier it pools
+    assert torch.equal(stored.forward_features(images), network.forward_features(images))
+    network.reset_classifier(5, "avg")
+    assert network(images).shape == (1, 5)
 
 
 def test_a_normalisation_of_cells_can_be_left_out_and_one_of_means_goes_with_its_head() -> None:
@@ -202,6 +215,34 @@ def test_a_normalisation_of_cells_can_be_left_out_and_one_of_means_goes_with_its
         network.prune_intermediate_layers(1, prune_norm)
         assert isinstance(network.head.norm, nn.Identity) != left
         assert network.head_hidden_size == network.num_features
+
+
+def test_where_a_layer_of_the_head_makes_the_last_map_it_is_timms_and_so_are_its_sizes() -> None:
+    theirs = timm.create_model("sebotnet33ts_256").eval()
+    ours = timm.create_model(LARGER_HEAD).eval()
+    ours.load_state_dict(convert(theirs.state_dict(), source="timm", name="sebotnet33ts_256"))
+    images = torch.rand(1, 3, 256, 256)
+    assert ours.num_features == theirs.num_features == 1280
+    assert ours.head_hidden_size == theirs.head_hidden_size == 1280
+    assert [each["num_chs"] for each in ours.feature_info[1:]] == [each["num_chs"] for each in theirs.feature_info[1:]]
+    with torch.no_grad():
+        last, found = ours.forward_intermediates(images)
+        wanted, intermediates = theirs.forward_intermediates(images)
+        extracted = FeatureExtractor(ours, (1, 2, 3, 4))(images)
+        for mine, their in zip([last, *found[1:], *extracted], [wanted, *intermediates[1:] * 2], strict=True):
+            torch.testing.assert_close(mine, their, rtol=1e-3, atol=1e-4)
+        for each in (ours, theirs):
+            each.reset_classifier(0, "")
+        torch.testing.assert_close(ours(images), theirs(images), rtol=1e-3, atol=1e-4)
+
+
+def test_extractors_that_call_parts_one_by_one_are_refused_where_a_part_is_in_the_head() -> None:
+    for kind in ("list", "dict", "hook"):
+        text = f"The last map of {LARGER_HEAD} is made by a layer of its head, which feature_cls='{kind}' cannot"
+        with pytest.raises(SpecError, match=text):
+            timm.create_model(LARGER_HEAD, features_only=True, feature_cls=kind)
+    ours = timm.create_model(LARGER_HEAD, features_only=True, feature_cls="getter").eval()
+    assert [each.shape[1] for each in ours(torch.randn(1, 3, 64, 64))] == ours.feature_info.channels()
 
 
 @pytest.mark.parametrize("name", SMALL)

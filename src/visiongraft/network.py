@@ -37,7 +37,8 @@ class FeatureInfo:
     def of(spec: Backbone) -> "FeatureInfo":
         """Describe all maps of a network."""
         names = ["stem", *(f"stage{index}" for index in range(1, len(spec.stages) + 1))]
-        found = tuple(Feature(*each) for each in zip(names, spec.widths, spec.strides, strict=True))
+        widths = (*spec.widths[:-1], spec.head.cell_hidden or spec.widths[-1])
+        found = tuple(Feature(*each) for each in zip(names, widths, spec.strides, strict=True))
         return FeatureInfo(found, tuple(range(len(found))))
 
     def channels(self) -> list[int]:
@@ -96,6 +97,19 @@ class Trunk(nn.Module):
             maps = recomputed(block, maps)
         return maps
 
+    def _maps(self, images: Tensor, stages: int) -> list[Tensor]:
+        """Give the maps after the stem and so many of the first stages."""
+        found = [self._begin(images)]
+        for stage in tuple(self.stages)[:stages]:
+            found.append(self._go_on(stage, found[-1]))
+        if len(found) == len(self.spec.widths):
+            found[-1] = self._end(found[-1])
+        return found
+
+    def _end(self, maps: Tensor) -> Tensor:
+        """Give the network's last map from that of its last stage: it has the head's hidden layer of each cell."""
+        raise NotImplementedError
+
 
 class Network(Trunk):
     """A backbone that takes images of any size.
@@ -125,24 +139,23 @@ class Network(Trunk):
         return self.forward_head(self.forward_features(images))
 
     def forward_features(self, images: Tensor) -> Tensor:
-        """Give the last feature map, (b, c, h', w')."""
+        """Give the last feature map, (b, num_features, h', w')."""
         maps = self._begin(images)
         for stage in self.stages:
             maps = self._go_on(stage, maps)
-        return maps
+        return self._end(maps)
 
     def forward_head(self, maps: Tensor, *, pre_logits: bool = False) -> Tensor:
         """Give logits from the last feature map, or with `pre_logits` the features that the classifier would see."""
         return self.head.pool(maps) if pre_logits else self.head(maps)
 
     def features(self, images: Tensor) -> dict[str, Tensor]:
-        """Give the maps after the stem and after each stage: {"stem": ..., "stage1": ...}."""
-        maps = self._begin(images)
-        found = {"stem": maps}
-        for index, stage in enumerate(self.stages, start=1):
-            maps = self._go_on(stage, maps)
-            found[f"stage{index}"] = maps
-        return found
+        """Give the maps after the stem and after each stage: {"stem": ..., "stage1": ...}.
+
+        The last one is that of `forward_features`.
+        """
+        names = FeatureInfo.of(self.spec).module_name()
+        return dict(zip(names, self._maps(images, len(self.stages)), strict=True))
 
     def forward_intermediates(
         self,
@@ -175,11 +188,8 @@ class Network(Trunk):
         if output_fmt != "NCHW":
             raise SpecError(f"Feature maps are NCHW, and output_fmt asks for {output_fmt!r}. Permute them afterwards.")
         chosen = chosen_maps(self.spec, "indices", indices)
-        maps = self._begin(images)
-        found = [maps]
-        for stage in self.stages[: max(chosen)] if stop_early else self.stages:
-            maps = self._go_on(stage, maps)
-            found.append(maps)
+        found = self._maps(images, max(chosen) if stop_early else len(self.stages))
+        maps = found[-1]
         if norm and len(found) > len(self.stages) and self.spec.head.norm_of == "cells":
             found[-1] = self.head.norm(maps)
         wanted = [found[index] for index in chosen]
@@ -193,7 +203,7 @@ class Network(Trunk):
     @property
     def num_features(self) -> int:
         """Channels of the last feature map."""
-        return self.spec.widths[-1]
+        return FeatureInfo.of(self.spec).features[-1].num_chs
 
     @property
     def head_hidden_size(self) -> int:
@@ -235,13 +245,16 @@ class Network(Trunk):
             if isinstance(module, PositionTables):
                 module.adopt(_tables(native, name).grid)
 
+    def _end(self, maps: Tensor) -> Tensor:
+        return self.head.cell_hidden(maps)
+
 
 class FeatureExtractor(Trunk):
     """The front of a network, which gives a list of feature maps, as timm's `features_only` does.
 
     Args:
-        network: what to take the maps from. Its stem and stages are shared, not copied; what comes behind the last
-            chosen map is left out.
+        network: what to take the maps from. Its modules are shared, not copied; what comes behind the last chosen map
+            is left out.
         out_indices: which maps: 0 for the stem, 1 for the first stage, and so on; negative ones count from the end.
             One number means so many of the last, None all.
     """
@@ -255,15 +268,16 @@ class FeatureExtractor(Trunk):
         self.smallest_image = network.smallest_image
         self.stem = network.stem
         self.stages = network.stages[: max(chosen)]
+        whole = len(self.stages) == len(network.stages)
+        self.cell_hidden = network.head.cell_hidden if whole else nn.Identity()
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Give the chosen maps, in the order of `out_indices`."""
-        maps = self._begin(images)
-        found = [maps]
-        for stage in self.stages:
-            maps = self._go_on(stage, maps)
-            found.append(maps)
+        found = self._maps(images, len(self.stages))
         return [found[index] for index in self.feature_info.out_indices]
+
+    def _end(self, maps: Tensor) -> Tensor:
+        return self.cell_hidden(maps)
 
 
 def chosen_maps(spec: Backbone, argument: str, indices: int | Sequence[int] | None) -> tuple[int, ...]:

@@ -79,17 +79,17 @@ def summarize(spec: Backbone, image: int | Grid | None = None) -> Summary:
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         network(torch.empty(1, spec.in_chans, *size, device="meta"))
-    flops = {name: sum(each.values()) for name, each in counter.get_flop_counts().items()}
+    macs = {name.partition(".")[2]: sum(each.values()) // 2 for name, each in counter.get_flop_counts().items()}
 
     def row(name: str, kind: str, module: nn.Module, level: int) -> Row:
         params = sum(each.numel() for each in module.parameters())
-        macs = flops.get(f"Network.{name}", 0) // 2
-        return Row(name, kind, spec.widths[level], grids[level], spec.strides[level], params, macs)
+        return Row(name, kind, spec.widths[level], grids[level], spec.strides[level], params, macs.get(name, 0))
 
     rows = [row("stem", type(spec.stem).__name__, network.stem, 0)]
     for level, stage in enumerate(spec.stages, start=1):
         for index, block in enumerate(stage.blocks):
             name = f"stages.{level - 1}.{index}"
             rows.append(row(name, type(block).__name__, network.get_submodule(name), level))
+    macs["head"] = counter.get_total_flops() // 2 - sum(each.macs for each in rows)  # `cell_hidden` runs outside
     head = row("head", "Head", network.head, len(spec.stages))
     return Summary(spec, size, (*rows, head))

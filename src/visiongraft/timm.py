@@ -105,9 +105,11 @@ class TimmNetwork(Network):
         """Channels, strides and modules of the maps after the stem and each stage, as timm's networks list them."""
         stem = f"stem.{len(self.stem) - 1}" if isinstance(self.stem, nn.Sequential) else "stem"
         modules = [stem, *(f"stages.{index}" for index in range(len(self.stages)))]
+        if self.spec.head.cell_hidden is not None:
+            modules[-1] = "head.cell_hidden"
         return [
-            {"num_chs": width, "reduction": stride, "module": module}
-            for width, stride, module in zip(self.spec.widths, self.spec.strides, modules, strict=False)
+            {"num_chs": each.num_chs, "reduction": each.reduction, "module": module}
+            for each, module in zip(super().feature_info.features, modules, strict=True)
         ]
 
     def forward_head(self, maps: Tensor, *, pre_logits: bool = False) -> Tensor:
@@ -170,14 +172,18 @@ class TimmNetwork(Network):
         without_norm = cut or (prune_norm if head.norm_of == "cells" else prune_head)
         self.stages = self.stages[:kept]
         self.spec = _shortened(self.spec, kept)
+        if cut:
+            head = replace(head, cell_hidden=None)
+            self.head.cell_hidden = nn.Identity()
         if bare:
             head = replace(head, hidden=None)
-            self.head.hidden, self.head.num_features = nn.Identity(), self.num_features
+            self.head.hidden = nn.Identity()
         if without_norm:
             head = replace(head, norm="none")
             self.head.norm = nn.Identity()
         self.spec = replace(self.spec, head=head)
         if bare:
+            self.head.num_features = self.num_features
             self.reset_classifier(0, "")
         return chosen
 
@@ -240,6 +246,15 @@ def _check_pool(global_pool: str, num_classes: int) -> None:
         )
 
 
+def _check_features(spec: Backbone, kind: object) -> None:
+    """Refuse those of timm's feature extractors that call a network's parts one by one, where one is in the head."""
+    if spec.head.cell_hidden is not None and kind in ("list", "dict", "hook"):
+        raise SpecError(
+            f"The last map of {PREFIX}{spec.name} is made by a layer of its head, which feature_cls={kind!r} cannot"
+            " take out. Leave feature_cls out, or say 'getter'."
+        )
+
+
 def _entrypoint(spec: Backbone) -> Callable[..., nn.Module]:
     """Make the function that timm calls for a name. What it is given goes to timm's builder, and on to the class."""
     name = f"{PREFIX}{spec.name}"
@@ -250,6 +265,7 @@ def _entrypoint(spec: Backbone) -> Callable[..., nn.Module]:
     }
 
     def build(*, pretrained: bool = False, **choices: Any) -> nn.Module:  # noqa: ANN401 - timm's convention
+        _check_features(spec, choices.get("feature_cls"))
         choices = _with_file(spec.name, choices) if pretrained else choices
         return build_model_with_cfg(
             partial(TimmNetwork, spec),

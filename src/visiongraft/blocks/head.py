@@ -18,7 +18,7 @@ class Head:
         norm: normalisation: "none", "layer" over the channels, or "batch".
         norm_of: what is normalised: the "means", or each of the "cells" before they are averaged.
         cell_hidden: width of a hidden layer of each cell before all else, normalised over the batch and with SiLU, or
-            None for no such layer.
+            None for no such layer. What it gives is the network's last feature map, as in timm.
         hidden: width of a hidden layer with tanh before the classifier, or None for no such layer.
         dropout: probability of dropping a feature before the linear layer, in [0, 1).
     """
@@ -42,7 +42,7 @@ class Head:
 
 
 class ClassifierHead(nn.Module):
-    """See `Head`."""
+    """See `Head`. It takes the last feature map, which `cell_hidden` has gone over already: the network does that."""
 
     def __init__(self, spec: Head, width: int) -> None:
         super().__init__()
@@ -60,7 +60,6 @@ class ClassifierHead(nn.Module):
 
     def pool(self, maps: Tensor) -> Tensor:
         """Reduce maps (b, c, h, w) to the features (b, num_features) that the classifier sees."""
-        maps = self.cell_hidden(maps)
         if self.norm_of == "cells":
             return self.hidden(self.norm(maps).mean((2, 3)))
         return self.hidden(self.norm(maps.mean((2, 3), keepdim=True)).flatten(1))
