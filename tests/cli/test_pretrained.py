@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -147,15 +148,16 @@ def test_training_begins_with_published_weights(
 
     def load(name: str, **choices: object) -> vg.Trained:
         asked.append((name, choices))
-        return vg.read_weights(begun)
+        tested = vg.Preprocessing((48, 48), mean=(0.1, 0.2, 0.3), crop=1.0)
+        return replace(vg.read_weights(begun, image=48), preprocessing=tested)
 
     monkeypatch.setattr("visiongraft.cli.values.load_pretrained", load)
     data = write_npz(tmp_path / "stripes.npz")
     words = ["--model", f"{NAME}.sw_in1k", "--pretrained", "--weights-dir", tmp_path, "--offline", "--image", "48"]
     done = answer(capsys, "train", "--data", data, *words, *STILL, "--output", tmp_path / "run")
-    assert asked == [(f"{NAME}.sw_in1k", {"image": None, "weights_dir": tmp_path, "offline": True})]
-    trained = vg.read_weights(done["weights"])
-    assert (trained.preprocessing.mean, trained.preprocessing.image) == ((0.1, 0.2, 0.3), (48, 48))
+    assert asked == [(f"{NAME}.sw_in1k", {"image": (48, 48), "weights_dir": tmp_path, "offline": True})]
+    pre = vg.read_weights(done["weights"]).preprocessing
+    assert (pre.mean, pre.image, pre.crop) == ((0.1, 0.2, 0.3), (48, 48), 1.0), "as its tests have it at that size"
     table = "stages.2.0.bias.table"
     expected = vg.load(begun, image=48).state_dict()[table]
     assert torch.allclose(parameters(done["weights"])[table], expected, atol=1e-10, rtol=0)

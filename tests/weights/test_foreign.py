@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from visiongraft.errors import WeightsError
+from visiongraft.weights import foreign
 from visiongraft.weights.foreign import Foreign, read_state_dict
 
 WEIGHTS = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.ones(2)}
@@ -208,3 +209,59 @@ def test_a_choice_that_the_file_does_not_offer_is_refused(tmp_path: Path) -> Non
     ):
         read_state_dict(written(tmp_path, WEIGHTS), which="averaged")
     assert same(read_state_dict(path, which="last"), WEIGHTS)
+
+
+class Quirk:
+    """Pickles as an OrderedDict of which BUILD sets an attribute."""
+
+    def __init__(self, content: object, **attributes: object) -> None:
+        self.content, self.attributes = content, attributes
+
+    def __reduce__(self):
+        return OrderedDict, (), self.attributes, None, iter(self.content.items())
+
+
+@pytest.mark.parametrize("name", ["items", "values", "keys", "__iter__", "__len__", "_metadata"])
+def test_what_a_file_sets_as_an_attribute_of_a_dict_is_not_called(tmp_path: Path, name: str) -> None:
+    inner = Quirk(WEIGHTS, **{name: 3})
+    assert same(read_state_dict(written(tmp_path, inner)), WEIGHTS)
+    assert same(read_state_dict(written(tmp_path, Quirk({"state_dict": inner}, **{name: OrderedDict}))), WEIGHTS)
+
+
+class Settings:
+    """Pickles as an argparse.Namespace of which BUILD sets `__setstate__`."""
+
+    def __reduce__(self):
+        return argparse.Namespace, (), {"__setstate__": OrderedDict}
+
+
+def test_no_attribute_is_set_on_settings(tmp_path: Path) -> None:
+    path = written(tmp_path, {"args": Settings(), "state_dict": WEIGHTS})
+    assert same(read_state_dict(path), WEIGHTS)
+    with torch.serialization.safe_globals(list(foreign._NOTES)):
+        kept = torch.load(path, weights_only=True)["args"]
+    assert vars(kept) == {}
+
+
+@pytest.mark.parametrize(
+    ("tensor", "text"),
+    [
+        (lambda: torch.ones(2, device="meta"), "a tensor of the meta device, which has a shape and no numbers"),
+        (lambda: torch.eye(2).to_sparse(), "a tensor of the layout sparse_coo"),
+        (lambda: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8), "a quantized tensor (torch.qint8)"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+def test_a_tensor_without_its_numbers_in_one_block_is_refused_in_one_line(tmp_path: Path, tensor, text: str) -> None:
+    path = written(tmp_path, {"state_dict": {**WEIGHTS, "a.scale": tensor()}})
+    with pytest.raises(WeightsError) as caught:
+        read_state_dict(path)
+    assert str(caught.value) == (
+        f"{path} has 'a.scale' as {text}, and tensors that are dense and hold their numbers were expected. Save the"
+        " state_dict() of a network that is whole in memory, each tensor made dense with .to_dense()."
+    )
+
+
+def test_such_a_tensor_beside_the_weights_does_no_harm(tmp_path: Path) -> None:
+    path = written(tmp_path, {"optimizer": {"moment": torch.ones(2, device="meta")}, "state_dict": WEIGHTS})
+    assert same(read_state_dict(path), WEIGHTS)

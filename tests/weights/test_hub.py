@@ -158,6 +158,39 @@ def test_a_kept_file_that_was_damaged_is_removed(tmp_path: Path) -> None:
     assert "was damaged on its way or since" in refusal(tmp_path, offline=True)
 
 
+def test_a_kept_file_that_may_not_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_into_cache(tmp_path, WEIGHTS.repository, CONTENT)
+
+    def denied(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(WeightsError) as refused:
+        fetch(WEIGHTS, folder=tmp_path, offline=True)
+    assert str(refused.value) == (
+        f"The kept file of coatnet_nano_rw_224.sw_in1k in {str(tmp_path)!r} cannot be read: Permission denied. Ask for"
+        " the permission to read it, or give another --weights-dir."
+    )
+
+
+def test_a_damaged_file_that_may_not_be_removed_is_refused_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blob = put_into_cache(tmp_path, WEIGHTS.repository, CONTENT)
+    blob.write_bytes(CONTENT[:-1])
+
+    def denied(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", denied)
+    with pytest.raises(WeightsError) as refused:
+        fetch(WEIGHTS, folder=tmp_path, offline=True)
+    text = str(refused.value)
+    assert text.startswith("The file of coatnet_nano_rw_224.sw_in1k was damaged on its way or since: its checksum is")
+    assert text.endswith("cannot be removed: Read-only file system. Have it removed, or give another --weights-dir.")
+    assert len(text.splitlines()) == 1
+
+
 def test_the_checksum_of_the_table_counts_as_well(tmp_path: Path) -> None:
     put_into_cache(tmp_path, WEIGHTS.repository, CONTENT)
     right = hashlib.sha256(CONTENT).hexdigest()

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,19 @@ def test_a_file_of_timms_needs_the_name_of_its_network(file: Path, ours: vg.Netw
         vg.create_model("coatnet_0_rw_224", weights=file)
 
 
+def test_a_file_and_a_name_have_the_crop_of_the_tests_at_their_size(
+    kept: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = vg.get_weight_set(NAME)
+    tested = replace(row, test=replace(row.preprocessing, image=(96, 96), crop=1.0))
+    monkeypatch.setattr("visiongraft.weights.models.get_weight_set", lambda _: tested)
+    for image, expected in ((96, tested.test), (64, row.preprocessing.at((64, 64))), (None, row.preprocessing)):
+        by_name = vg.load_pretrained(NAME, image=image, weights_dir=kept, offline=True)
+        by_file = vg.read_weights(file, model=f"{NAME}.{TAG}", image=image)
+        assert by_name.preprocessing == by_file.preprocessing == expected
+        assert same(by_name.network, by_file.network)
+
+
 def test_a_file_of_timms_says_its_own_classes_channels_and_size(tmp_path: Path) -> None:
     torch.manual_seed(0)
     tuned = perturbed(timm.create_model(NAME, num_classes=5, in_chans=1, img_size=160)).eval()
@@ -170,6 +184,47 @@ def test_a_spec_beside_weights_of_its_network_is_what_is_built(saved: Path) -> N
     model = vg.create_model(spec, weights=saved)
     assert model.spec == spec
     assert torch.equal(model.state_dict()["stem.0.weight"], vg.load(saved).state_dict()["stem.0.weight"])
+
+
+RESNET = vg.get_spec("resnet_pico")
+LAST = len(RESNET.stages) - 1
+OTHERS = {
+    f"Their stages[{LAST}].stride is 2, and here it is 1": replace(
+        RESNET, stages=(*RESNET.stages[:-1], replace(RESNET.stages[-1], stride=1))
+    ),
+    f"Their stages[{LAST}].stride_in is 'block', and here it is 'pool'": replace(
+        RESNET, stages=(*RESNET.stages[:-1], replace(RESNET.stages[-1], stride_in="pool"))
+    ),
+    "Their stem.act is 'relu', and here it is 'silu'": replace(RESNET, stem=replace(RESNET.stem, act="silu")),
+    "Their head.norm_of is 'means', and here it is 'cells'": replace(
+        RESNET, head=replace(RESNET.head, norm_of="cells")
+    ),
+    f"Their stages is {LAST + 1} long, and here it is {LAST} long": replace(
+        RESNET, stages=RESNET.stages[:-1]
+    ),
+}
+
+
+@pytest.mark.parametrize("difference", OTHERS)
+def test_weights_of_a_network_with_the_same_tensors_and_other_parts_are_refused(
+    difference: str, tmp_path: Path
+) -> None:
+    path = vg.save(vg.create_model(RESNET, num_classes=3), tmp_path / "m.safetensors")
+    spec = OTHERS[difference]
+    for build in (lambda: vg.create_model(spec, weights=path), lambda: vg.read_weights(path, model=spec)):
+        with pytest.raises(WeightsError) as refused:
+            build()
+        assert str(refused.value) == (
+            "These are weights of another resnet_pico, and yours has other parts: they cannot be taken over."
+            f" {difference}. Ask for it as the weights have it, or give weights of yours."
+        )
+
+
+def test_what_weights_are_fitted_to_makes_no_other_network(tmp_path: Path) -> None:
+    path = vg.save(vg.create_model(RESNET, num_classes=3), tmp_path / "m.safetensors")
+    spec = replace(RESNET, name="mine", image=(96, 64), in_chans=1, drop_path=0.1)
+    spec = replace(spec, head=replace(spec.head, num_classes=5, dropout=0.1))
+    assert vg.create_model(spec, weights=path).spec == spec
 
 
 @pytest.mark.parametrize(

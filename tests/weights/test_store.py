@@ -191,3 +191,31 @@ def test_tensors_that_share_memory_are_written_apart(tmp_path: Path) -> None:
     found = load_file(save_tensors(network.spec, tensors, tmp_path / "m.safetensors"))
     assert torch.equal(found["stem.1.bias"], shared)
     assert torch.equal(found["stem.1.running_mean"], shared)
+
+
+def test_tensors_that_overlap_in_part_are_written_apart(tmp_path: Path) -> None:
+    network = create_model("resnet_pico", num_classes=2)
+    width = len(network.stem[1].bias)
+    memory = torch.arange(width + 1.0)
+    tensors = network.state_dict() | {"stem.1.bias": memory[:-1], "stem.1.running_mean": memory[1:]}
+    found = load_file(save_tensors(network.spec, tensors, tmp_path / "m.safetensors"))
+    assert torch.equal(found["stem.1.bias"], memory[:-1])
+    assert torch.equal(found["stem.1.running_mean"], memory[1:])
+
+
+def test_a_network_without_numbers_is_not_written(tmp_path: Path) -> None:
+    with torch.device("meta"):
+        network = create_model("resnet_pico", num_classes=2)
+    with pytest.raises(WeightsError, match=r"^'stem.0.weight' is a tensor of the meta device, .*\. Give it numbers"):
+        save(network, tmp_path / "m.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_size_that_it_has_leaves_everything_as_it_is(saved: Path) -> None:
+    model = read(saved)
+    assert model.at(64) is model
+    assert read(saved, image=64).scores == {"top1": 0.5}
+    assert model.at(96).scores == {}, "they are of the old size"
+    odd = replace(model, preprocessing=Preprocessing((80, 80), crop=1.0))
+    assert odd.at(64).preprocessing == model.preprocessing
+    assert odd.at(64).scores == {}

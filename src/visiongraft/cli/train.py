@@ -14,6 +14,7 @@ from visiongraft.data.sources import open_data
 from visiongraft.errors import GraftError, counted
 from visiongraft.explain.report import write_report
 from visiongraft.families.zoo import customized
+from visiongraft.kernels.types import Grid
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.train.devices import find_device, keep_freed_memory, workers_for
 from visiongraft.train.engine import Metrics, Outcome, train
@@ -121,7 +122,7 @@ def run(
     place = find_device(device)
     size = parse_image(image)
     check_writable(output or RUNS, "--output", kind="folder")
-    start = _start(model, pretrained=pretrained, weights=weights, weights_dir=weights_dir, offline=offline)
+    start = _start(model, size, pretrained=pretrained, weights=weights, weights_dir=weights_dir, offline=offline)
     spec = customized(start.network.spec if start else model or MODEL, image=size)
     spec.grids(spec.image)  # refuses what is too small
     folder = plan_run(output, name=f"{spec.name}-{short_name(data)}", parent=RUNS)
@@ -147,15 +148,21 @@ def run(
 
 
 def _start(
-    model: str | None, *, pretrained: bool, weights: Path | None, weights_dir: Path | None, offline: bool
+    model: str | None,
+    size: Grid | None,
+    *,
+    pretrained: bool,
+    weights: Path | None,
+    weights_dir: Path | None,
+    offline: bool,
 ) -> Trained | None:
-    """Give what the training begins with; None for random weights."""
+    """Give what the training begins with, at its image size; None for random weights."""
     if pretrained and weights is not None:
         raise GraftError("--pretrained and --weights are two places to take weights from. Give one of them.")
     if pretrained:
-        return fetched(model or MODEL, image=None, weights_dir=weights_dir, offline=offline)
+        return fetched(model or MODEL, image=size, weights_dir=weights_dir, offline=offline)
     if weights is not None:
-        return read_weights(best_of(weights), model=model)
+        return read_weights(best_of(weights), model=model, image=size)
     if model is not None and "." in model and names_weights(model):
         raise GraftError(f"--model {model} names weights. To begin with them, add --pretrained; or leave out the tag.")
     return None

@@ -1,6 +1,6 @@
 """The weights of a network, in another form of it: other classes, channels, image size or rates of dropping."""
 
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Literal
 
 import torch
@@ -37,7 +37,7 @@ def adapted(
         runtime: what follows from the machine.
 
     Raises:
-        WeightsError: if the two differ in their blocks.
+        WeightsError: if the two differ in anything else.
     """
     check_alike(source.spec, spec)
     network = Network(spec, runtime)
@@ -79,20 +79,47 @@ def _resized_tables(source: Network, network: Network) -> dict[str, Tensor]:
 
 
 def check_alike(source: Backbone, spec: Backbone) -> None:
-    """See that two specs differ only in what weights can be fitted to.
+    """See that two specs differ only in what weights can be fitted to, and in what is of training alone.
+
+    That is the name, the image size, the numbers of channels and classes, and the rates of dropping.
 
     Raises:
-        WeightsError: if they do not.
+        WeightsError: if they do not; it says where they differ first.
     """
 
-    def tensors(each: Backbone) -> dict[str, torch.Size]:
-        same = replace(each, in_chans=3, head=replace(each.head, num_classes=0)).at(source.image)
-        with torch.device("meta"):
-            return {name: tensor.shape for name, tensor in Network(same).state_dict().items()}
+    def level(each: Backbone) -> Backbone:
+        head = replace(each.head, num_classes=0, dropout=0.0)
+        return replace(each, name="", image=(1, 1), in_chans=3, drop_path=0.0, head=head)
 
-    same_blocks = [stage.blocks for stage in source.stages] == [stage.blocks for stage in spec.stages]
-    if not same_blocks or tensors(source) != tensors(spec):
+    difference = _difference(level(source), level(spec), "")
+    if difference and source.name == spec.name:
+        raise WeightsError(
+            f"These are weights of another {source.name}, and yours has other parts: they cannot be taken over."
+            f" {difference}. Ask for it as the weights have it, or give weights of yours."
+        )
+    if difference:
         raise WeightsError(
             f"These are weights of {source.name}, and {spec.name} has other parts: they cannot be taken over."
-            f" Ask for {source.name}, or give weights of {spec.name}."
+            f" {difference}. Ask for {source.name}, or give weights of {spec.name}."
         )
+
+
+def _difference(source: object, spec: object, place: str) -> str:
+    """Say where two words of the vocabulary, or two values in them, differ first; empty if they do not."""
+    if source == spec:
+        return ""
+    inside: list[tuple[str, object, object]] = []
+    if is_dataclass(source) and type(source) is type(spec):
+        names = [each.name for each in fields(source)]
+        inside = [(f".{name}", getattr(source, name), getattr(spec, name)) for name in names]
+    elif isinstance(source, tuple) and isinstance(spec, tuple) and len(source) == len(spec):
+        inside = [(f"[{index}]", *pair) for index, pair in enumerate(zip(source, spec, strict=True))]
+    deeper = (_difference(ours, other, place + step) for step, ours, other in inside)
+    here = f"Their {place.removeprefix('.')} is {_in_short(source)}, and here it is {_in_short(spec)}"
+    return next(filter(None, deeper), here)
+
+
+def _in_short(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"{len(value)} long"
+    return f"a {type(value).__name__}" if is_dataclass(value) else repr(value)

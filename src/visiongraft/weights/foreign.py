@@ -1,11 +1,9 @@
 """Weight files of others, read without running anything that is in them."""
 
-import argparse
 import pickle
 import re
 import warnings
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -49,7 +47,8 @@ def read_state_dict(path: str | Path, *, which: Which = "auto") -> Foreign:
         which: which weights to take where the file holds averaged ones beside the last ones.
 
     Raises:
-        WeightsError: if the file is missing, damaged, of another kind, would run code, or holds no such weights.
+        WeightsError: if the file is missing, damaged, of another kind, would run code, or holds no such weights, or
+            weights without numbers of their own.
     """
     path = Path(path)
     start = _start(path)
@@ -59,7 +58,23 @@ def read_state_dict(path: str | Path, *, which: Which = "auto") -> Foreign:
         raise WeightsError(f"{path} {_what_it_is(start)}. Give a .safetensors file, or what torch.save wrote.")
     content = _unpickle(path, mapped=start[:2] == b"PK")
     tensors, taken, others = _choose(path, content, which)
-    return Foreign(_unwrapped(tensors), taken, taken in _AVERAGED, others)
+    tensors = _unwrapped(tensors)
+    for name, each in tensors.items():
+        if isinstance(each, Tensor) and (odd := oddity(each)):
+            raise WeightsError(
+                f"{path} has {name!r} as {odd}, and tensors that are dense and hold their numbers were expected. Save"
+                " the state_dict() of a network that is whole in memory, each tensor made dense with .to_dense()."
+            )
+    return Foreign(tensors, taken, taken in _AVERAGED, others)
+
+
+def oddity(tensor: Tensor) -> str:
+    """Say what a tensor is that does not hold its numbers in one dense block of memory; empty for one that does."""
+    if tensor.is_meta:
+        return "a tensor of the meta device, which has a shape and no numbers"
+    if tensor.layout != torch.strided or tensor.is_nested:
+        return f"a tensor of the layout {'nested' if tensor.is_nested else str(tensor.layout).removeprefix('torch.')}"
+    return f"a quantized tensor ({tensor.dtype})" if tensor.is_quantized else ""
 
 
 _AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
@@ -109,7 +124,7 @@ class _Nothing:
 
 
 _NOTES = (
-    (argparse.Namespace, "argparse.Namespace"),
+    (_Nothing, "argparse.Namespace"),
     (OrderedDict, "yacs.config.CfgNode"),
     (OrderedDict, "easydict.EasyDict"),
     *((_Nothing, f"numpy.{package}.multiarray.{name}") for package in ("core", "_core") for name in ("scalar",)),
@@ -140,7 +155,7 @@ def _unpickle(path: Path, *, mapped: bool) -> Any:  # noqa: ANN401 - whatever a 
         raise WeightsError(f"{path} is no whole checkpoint of PyTorch. {_REMEDY}.") from error
 
 
-def _choose(path: Path, content: object, which: Which) -> tuple[Mapping[str, Tensor], str, tuple[str, ...]]:
+def _choose(path: Path, content: object, which: Which) -> tuple[dict[str, Tensor], str, tuple[str, ...]]:
     """Find the weights in a checkpoint: the tensors, what they are called there, and the names of other weights."""
     sets = _sets(content)
     if not sets:
@@ -161,25 +176,30 @@ def _choose(path: Path, content: object, which: Which) -> tuple[Mapping[str, Ten
     return sets[wanted[0]], wanted[0], tuple(name for name in sets if name != wanted[0])
 
 
-def _sets(content: object) -> dict[str, Mapping[str, Tensor]]:
+def _sets(content: object) -> dict[str, dict[str, Tensor]]:
     """Give every dict of tensors in a checkpoint by its name, or the checkpoint itself if it is one, by no name."""
-    inside = content.items() if isinstance(content, Mapping) else ()
-    found: dict[str, Any] = {str(name): each for name, each in inside if _holds_tensors(each)}
-    return found or ({"": content} if _holds_tensors(content) else {})
+    whole = _plain(content)
+    inside = {name: _plain(each) for name, each in whole.items()}
+    found = {str(name): each for name, each in inside.items() if _holds_tensors(each)}
+    return found or ({"": whole} if _holds_tensors(whole) else {})
 
 
-def _holds_tensors(content: object) -> bool:
+def _plain(content: object) -> dict[Any, Any]:
+    """Give the entries of a dict and nothing else: a file can set attributes of an OrderedDict, such as `items`."""
+    return dict(dict.items(content)) if isinstance(content, dict) else {}
+
+
+def _holds_tensors(content: dict[Any, Any]) -> bool:
     """Tell whether this is a dict of tensors by name; buffers of other kinds may be among them."""
-    if not isinstance(content, Mapping) or not all(isinstance(name, str) for name in content):
-        return False
-    return any(isinstance(each, Tensor) for each in content.values())
+    named = all(isinstance(name, str) for name in content)
+    return named and any(isinstance(each, Tensor) for each in content.values())
 
 
-def _unwrapped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Take off what wrappers for several devices, for averages and for compilation put before every name."""
-    found = dict(tensors)
+    found = tensors
     for prefix in _WRAPPERS * 2:  # one may be around the other, in either order
         inside = [name for name in found if name != "n_averaged"]  # AveragedModel's own counter
         if inside and all(name.startswith(prefix) for name in inside):
             found = {name.removeprefix(prefix): found[name] for name in inside}
-    return {name: each.detach() if isinstance(each, Tensor) else each for name, each in found.items()}
+    return {name: Tensor.detach(each) if isinstance(each, Tensor) else each for name, each in found.items()}

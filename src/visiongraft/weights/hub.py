@@ -34,11 +34,12 @@ def fetch(weights: WeightSet, *, folder: str | Path | None = None, offline: bool
     """
     place = _folder(folder)
     with _discreet() as hub:
-        found = hub.try_to_load_from_cache(weights.repository, weights.file, cache_dir=place)
-        if isinstance(found, str):
-            path = Path(found)
-            _check(path, _checksum_in(path), weights)
-            return path
+        with _readable(weights, place):
+            found = hub.try_to_load_from_cache(weights.repository, weights.file, cache_dir=place)
+            if isinstance(found, str):
+                path = Path(found)
+                _check(path, _checksum_in(path), weights)
+                return path
         if offline or hub.constants.HF_HUB_OFFLINE:
             said = "nothing may be fetched (--offline)" if offline else "nothing may be fetched (HF_HUB_OFFLINE)"
             raise WeightsError(
@@ -46,8 +47,21 @@ def fetch(weights: WeightSet, *, folder: str | Path | None = None, offline: bool
                 " --weights-dir where it is."
             )
         path, checksum = _download(hub, weights, place)
-    _check(path, checksum, weights)
+    with _readable(weights, place):
+        _check(path, checksum, weights)
     return path
+
+
+@contextmanager
+def _readable(weights: WeightSet, place: Path) -> Iterator[None]:
+    """Say in one line what keeps a file that is there from being read: a folder may be others' as well."""
+    try:
+        yield
+    except OSError as error:
+        raise WeightsError(
+            f"The kept file of {weights.name} in {str(place)!r} cannot be read: {error.strerror or error}. Ask for the"
+            " permission to read it, or give another --weights-dir."
+        ) from error
 
 
 def _folder(folder: str | Path | None) -> Path:
@@ -128,22 +142,31 @@ def _check(path: Path, checksum: str, weights: WeightSet) -> None:
     """Compare a file with the checksums that are known.
 
     Raises:
-        WeightsError: if one differs. A file that is not what the hub has is removed.
+        WeightsError: if one differs. A file that is not what the hub has is removed, where that is permitted.
+        OSError: if the file cannot be read.
     """
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if checksum and checksum != (sha256 if len(checksum) == len(sha256) else _git_checksum(path)):
-        path.resolve().unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
         raise WeightsError(
             f"The file of {weights.name} was damaged on its way or since: its checksum is not the hub's"
-            f" {checksum[:12]}... It is removed; ask again to fetch it anew."
+            f" {checksum[:12]}... {_removed(path)}"
         )
     if weights.sha256 and sha256 != weights.sha256:
         raise WeightsError(
             f"The file of {weights.name} is another one than was published: its SHA-256 is {sha256[:12]}... and not"
             f" {weights.sha256[:12]}... Look at HF_ENDPOINT, or {_BY_HAND} if you trust it."
         )
+
+
+def _removed(path: Path) -> str:
+    """Remove a file of the cache and what it links to; say whether that went, and what to do."""
+    try:
+        path.resolve().unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        return f"{path} cannot be removed: {error.strerror}. Have it removed, or give another --weights-dir."
+    return "It is removed; ask again to fetch it anew."
 
 
 def _git_checksum(path: Path) -> str:

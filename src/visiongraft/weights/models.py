@@ -195,17 +195,19 @@ def read_weights(path: str | Path, *, model: str | Backbone | None = None, image
         if model is not None:
             check_alike(trained.network.spec, _spec(model))
         return trained
-    trained = _of_timm(read_state_dict(path).tensors, model)
-    return trained if image is None else trained.at(image)
+    return _of_timm(read_state_dict(path).tensors, model, image)
 
 
-def _of_timm(tensors: Mapping[str, Tensor], model: str | Backbone) -> Trained:
+def _of_timm(tensors: Mapping[str, Tensor], model: str | Backbone, image: int | Grid | None) -> Trained:
     """Give a network with weights by timm's names, and what timm's images go through before that network."""
     spec = fitting_form(tensors, source="timm", name=_spec(model))
-    tagged = isinstance(model, str) and "." in model
-    preprocessing = get_weight_set(str(model)).preprocessing if tagged else preprocessing_for(spec.name)
-    classes = imagenet_classes() if tagged and spec.head.num_classes == IMAGENET else ()
-    return Trained(_filled(spec, tensors, "timm"), (preprocessing or Preprocessing()).at(spec.image), classes)
+    shown = spec.image if image is None else spec.at(image).image
+    network = _filled(spec, tensors, "timm")
+    network = network if shown == spec.image else network.at(shown)
+    if not isinstance(model, str) or "." not in model:
+        return Trained(network, (preprocessing_for(spec.name) or Preprocessing()).at(shown))
+    classes = imagenet_classes() if spec.head.num_classes == IMAGENET else ()
+    return Trained(network, get_weight_set(model).preprocessing_at(shown), classes)
 
 
 def _source(

@@ -19,6 +19,7 @@ from visiongraft.kernels.types import Grid
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
+from visiongraft.weights.foreign import oddity
 
 FORMAT = "visiongraft.weights/1"
 """Name and version of the file format. It rises when an older file would be misread."""
@@ -41,7 +42,12 @@ class Trained:
     scores: Mapping[str, float] = field(default_factory=dict)
 
     def at(self, image: int | Grid) -> "Trained":
-        """Give the same for another image size in pixels: position tables are resampled."""
+        """Give the same for another image size in pixels: position tables are resampled.
+
+        The crop and the rest of the preprocessing stay. At the size that this is for already, it is returned itself.
+        """
+        if self.network.spec.at(image).image == self.network.spec.image == self.preprocessing.image:
+            return self
         network = self.network.at(image)
         preprocessing = self.preprocessing.at(network.spec.image)
         return Trained(network, preprocessing, self.classes, {})  # scores are those of the old size
@@ -97,7 +103,7 @@ def save_tensors(
         scores: as in `save`.
 
     Raises:
-        WeightsError: as in `save`.
+        WeightsError: as in `save`, and if a tensor holds no numbers, or is not dense.
     """
     if classes and len(classes) != spec.head.num_classes:
         raise WeightsError(
@@ -125,9 +131,12 @@ def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     taken: set[int] = set()
     for name, each in tensors.items():
+        if odd := oddity(each):
+            raise WeightsError(f"{name!r} is {odd}, which no file can take. Give it numbers, and make it dense.")
         tensor = each.detach().cpu().contiguous()
-        found[name] = tensor.clone() if tensor.data_ptr() in taken else tensor
-        taken.add(tensor.data_ptr())
+        memory = tensor.untyped_storage().data_ptr()  # of the whole of it: two parts of one may overlap
+        found[name] = tensor.clone() if memory in taken else tensor
+        taken.add(memory)
     return found
 
 
