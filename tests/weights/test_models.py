@@ -199,9 +199,7 @@ OTHERS = {
     "Their head.norm_of is 'means', and here it is 'cells'": replace(
         RESNET, head=replace(RESNET.head, norm_of="cells")
     ),
-    f"Their stages is {LAST + 1} long, and here it is {LAST} long": replace(
-        RESNET, stages=RESNET.stages[:-1]
-    ),
+    f"Their stages is {LAST + 1} long, and here it is {LAST} long": replace(RESNET, stages=RESNET.stages[:-1]),
 }
 
 
