@@ -211,7 +211,7 @@ def _ours(tensors: dict[str, Tensor], network: TimmNetwork) -> dict[str, Tensor]
     """
     known = {name for name in network.state_dict() if not name.startswith(CLASSIFIER)}
     if not known <= tensors.keys() and network.spec.name in SOURCES["timm"]:
-        form = fitting_form(tensors, source="timm", name=network.spec.name)
+        form = fitting_form(tensors, source="timm", name=network.spec.name, image=network.spec.image)
         tensors = convert(tensors, source="timm", name=form)
     found = dict(tensors)
     for name, module in network.named_modules():

@@ -203,3 +203,64 @@ def test_the_help_names_every_source(capsys: pytest.CaptureFixture) -> None:
     assert main(["convert", "--help"]) == 0
     text = capsys.readouterr().out
     assert all(source in text for source in SOURCES)
+
+
+@pytest.fixture(scope="module")
+def oblong() -> dict[str, Tensor]:
+    spec = create_model("coatnet_pico_rw_224", num_classes=3, image=(64, 128)).spec
+    wanted = wanted_tensors(spec, SOURCES["timm"][spec.name])
+    return {name: torch.rand(each.foreign_shape) * 0.1 for name, each in wanted.items()}
+
+
+def test_an_oblong_size_that_shapes_leave_open_is_given_as_an_option(
+    tmp_path: Path, oblong: dict[str, Tensor], capsys: pytest.CaptureFixture
+) -> None:
+    save_file(oblong, tmp_path / "in.safetensors")
+    words = ["convert", tmp_path / "in.safetensors", tmp_path / "out.safetensors"]
+    words += ["--from", "timm", "--model", "coatnet_pico_rw_224"]
+    said = complaint(capsys, *words)
+    assert "fit images of (height, width) (64, 128) as well as (128, 64)" in said
+    assert "`graft convert --image 64x128`" in said
+    said = complaint(capsys, *words, "--image", "64x96")
+    assert "fit images of (height, width) (64, 128) as well as (128, 64)" in said
+    assert answer(capsys, *words, "--image", "128x64")["image"] == [128, 64]
+    assert read(tmp_path / "out.safetensors").network.spec.image == (128, 64)
+
+
+def test_a_size_that_the_tables_are_not_of_is_refused(
+    tmp_path: Path, oblong: dict[str, Tensor], capsys: pytest.CaptureFixture
+) -> None:
+    spec = create_model("botnet26t_256", image=(64, 96)).spec
+    wanted = wanted_tensors(spec, SOURCES["timm"][spec.name])
+    save_file({name: torch.rand(each.foreign_shape) for name, each in wanted.items()}, tmp_path / "in.safetensors")
+    words = ["convert", tmp_path / "in.safetensors", tmp_path / "out.safetensors"]
+    words += ["--from", "timm", "--model", "botnet26t_256"]
+    assert (
+        "The position tables of these weights are for images of (height, width) (64, 96), not (96, 64)."
+        " Leave the image size out: any other size can be asked for when they are used."
+        in complaint(capsys, *words, "--image", "96x64")
+    )
+    assert [each.name for each in tmp_path.iterdir()] == ["in.safetensors"]
+    assert answer(capsys, *words)["image"] == [64, 96]
+
+
+def test_a_tag_says_what_images_go_through_and_without_one_a_guess_is_called_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    wanted = wanted_tensors(create_model("resnet50", num_classes=2).spec, SOURCES["timm"]["resnet50"])
+    save_file({name: torch.rand(each.foreign_shape) for name, each in wanted.items()}, tmp_path / "in.safetensors")
+    words = ["convert", tmp_path / "in.safetensors", tmp_path / "out.safetensors", "--from", "timm"]
+    words += ["--existing", "replace", "--model"]
+    tagged = answer(capsys, *words, "resnet50.tv_in1k")
+    pre = tagged["preprocessing"]
+    assert (pre["interpolation"], pre["crop"], tagged["preprocessing_assumed"]) == ("bilinear", 0.875, False)
+    assert tagged["name"] == "resnet50"
+    assert read(tmp_path / "out.safetensors").preprocessing.interpolation == "bilinear"
+    assert main([*map(str, words), "resnet50"]) == 0
+    assert (
+        "bicubic, crop 0.95, mean 0.485 0.456 0.406, std 0.229 0.224 0.225; assumed, since weights of resnet50"
+        " differ in it: if these are published ones, say which, as --model resnet50.a1_in1k\n"
+        in capsys.readouterr().out
+    )
+    said = complaint(capsys, *words, "resnet50.tv_in2k")
+    assert "resnet50 has no published weights with the tag 'tv_in2k'. Did you mean 'tv_in1k'" in said

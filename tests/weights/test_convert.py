@@ -11,10 +11,10 @@ from torch.utils._pytree import tree_leaves
 
 import visiongraft as vg
 from visiongraft.blocks.stems import SmallStem
-from visiongraft.errors import UnknownModel, WeightsError
+from visiongraft.errors import ImageSizeError, UnknownModel, WeightsError
 from visiongraft.families.zoo import create_model, get_spec
 from visiongraft.spec import Backbone, Stage
-from visiongraft.weights.convert import SOURCES, convert
+from visiongraft.weights.convert import SOURCES, convert, fitting_form
 from visiongraft.weights.renaming import HeadsOutermost, OffsetsInRows, OfUnscaledQueries, wanted_tensors
 
 NAME = "coatnet_nano_rw_224"
@@ -230,3 +230,71 @@ def test_a_network_with_parts_that_a_source_does_not_name_says_which(weights: di
     odd = Backbone(NAME, SmallStem(8), (Stage(16, 2, (vg.Bottleneck(),)),))
     with pytest.raises(WeightsError, match="Block 0 of stage 0 of .* is a Bottleneck, which has no foreign names"):
         convert(weights, source="timm", name=odd)
+
+
+PICO, BOT = "coatnet_pico_rw_224", "botnet26t_256"
+
+
+def shapes(name: str, source: str = "timm", **choices: object) -> dict[str, Tensor]:
+    """Give the tensors of a form of a network by their names and shapes alone."""
+    spec = create_model(name, **choices).spec
+    layout = SOURCES[source][name]
+    return {key: torch.empty(each.foreign_shape, device="meta") for key, each in wanted_tensors(spec, layout).items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "image"),
+    [
+        (PICO, "timm", (240, 240)),
+        (PICO, "timm", (1040, 1040)),
+        (BOT, "timm", (240, 240)),
+        (BOT, "timm", (256, 192)),
+        (BOT, "timm", (192, 320)),
+        ("botnet50_lucidrains", "lucidrains", (96, 160)),
+        ("botnet20_lucidrains_absolute", "lucidrains", (240, 88)),
+        ("botnet50_listing_small", "leaderj1001", (36, 64)),
+    ],
+)
+def test_the_image_size_of_weights_is_read_off_their_position_tables(name: str, source: str, image) -> None:
+    weights = shapes(name, source, image=image, num_classes=7)
+    form = fitting_form(weights, source=source, name=name)
+    assert (form.image, form.head.num_classes) == (image, 7)
+    assert convert(weights, source=source, name=form)
+
+
+@pytest.mark.parametrize("image", [(192, 256), (256, 192)])
+def test_two_sizes_that_shapes_do_not_tell_apart_are_both_named_and_one_word_settles_it(image) -> None:
+    weights = shapes(PICO, image=image, in_chans=1)
+    with pytest.raises(WeightsError) as caught:
+        fitting_form(weights, source="timm", name=PICO, image=224)  # which does not fit, and so says nothing
+    assert str(caught.value) == (
+        f"These weights of {PICO} fit images of (height, width) (192, 256) as well as (256, 192), since their position"
+        " tables have the same shapes. Say which, as image=(192, 256) or as `graft convert --image 192x256`."
+    )
+    with pytest.raises(
+        WeightsError, match=r"image=\(192, 256\)\).spec or .*image=\(256, 192\)\).spec; the shapes do not"
+    ):
+        convert(weights, source="timm", name=PICO)
+    form = fitting_form(weights, source="timm", name=PICO, image=image)
+    assert (form.image, form.in_chans) == (image, 1)
+    with pytest.raises(ImageSizeError):
+        fitting_form(weights, source="timm", name=PICO, image=2)
+
+
+def test_without_position_tables_the_image_size_is_what_is_asked_for() -> None:
+    assert fitting_form(shapes("resnet50"), source="timm", name="resnet50", image=(320, 256)).image == (320, 256)
+    assert fitting_form(shapes("resnet50"), source="timm", name="resnet50").image == (224, 224)
+
+
+def test_tables_of_no_image_size_are_not_taken_for_those_of_an_unknown_network() -> None:
+    weights = shapes(PICO)
+    weights |= {name: each[:7] for name, each in weights.items() if name.endswith("bias_table")}
+    with pytest.raises(
+        WeightsError, match="No images of up to 2048 pixels a side have such position tables: take them"
+    ):
+        convert(weights, source="timm", name=PICO)
+
+
+def test_a_network_is_known_by_its_weights_at_any_image_size() -> None:
+    with pytest.raises(WeightsError, match=f"These look like {PICO} weights: ask for '{PICO}'"):
+        convert(shapes(PICO, image=(192, 256)), source="timm", name=NAME)

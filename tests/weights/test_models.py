@@ -159,6 +159,20 @@ def test_a_file_of_timms_says_its_own_classes_channels_and_size(tmp_path: Path) 
         assert difference(model(gray), tuned(gray)) < 1e-4
 
 
+def test_an_oblong_file_of_timms_is_read_at_the_size_that_is_asked_for(tmp_path: Path) -> None:
+    name = "coatnet_pico_rw_224"
+    torch.manual_seed(0)
+    tuned = perturbed(timm.create_model(name, num_classes=5, img_size=(64, 128))).eval()
+    (tmp_path / "m.safetensors").write_bytes(to_bytes(tuned.state_dict()))
+    with pytest.raises(WeightsError, match=r"fit images of \(height, width\) \(64, 128\) as well as \(128, 64\)"):
+        vg.read_weights(tmp_path / "m.safetensors", model=name)
+    model = vg.create_model(name, weights=tmp_path / "m.safetensors", image=(64, 128)).eval()
+    assert model.spec.image == (64, 128)
+    images = torch.rand(1, 3, 64, 128)
+    with torch.no_grad():
+        assert difference(model(images), tuned(images)) < 1e-4
+
+
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     torch.manual_seed(0)

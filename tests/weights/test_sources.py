@@ -22,6 +22,7 @@ from visiongraft.weights.sources import (
     get_weight_set,
     names_weights,
     preprocessing_for,
+    preprocessing_of,
 )
 
 NETWORKS = sorted(set(SOURCES["timm"]) & set(list_models()))
@@ -151,3 +152,24 @@ def test_the_cifar_forms_of_the_listings_see_the_pixels_as_their_repositories_no
     assert (ours.mean, ours.std) == ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
     assert preprocessing_for("botnet50_listing_1head_small") == ours
     assert preprocessing_for("botnet50_listing") is None
+
+
+@pytest.mark.parametrize(
+    ("weights", "image", "expected", "guessed"),
+    [
+        ("resnet50", (224, 224), ("bicubic", 0.95), True),  # the first row's; torchvision's weights have another
+        ("resnet50.tv_in1k", (224, 224), ("bilinear", 0.875), False),
+        ("resnet50.tv2_in1k", (224, 224), ("bilinear", 0.965), False),  # as their authors test
+        ("resnet50.tv2_in1k", (176, 176), ("bilinear", 0.875), False),
+        ("seresnet50", (224, 224), ("bicubic", 0.95), True),
+        ("coatnet_0_rw_224", (192, 256), ("bicubic", 0.95), False),
+        ("coatnet_2_rw_224", (224, 224), ("bicubic", 0.95), False),  # two sets, of one preprocessing
+        ("coatnet_pico_rw_224", (224, 224), ("bicubic", 0.95), False),  # of no published weights, and yet known
+        ("botnet50", (224, 224), ("bicubic", 0.875), True),
+    ],
+)
+def test_what_images_go_through_is_called_a_guess_where_published_weights_differ(
+    weights: str, image, expected, guessed: bool
+) -> None:
+    found, assumed = preprocessing_of(weights, image)
+    assert (found.image, (found.interpolation, found.crop), assumed) == (image, expected, guessed)

@@ -52,6 +52,10 @@ class PositionTables(nn.Module):
         """Give the parameters, by name, as they are for another native grid."""
         raise NotImplementedError
 
+    def shapes(self, grid: Grid) -> dict[str, tuple[int, ...]]:
+        """Give the shapes, by name, of the parameters that depend on the native grid, as they are for another one."""
+        return {name: tuple(each.shape) for name, each in self.resized(grid).items()}
+
     def adopt(self, grid: Grid) -> None:
         """Store the tables for another native grid from now on, resampled."""
         with torch.no_grad():
@@ -117,6 +121,9 @@ class PlaneBias(PositionTables):
     def resized(self, grid: Grid) -> dict[str, Tensor]:
         return {"table": resize_plane_table(self.table, grid)}
 
+    def shapes(self, grid: Grid) -> dict[str, tuple[int, ...]]:
+        return {"table": (len(self.table), 2 * grid[0] - 1, 2 * grid[1] - 1)}
+
     def _look_up(self, grid: Grid) -> tuple[Tensor, ...]:
         table = self.table if self._is_native(grid) else resize_plane_table(self.table, grid)
         return (plane_bias(table, grid),)
@@ -157,6 +164,10 @@ class AxisVectors(PositionTables):
             "width": resize_axis_table(self.width, grid[1]),
         }
 
+    def shapes(self, grid: Grid) -> dict[str, tuple[int, ...]]:
+        rows, columns = (2 * length - 1 for length in grid)
+        return {"height": (rows, self.height.shape[1]), "width": (columns, self.width.shape[1])}
+
     def _look_up(self, grid: Grid) -> tuple[Tensor, ...]:
         tables = (self.height, self.width) if self._is_native(grid) else tuple(self.resized(grid).values())
         return tuple(axis_vectors(table, length) for table, length in zip(tables, grid, strict=True))
@@ -184,6 +195,9 @@ class CellVectors(PositionTables):
             "height": resize_cell_table(self.height, grid[0]),
             "width": resize_cell_table(self.width, grid[1]),
         }
+
+    def shapes(self, grid: Grid) -> dict[str, tuple[int, ...]]:
+        return {"height": (grid[0], self.height.shape[1]), "width": (grid[1], self.width.shape[1])}
 
     def _look_up(self, grid: Grid) -> tuple[Tensor, ...]:
         tables = (self.height, self.width) if self._is_native(grid) else tuple(self.resized(grid).values())

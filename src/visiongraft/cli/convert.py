@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Literal
 
-from visiongraft.cli.values import check_writable
+from visiongraft.cli.values import ImageSize, check_writable, parse_image
 from visiongraft.errors import GraftError, counted, printable
 from visiongraft.weights.convert_file import Conversion, convert_file
 from visiongraft.weights.foreign import Which
 from visiongraft.weights.imagenet import imagenet_classes
+from visiongraft.weights.sources import find_weight_sets
 
 
 def run(
@@ -18,6 +19,7 @@ def run(
     model: str,
     take: Which = "auto",
     classes: Literal["unnamed", "imagenet"] = "unnamed",
+    image: ImageSize | None = None,
     existing: Literal["keep", "replace"] = "keep",
 ) -> Conversion:
     """Turn a weight file of others into one that graft eval, predict and train take.
@@ -28,14 +30,16 @@ def run(
     Examples:
         graft convert cotnet50.pth.tar --from cotnet --model cotnet50 cotnet50.safetensors
         graft convert mine.pth --from timm --model coatnet_0_rw_224 mine.safetensors --take last
+        graft convert resnet50.pth --from timm --model resnet50.tv_in1k resnet50.safetensors
 
     Args:
         weights: the file to read: .safetensors, or a checkpoint of PyTorch
         output: the .safetensors file to write
         from_: whose it is: timm, cotnet (JDAI-CV), convmixer (locuslab); of BoTNet's lucidrains, leaderj1001 or pprp
-        model: the network that the weights are of, a name of `graft list`
+        model: the network that the weights are of, a name of `graft list`, with a tag if they are published ones
         take: which weights, where the file holds averaged ones beside the last; auto is averaged where there are any
         classes: note the names of ImageNet's classes in the file, or none
+        image: native size of the weights, as 224 or as 256x128 for height and width, where shapes leave it open
         existing: what to do where the file to write is there already
     """
     if output.suffix != ".safetensors":
@@ -44,7 +48,8 @@ def run(
     if existing == "keep" and output.exists():
         raise GraftError(f"{str(output)!r} is there already. Give another OUTPUT, or --existing replace.")
     names = imagenet_classes() if classes == "imagenet" else ()
-    return convert_file(weights, output, source=from_, name=model, which=take, classes=names)
+    size = parse_image(image)
+    return convert_file(weights, output, source=from_, name=model, which=take, classes=names, image=size)
 
 
 def as_json(found: Conversion) -> dict[str, object]:
@@ -78,8 +83,16 @@ def show(found: Conversion) -> None:
     print(f"weights  {_taken(found)}")
     print(f"tensors  {found.tensors} read, {found.renamed} renamed, {found.rearranged} rearranged; none left over")
     mean, std = (" ".join(f"{each:g}" for each in values) for values in (pre.mean, pre.std))
-    note = "; assumed, since this source's own is not known" if found.assumed else ""
+    note = f"; assumed, {_why(spec.name)}" if found.assumed else ""
     print(f"images   {pre.interpolation}, {pre.fit} {pre.crop:g}, mean {mean}, std {std}{note}")
+
+
+def _why(name: str) -> str:
+    """Say why what images go through had to be guessed."""
+    sets = find_weight_sets(name)
+    if not sets:
+        return "since this source's own is not known"
+    return f"since weights of {name} differ in it: if these are published ones, say which, as --model {sets[0].name}"
 
 
 def _taken(found: Conversion) -> str:

@@ -13,8 +13,10 @@ from visiongraft.blocks.site import Mixer, Site
 from visiongraft.errors import UnknownModel, WeightsError, nearest
 from visiongraft.families import convmixer, cotnet, lucidrains, timm_botnet, timm_coatnet
 from visiongraft.families.zoo import customized, get_spec
+from visiongraft.kernels.types import Grid
 from visiongraft.spec import Backbone
 from visiongraft.weights import author_names, listing_names, timm_names
+from visiongraft.weights.native_size import LARGEST_IMAGE, likely_images
 from visiongraft.weights.renaming import Layout, Names, Shape, Wanted, joined, under, wanted_by, wanted_tensors
 
 _RESNETS = ("resnet50", "resnet101", "resnet152", "seresnet50", "seresnet101", "seresnet152")
@@ -118,13 +120,17 @@ def convert_layer(
     return joined((each.ours, each.take(_finite(theirs, found[theirs], called))) for theirs, each in wanted.items())
 
 
-def fitting_form(state_dict: Mapping[str, Tensor], *, source: str, name: str | Backbone) -> Backbone:
+def fitting_form(
+    state_dict: Mapping[str, Tensor], *, source: str, name: str | Backbone, image: int | Grid | None = None
+) -> Backbone:
     """Give the form of a network that foreign weights fit: its classes, its channels and its image size are theirs.
 
     Args:
         state_dict: tensors by the source's names.
         source: whose names these are.
         name: which network of the zoo they are for.
+        image: the native size in pixels that they are of, one number or (height, width). It is taken if the position
+            tables fit it, and settles what their shapes leave open; one that they do not fit changes nothing.
 
     Returns:
         What `convert` takes as its name. Where no form fits, the one whose classes and channels are those that the
@@ -132,13 +138,25 @@ def fitting_form(state_dict: Mapping[str, Tensor], *, source: str, name: str | B
 
     Raises:
         UnknownModel: if the source has no network of that name.
+        WeightsError: if forms with several image sizes fit, and `image` is none of them.
+        ImageSizeError: if the network cannot take `image`.
     """
     spec, layout = _asked_for(source, name, state_dict)
     wanted = wanted_tensors(spec, layout)
     found = {**_counters(state_dict, wanted), **_learnt(state_dict, layout)}
-    if not _faults(found, wanted).count:
+    asked = None if image is None else spec.at(image).image
+    if asked is None and not _faults(found, wanted).count:
         return spec
-    return customized(spec, **(_other_form(found, wanted, spec, layout) or _evident_form(found, wanted, spec)))
+    forms = _other_forms(found, wanted, spec, layout, asked)
+    if len(forms) > 1:
+        one, *others = [each["image"] for each in forms]
+        height, width = customized(spec, image=one).image
+        raise WeightsError(
+            f"These weights of {spec.name} fit images of (height, width) {one} as well as"
+            f" {' or '.join(map(str, others))}, since their position tables have the same shapes. Say which, as"
+            f" image={one} or as `graft convert --image {height}x{width}`."
+        )
+    return customized(spec, **(forms[0] if forms else _evident_form(found, wanted, spec)))
 
 
 def names_of(spec: Backbone, *, source: str, state_dict: Mapping[str, Tensor]) -> dict[str, Wanted]:
@@ -221,12 +239,20 @@ def _remedy(
         theirs, other = faults.missing[0], faults.left[0]
         if wanted[theirs].fits(_shape(found[other])):
             return f"If {other!r} is {theirs!r} by another name, rename it."
-    choices = _other_form(found, wanted, spec, layout)
-    if choices:
-        said = ", ".join(f"{key}={value}" for key, value in choices.items())
-        return f"They fit another form of it: ask for name=create_model({spec.name!r}, {said}).spec."
-    if faults.count > _FEW * len(wanted):
-        return _resemblance(found, faults.count, source)
+    forms = _other_forms(found, wanted, spec, layout)
+    if forms:
+        said = (", ".join(f"{key}={value}" for key, value in each.items()) for each in forms)
+        specs = " or ".join(f"name=create_model({spec.name!r}, {each}).spec" for each in said)
+        which = "; the shapes do not tell which" if len(forms) > 1 else ""
+        return f"They fit another form of it: ask for {specs}{which}."
+    tables = sum(wanted[name].tables is not None for name in faults.misshapen)
+    if faults.count - tables > _FEW * len(wanted):
+        return _resemblance(found, faults.count - tables, source)
+    if tables == faults.count:
+        return (
+            f"No images of up to {LARGEST_IMAGE} pixels a side have such position tables: take them from their source"
+            " again, and check which image size they are of."
+        )
     return "Take them from their source again, or ask for the network that they are of."
 
 
@@ -244,23 +270,30 @@ _CLASSIFIER = ("head.classifier.weight", "head.classifier.bias")
 _FEW = 0.02  # of a network's tensors: so many may be damaged in a file that is otherwise the network's own
 
 
-def _other_form(
-    found: Mapping[str, Tensor], wanted: Mapping[str, Wanted], spec: Backbone, layout: Layout
-) -> dict[str, int]:
-    """Give the arguments of `create_model` that make the network one that the weights fit; empty if none do."""
-    choices = _evident_form(found, wanted, spec)
+def _other_forms(
+    found: Mapping[str, Tensor],
+    wanted: Mapping[str, Wanted],
+    spec: Backbone,
+    layout: Layout,
+    image: Grid | None = None,
+) -> list[dict[str, Any]]:
+    """Give the arguments of `create_model` that make the network one that the weights fit; empty if none do.
+
+    There are several only where shapes do not tell the image size. `image` is taken before all others.
+    """
+    choices: dict[str, Any] = dict(_evident_form(found, wanted, spec))
     if not any(wanted[name].ours in _CLASSIFIER for name in wanted if name in found):
         choices["num_classes"] = 0
-
-    def faults(**more: int) -> _Faults:
-        return _faults(found, wanted_tensors(customized(spec, **choices, **more), layout))
-
-    rest = faults()
-    if rest.count and not rest.missing and not rest.left:  # perhaps their position tables are of another size
-        sides = (side for side in _IMAGES if side >= spec.smallest_image)
-        image = next((side for side in sides if not faults(image=side).count), None)
-        return {} if image is None else {**choices, "image": image}
-    return {} if rest.count else choices
+    form = customized(spec, **choices)
+    wanted = wanted_tensors(form, layout)
+    rest = _faults(found, wanted)
+    if rest.missing or rest.left or any(wanted[name].tables is None for name in rest.misshapen):
+        return []
+    images = likely_images(found, wanted, form, image=image)
+    sizes = (each[0] if each[0] == each[1] else each for each in images)
+    return [
+        choices if each == spec.image else {**choices, "image": size} for each, size in zip(images, sizes, strict=True)
+    ]
 
 
 def _evident_form(found: Mapping[str, Tensor], wanted: Mapping[str, Wanted], spec: Backbone) -> dict[str, int]:
@@ -276,21 +309,18 @@ def _evident_form(found: Mapping[str, Tensor], wanted: Mapping[str, Wanted], spe
     return choices
 
 
-_IMAGES = range(32, 1025, 32)
-
-
 def _better(found: Mapping[str, Tensor], faults: int, source: str) -> list[str]:
     """Give the networks of the source that the weights fit best, if they fit any much better than the one asked for.
 
-    The number of classes does not count: fine-tuned weights are found as well.
+    The number of classes and the image size do not count: fine-tuned weights are found as well.
     """
     counts: dict[str, int] = {}
     for name, layout in SOURCES[source].items():
         spec = get_spec(name)
         wanted = wanted_tensors(spec, layout.spoken_in(found.keys(), spec))
         others = _faults(found, wanted)
-        classes = sum(theirs in wanted and wanted[theirs].ours in _CLASSIFIER for theirs in others.misshapen)
-        counts[name] = others.count - classes
+        misshapen = (wanted[theirs] for theirs in others.misshapen)
+        counts[name] = others.count - sum(each.ours in _CLASSIFIER or each.tables is not None for each in misshapen)
     best = min(counts.values())
     return [name for name, count in counts.items() if count == best] if best < faults * _MUCH else []
 

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import torch
 
+from visiongraft.errors import WeightsError
+from visiongraft.kernels.types import Grid
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
 from visiongraft.weights.convert import check_known, convert, fitting_form, names_of
 from visiongraft.weights.foreign import Which, read_state_dict
-from visiongraft.weights.sources import preprocessing_for
+from visiongraft.weights.sources import get_weight_set, preprocessing_of
 from visiongraft.weights.store import save_tensors
 
 
@@ -22,7 +24,8 @@ class Conversion:
         path: the file that was written.
         spec: the network, in the form that the weights are of.
         preprocessing: what images go through, as noted in the file.
-        assumed: whether that is ImageNet's usual preprocessing, for want of knowledge of the source's own.
+        assumed: whether that is a guess: ImageNet's usual preprocessing, for want of knowledge of the source's own, or
+            that of the network's first published weights, where others of them have another.
         taken: the part of the other file that the weights are from; empty where it held nothing else.
         averaged: whether these are averaged weights.
         others: further sets of weights there, which were not taken.
@@ -46,7 +49,14 @@ class Conversion:
 
 
 def convert_file(
-    path: Path, output: Path, *, source: str, name: str, which: Which = "auto", classes: tuple[str, ...] = ()
+    path: Path,
+    output: Path,
+    *,
+    source: str,
+    name: str,
+    which: Which = "auto",
+    classes: tuple[str, ...] = (),
+    image: int | Grid | None = None,
 ) -> Conversion:
     """Read a weight file of others and write it as one of ours, whole or not at all.
 
@@ -57,23 +67,34 @@ def convert_file(
         path: a .safetensors file or a checkpoint of PyTorch.
         output: the file to write; one that is there is replaced.
         source: whose names the tensors have, as in `convert`.
-        name: which network of the zoo they are of. The numbers of classes and channels and the native size are those
-            of the weights.
+        name: which network of the zoo they are of, perhaps with the tag of the published weights that they are, which
+            says what images go through. The numbers of classes and channels and the native size are those of the
+            weights.
         which: which weights to take where the file holds averaged ones beside the last ones.
         classes: the names of the classes, if they are known.
+        image: the native size in pixels that the weights are of, one number or (height, width), where their shapes
+            leave it open; by default what the position tables tell, or else the network's own.
 
     Raises:
-        UnknownModel: if the source has no network of that name.
+        UnknownModel: if the source has no network of that name, or there are no weights with that tag.
         WeightsError: if the file cannot be read, its weights do not fit, or the other file cannot be written.
+        ImageSizeError: if the network cannot take `image`.
     """
-    check_known(source=source, name=name)
+    network, _, tag = name.partition(".")
+    check_known(source=source, name=network)
+    if tag:
+        get_weight_set(name)  # refuses an unknown tag before the file is read
     foreign = read_state_dict(path, which=which)
-    spec = fitting_form(foreign.tensors, source=source, name=name)
+    spec = fitting_form(foreign.tensors, source=source, name=network, image=image)
     tensors = convert(foreign.tensors, source=source, name=spec)
+    if image is not None and spec.image != spec.at(image).image:
+        raise WeightsError(
+            f"The position tables of these weights are for images of (height, width) {spec.image}, not"
+            f" {spec.at(image).image}. Leave the image size out: any other size can be asked for when they are used."
+        )
     names = names_of(spec, source=source, state_dict=foreign.tensors)
     shares = [each.ours for each in names.values()]
-    known = preprocessing_for(spec.name)
-    preprocessing = (known or Preprocessing()).at(spec.image)
+    preprocessing, assumed = preprocessing_of(name, spec.image)
     save_tensors(spec, tensors, output, preprocessing=preprocessing, classes=classes)
     with torch.device("meta"):
         params = sum(each.numel() for each in Network(spec).parameters())
@@ -81,7 +102,7 @@ def convert_file(
         path=output,
         spec=spec,
         preprocessing=preprocessing,
-        assumed=known is None,
+        assumed=assumed,
         taken=foreign.taken,
         averaged=foreign.averaged,
         others=foreign.others,

@@ -12,14 +12,13 @@ from visiongraft.families import zoo
 from visiongraft.families.zoo import customized, get_spec
 from visiongraft.kernels.types import Grid
 from visiongraft.network import FeatureExtractor, Network
-from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
 from visiongraft.weights import hub, store
 from visiongraft.weights.adapt import adapted, check_alike
 from visiongraft.weights.convert import convert, fitting_form
 from visiongraft.weights.foreign import read_state_dict
 from visiongraft.weights.imagenet import IMAGENET, imagenet_classes
-from visiongraft.weights.sources import WeightSet, find_weight_sets, get_weight_set, names_weights, preprocessing_for
+from visiongraft.weights.sources import WeightSet, find_weight_sets, get_weight_set, names_weights, preprocessing_of
 from visiongraft.weights.store import Trained
 
 
@@ -123,7 +122,7 @@ def create_model(
     """
     if out_indices is not None and not features_only:
         raise SpecError("out_indices chooses among feature maps. Give features_only=True as well.")
-    source = _source(model, pretrained, weights, weights_dir=weights_dir, offline=offline)
+    source = _source(model, pretrained, weights, image=image, weights_dir=weights_dir, offline=offline)
     base = model if source is None or isinstance(model, Backbone) else source.spec
     assert base is not None, "what _source refuses"
     spec = customized(
@@ -185,7 +184,8 @@ def read_weights(path: str | Path, *, model: str | Backbone | None = None, image
         model: the network that the weights are of. A file of ours says that itself, and is only compared with it. For
             timm's weights it is a name, perhaps with the tag of the published weights that they come from, or a spec;
             the numbers of classes and channels, and the image size, follow from the weights.
-        image: native size in pixels to resample the position tables for; by default the file's own.
+        image: native size in pixels to resample the position tables for; by default the file's own. Where shapes alone
+            do not tell timm's (192x256 or 256x192), it says which one it is.
 
     Raises:
         WeightsError: if the file is missing, damaged, of another format, or of another network.
@@ -200,14 +200,13 @@ def read_weights(path: str | Path, *, model: str | Backbone | None = None, image
 
 def _of_timm(tensors: Mapping[str, Tensor], model: str | Backbone, image: int | Grid | None) -> Trained:
     """Give a network with weights by timm's names, and what timm's images go through before that network."""
-    spec = fitting_form(tensors, source="timm", name=_spec(model))
+    spec = fitting_form(tensors, source="timm", name=_spec(model), image=image)
     shown = spec.image if image is None else spec.at(image).image
     network = _filled(spec, tensors, "timm")
-    network = network if shown == spec.image else network.at(shown)
-    if not isinstance(model, str) or "." not in model:
-        return Trained(network, (preprocessing_for(spec.name) or Preprocessing()).at(shown))
-    classes = imagenet_classes() if spec.head.num_classes == IMAGENET else ()
-    return Trained(network, get_weight_set(model).preprocessing_at(shown), classes)
+    preprocessing, _ = preprocessing_of(model if isinstance(model, str) else spec.name, shown)
+    tagged = isinstance(model, str) and "." in model
+    classes = imagenet_classes() if tagged and spec.head.num_classes == IMAGENET else ()
+    return Trained(network if shown == spec.image else network.at(shown), preprocessing, classes)
 
 
 def _source(
@@ -215,6 +214,7 @@ def _source(
     pretrained: bool | str,  # noqa: FBT001 - create_model's own argument, which timm has taught everyone
     weights: str | Path | None,
     *,
+    image: int | Grid | None,
     weights_dir: str | Path | None,
     offline: bool,
 ) -> Network | None:
@@ -222,7 +222,7 @@ def _source(
     if pretrained and weights is not None:
         raise SpecError("pretrained and weights are two places to take weights from. Give one of them.")
     if weights is not None:
-        return read_weights(weights, model=model).network
+        return read_weights(weights, model=model, image=image).network
     if model is None:
         raise SpecError("Which network? Name one, or give weights=FILE with one that visiongraft.save wrote.")
     name = model if isinstance(model, str) else model.name

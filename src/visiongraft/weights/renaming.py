@@ -1,14 +1,16 @@
 """What others call the tensors of a network: complete maps that follow from a spec and a source's habits."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from visiongraft.blocks.positions import PositionTables
 from visiongraft.blocks.site import Runtime, Site
 from visiongraft.errors import WeightsError
+from visiongraft.kernels.types import Grid
 from visiongraft.network import Network
 from visiongraft.spec import Backbone
 
@@ -116,12 +118,21 @@ class Wanted:
         shape: its shape there; where several of theirs make one of ours, the shape of its share.
         foreign_shape: its shape at the source.
         change: what makes ours from theirs, or None where they are equal.
+        tables: what it is part of, if it is a position table whose shape depends on the native grid.
     """
 
     ours: str
     shape: Shape
     foreign_shape: Shape
     change: Change | None
+    tables: PositionTables | None = None
+
+    def at(self, grid: Grid) -> "Wanted":
+        """Give the same for another native grid, height and width in cells; only position tables change."""
+        if self.tables is None:
+            return self
+        shape = self.tables.shapes(grid)[self.ours.rpartition(".")[2]]
+        return replace(self, shape=shape, foreign_shape=shape if self.change is None else self.change.shape(shape))
 
     def fits(self, found: Shape) -> bool:
         """Tell whether a shape is the foreign one, but for axes of length 1.
@@ -175,8 +186,16 @@ def wanted_by(module: nn.Module, names: Names, *, called: str) -> dict[str, Want
         each = theirs if isinstance(theirs, tuple) else (theirs,)
         share = (shape[0] // len(each), *shape[1:]) if len(each) > 1 else shape
         foreign_shape = share if change is None else change.shape(share)
-        wanted.update({_join(one, rest): Wanted(name, share, foreign_shape, change) for one in each})
+        tables = _tables_of(module, name)
+        wanted.update({_join(one, rest): Wanted(name, share, foreign_shape, change, tables) for one in each})
     return wanted
+
+
+def _tables_of(module: nn.Module, name: str) -> PositionTables | None:
+    """Give the module that a position table is part of; None for a tensor that is the same at every grid."""
+    inside, _, key = name.rpartition(".")
+    part = module.get_submodule(inside)
+    return part if isinstance(part, PositionTables) and key in part.shapes(part.grid) else None
 
 
 def joined(shares: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:

@@ -233,3 +233,26 @@ def preprocessing_for(network: str) -> Preprocessing | None:
         if each.network == network:
             return each.preprocessing
     return _UNPUBLISHED.get(network) or _AUTHORS.get(network)
+
+
+def preprocessing_of(weights: str, image: tuple[int, int]) -> tuple[Preprocessing, bool]:
+    """Give what images go through before weights that came as a file, and whether that is a guess.
+
+    Args:
+        weights: the name of their network, perhaps with the tag of the published ones that they are.
+        image: height and width in pixels that the network is shown.
+
+    Returns:
+        With a tag, what belongs to these weights. Without one, that of the first of the network's published weights,
+        which is a guess where others of them have another, or where ImageNet's usual one stands in for none.
+
+    Raises:
+        UnknownModel: if there are no published weights with that tag.
+        WeightsError: if there are none for that network.
+    """
+    network, _, tag = weights.lower().partition(".")
+    if tag:
+        return get_weight_set(weights).preprocessing_at(image), False
+    known = preprocessing_for(network)
+    ways = {each.preprocessing.at(image) for each in find_weight_sets(network)}
+    return (known or Preprocessing()).at(image), known is None or len(ways) > 1
