@@ -223,8 +223,8 @@ def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         ) from error
     if _looks_like_a_pickle(start):
         raise WeightsError(
-            f"{path} is a zip archive or a pickle, as torch.save writes. Loading one can run any code; we do not."
-            " Give a .safetensors file."
+            f"{path} is a checkpoint of PyTorch, a pickle, and no file of ours. If its weights are of a network of the"
+            " zoo, `graft convert` makes one of it without running what is in it; else give a .safetensors file."
         )
     try:
         with safe_open(path, framework="pt") as file:
