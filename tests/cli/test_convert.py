@@ -96,6 +96,9 @@ def test_a_file_that_is_there_is_kept_unless_told(
     assert main(["convert", *map(str, (tmp_path / "in.safetensors", tmp_path / "in.safetensors")), *FROM,
                  "--existing", "replace"]) == 0  # even onto itself  # fmt: skip
     assert read(tmp_path / "in.safetensors").network.spec.name == NAME
+    capsys.readouterr()
+    said = complaint(capsys, "convert", tmp_path / "in.safetensors", tmp_path / "again.safetensors", *FROM)
+    assert "in.safetensors' is a file of ours already. Use it as it is" in said
 
 
 def without(weights: dict[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -298,3 +298,8 @@ def test_tables_of_no_image_size_are_not_taken_for_those_of_an_unknown_network()
 def test_a_network_is_known_by_its_weights_at_any_image_size() -> None:
     with pytest.raises(WeightsError, match=f"These look like {PICO} weights: ask for '{PICO}'"):
         convert(shapes(PICO, image=(192, 256)), source="timm", name=NAME)
+
+
+def test_a_path_in_the_place_of_a_state_dict_is_told_what_takes_paths() -> None:
+    with pytest.raises(WeightsError, match="and this is of type str. For a file, use `graft convert`"):
+        convert("mine.pth", source="timm", name="coatnet_pico_rw_224")  # type: ignore[arg-type]

@@ -140,7 +140,8 @@ def test_a_file_and_a_name_have_the_crop_of_the_tests_at_their_size(
 ) -> None:
     row = vg.get_weight_set(NAME)
     tested = replace(row, test=replace(row.preprocessing, image=(96, 96), crop=1.0))
-    monkeypatch.setattr("visiongraft.weights.models.get_weight_set", lambda _: tested)
+    for module in ("models", "sources"):
+        monkeypatch.setattr(f"visiongraft.weights.{module}.get_weight_set", lambda _: tested)
     for image, expected in ((96, tested.test), (64, row.preprocessing.at((64, 64))), (None, row.preprocessing)):
         by_name = vg.load_pretrained(NAME, image=image, weights_dir=kept, offline=True)
         by_file = vg.read_weights(file, model=f"{NAME}.{TAG}", image=image)

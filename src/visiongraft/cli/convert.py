@@ -9,6 +9,7 @@ from visiongraft.weights.convert_file import Conversion, convert_file
 from visiongraft.weights.foreign import Which
 from visiongraft.weights.imagenet import imagenet_classes
 from visiongraft.weights.sources import find_weight_sets
+from visiongraft.weights.store import is_ours
 
 
 def run(
@@ -45,6 +46,10 @@ def run(
     if output.suffix != ".safetensors":
         raise GraftError(f"OUTPUT is a file whose name ends in .safetensors, and got {str(output)!r}.")
     check_writable(output, "OUTPUT", kind="file")
+    if is_ours(weights):
+        raise GraftError(
+            f"{str(weights)!r} is a file of ours already. Use it as it is: graft info tells of what network."
+        )
     if existing == "keep" and output.exists():
         raise GraftError(f"{str(output)!r} is there already. Give another OUTPUT, or --existing replace.")
     names = imagenet_classes() if classes == "imagenet" else ()

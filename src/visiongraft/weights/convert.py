@@ -177,6 +177,11 @@ def check_known(*, source: str, name: str) -> None:
 
 def _asked_for(source: str, name: str | Backbone, state_dict: Mapping[str, Tensor]) -> tuple[Backbone, Layout]:
     """Find the network that was asked for, and the names of the source for it that the weights have."""
+    if not isinstance(state_dict, Mapping):
+        raise WeightsError(
+            f"A state dict holds tensors by name, and this is of type {type(state_dict).__name__}. For a file, use"
+            " `graft convert`, or create_model(weights=FILE)."
+        )
     layout = _layout_for(source, name.lower() if isinstance(name, str) else name.name)
     spec = get_spec(name) if isinstance(name, str) else name
     return spec, layout.spoken_in(state_dict.keys(), spec)
