@@ -8,12 +8,13 @@ from visiongraft.blocks.stems import DeepStem
 from visiongraft.spec import Backbone
 from visiongraft.weights import timm_names
 from visiongraft.weights.renaming import Layout, Names, under
+from visiongraft.weights.resnet_names import BOTTLENECK, STEM
 
 
 def _resnet_stem(spec: Backbone) -> Names:
     if isinstance(spec.stem, DeepStem):
         return {"conv1.0": "0", "conv1.1": "1", "conv1.3": "3", "conv1.4": "4", "conv1.6": "6", "bn1": "7"}
-    return {"conv1": "0", "bn1": "1"}
+    return STEM
 
 
 _CONTEXTUAL: Names = {"key_embed": "key", "conv1x1": "value", "embed": "kernels", "bn": "norm", "se": "gate"}
@@ -25,11 +26,8 @@ def _cot_bottleneck(word: Bottleneck, site: Site) -> Names:
     if isinstance(mixer, BlurAfter):
         mixer, inside = mixer.mixer, "mixer.0" if site.stride == 2 else "mixer"
     return {
-        "conv1": "reduce",
-        "bn1": "norm1",
+        **BOTTLENECK,
         **under("conv2", inside, _CONTEXTUAL if isinstance(mixer, ContextualTransformer) else _GATED),
-        "conv3": "expand",
-        "bn3": "norm3",
         "downsample": "shortcut",  # in both, a pool may come before the convolution
     }
 
@@ -41,10 +39,6 @@ COTNET = Layout(
     head=lambda _: {"fc": "classifier"},
 )
 """CoTNet, CoTNeXt and SE-CoTNetD: JDAI-CV/CoTNet, models/cotnet.py and models/cotnet_hybrid.py."""
-
-
-def _sequential_block(_: ConvMixerBlock, __: Site) -> Names:
-    return {"0.fn.0": "depthwise", "0.fn.2": "norm1", "1": "pointwise", "3": "norm2"}
 
 
 def _tweeted_block(_: ConvMixerBlock, __: Site) -> Names:
@@ -61,7 +55,7 @@ _TWEETED = Layout(
 CONVMIXER = Layout(
     stem=lambda _: {"0": "0", "2": "2"},
     block=lambda _, block: f"{3 + block}",
-    words={ConvMixerBlock: _sequential_block},
+    words=timm_names.CONVMIXER.words,
     head=lambda spec: {f"{5 + spec.depth}": "classifier"},
     others=(_TWEETED, timm_names.CONVMIXER),
 )
@@ -71,15 +65,7 @@ the README of the former; and timm's, which the authors' network became."""
 
 def _ported_block(word: Bottleneck, _: Site) -> Names:
     if not isinstance(word.mixer, GridAttention):
-        return {
-            "conv1": "reduce",
-            "bn1": "norm1",
-            "conv2": "mixer",
-            "bn2": "norm2",
-            "conv3": "expand",
-            "bn3": "norm3",
-            "downsample": "shortcut",
-        }
+        return {**BOTTLENECK, "downsample": "shortcut"}
     prefix = "" if word.mixer.position == "absolute" else "rel_"
     return {
         "net.0": "reduce",

@@ -5,8 +5,8 @@ from visiongraft.blocks.listings import SimplifiedContextualTransformer
 from visiongraft.blocks.mixers import GridAttention
 from visiongraft.blocks.site import Site
 from visiongraft.errors import WeightsError
-from visiongraft.spec import Backbone
 from visiongraft.weights.renaming import Changed, Layout, LineOfHeads, Names, under
+from visiongraft.weights.resnet_names import BOTTLENECK, STEM
 
 
 def attention(word: GridAttention, _: Site) -> Names:
@@ -33,32 +33,15 @@ def contextual_transformer(_: SimplifiedContextualTransformer, __: Site) -> Name
 
 
 def _bottleneck(word: Bottleneck, site: Site) -> Names:
-    mixer: Names = {"conv2": "mixer"}
-    if isinstance(word.mixer, GridAttention):
-        mixer = under("conv2.0", "mixer", attention(word.mixer, site))
-    return {
-        **mixer,
-        "conv1": "reduce",
-        "bn1": "norm1",
-        "bn2": "norm2",
-        "conv3": "expand",
-        "bn3": "norm3",
-        "shortcut": "shortcut",
-    }
-
-
-def _stem(_: Backbone) -> Names:
-    return {"conv1": "0", "bn1": "1"}
-
-
-def _head(_: Backbone) -> Names:
-    return {"fc.1": "classifier"}
+    mixer = word.mixer
+    inside = under("conv2.0", "mixer", attention(mixer, site)) if isinstance(mixer, GridAttention) else {}
+    return {**BOTTLENECK, **inside, "shortcut": "shortcut"}
 
 
 BOTNET = Layout(
-    stem=_stem,
+    stem=lambda _: STEM,
     block=lambda stage, block: f"layer{stage + 1}.{block}",
     words={Bottleneck: _bottleneck},
-    head=_head,
+    head=lambda _: {"fc.1": "classifier"},
 )
 """BoTNet: model.py of leaderj1001/BottleneckTransformers, lib/models/vit/botnet.py of pprp/pytorch-cifar-model-zoo."""

@@ -9,6 +9,7 @@ from visiongraft.blocks.relative_transformer import RelativeTransformer
 from visiongraft.blocks.site import Site
 from visiongraft.spec import Backbone
 from visiongraft.weights.renaming import Changed, HeadsOutermost, Layout, Names, OffsetsInRows, OfUnscaledQueries
+from visiongraft.weights.resnet_names import BOTTLENECK, STEM
 
 
 def _stem(_: Backbone) -> Names:
@@ -75,12 +76,7 @@ COATNET = Layout(
 
 def _bottleneck(_: Bottleneck, __: Site) -> Names:
     return {
-        "conv1": "reduce",
-        "bn1": "norm1",
-        "conv2": "mixer",
-        "bn2": "norm2",
-        "conv3": "expand",
-        "bn3": "norm3",
+        **BOTTLENECK,
         "se.fc1": "squeeze.reduce",
         "se.fc2": "squeeze.expand",
         "downsample": "shortcut",
@@ -88,7 +84,7 @@ def _bottleneck(_: Bottleneck, __: Site) -> Names:
 
 
 RESNET = Layout(
-    stem=lambda _: {"conv1": "0", "bn1": "1"},
+    stem=lambda _: STEM,
     block=lambda stage, block: f"layer{stage + 1}.{block}",
     words={Bottleneck: _bottleneck},
     head=lambda _: {"fc": "classifier"},
