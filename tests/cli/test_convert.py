@@ -10,11 +10,11 @@ from torch import Tensor
 
 from tests.cli.running import answer, complaint
 from visiongraft.cli.main import main
-from visiongraft.families.zoo import create_model
 from visiongraft.spec import Backbone
 from visiongraft.weights.convert import SOURCES, convert
+from visiongraft.weights.models import create_model
 from visiongraft.weights.renaming import wanted_tensors
-from visiongraft.weights.store import read
+from visiongraft.weights.store import read, save
 
 NAME = "convmixer_pico"
 FROM = ["--from", "convmixer", "--model", NAME]
@@ -267,3 +267,19 @@ def test_a_tag_says_what_images_go_through_and_without_one_a_guess_is_called_so(
     )
     said = complaint(capsys, *words, "resnet50.tv_in2k")
     assert "resnet50 has no published weights with the tag 'tv_in2k'. Did you mean 'tv_in1k'" in said
+
+
+@pytest.mark.parametrize(
+    "words", [["eval"], ["predict", "photo.jpg"], ["train", "--weights"]], ids=lambda each: each[0]
+)
+def test_a_network_of_gray_images_is_refused_with_the_way_to_colour(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    gray = save(create_model("convmixer_pico", num_classes=2, in_chans=1), tmp_path / "gray.safetensors")
+    verb, *rest = words
+    given = [verb, gray, *rest] if verb != "train" else [verb, *rest, gray, "--output", tmp_path / "run"]
+    said = complaint(capsys, *given)
+    assert "convmixer_pico takes images of 1 channel, and images are read as red, green and blue here." in said
+    save(create_model(weights=gray, in_chans=3), tmp_path / "rgb.safetensors")
+    assert read(tmp_path / "rgb.safetensors").network.spec.in_chans == 3
+    assert not (tmp_path / "run").exists()

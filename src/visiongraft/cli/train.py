@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Literal
 
 from visiongraft.cli.progress import progress_bar
-from visiongraft.cli.values import ImageSize, best_of, check_workers, check_writable, fetched, parse_image
+from visiongraft.cli.values import (
+    ImageSize,
+    best_of,
+    check_takes_rgb,
+    check_workers,
+    check_writable,
+    fetched,
+    parse_image,
+)
 from visiongraft.data import flowers
 from visiongraft.data.sources import open_data
 from visiongraft.errors import GraftError, counted
@@ -124,6 +132,7 @@ def run(
     check_writable(output or RUNS, "--output", kind="folder")
     start = _start(model, size, pretrained=pretrained, weights=weights, weights_dir=weights_dir, offline=offline)
     spec = customized(start.network.spec if start else model or MODEL, image=size)
+    check_takes_rgb(spec)
     spec.grids(spec.image)  # refuses what is too small
     folder = plan_run(output, name=f"{spec.name}-{short_name(data)}", parent=RUNS)
     images = open_data(data, data_dir=data_dir, download=download)

@@ -9,9 +9,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
-from visiongraft.errors import GraftError, WeightsError, nearest
+from visiongraft.errors import GraftError, WeightsError, counted, nearest
 from visiongraft.families.zoo import list_models
 from visiongraft.kernels.types import Grid
+from visiongraft.spec import Backbone
 from visiongraft.train.devices import workers_for
 from visiongraft.train.run import RunFolder
 from visiongraft.weights.models import load_pretrained
@@ -56,6 +57,23 @@ def read_weights(
     if not os.path.lexists(weights) and _may_be_a_name(str(weights)):
         return fetched(str(weights), image=size, weights_dir=weights_dir, offline=offline)
     return read(best_of(weights), image=size)
+
+
+def check_takes_rgb(spec: Backbone) -> None:
+    """Refuse, before any image is read, a network of other channels than those in which the verbs read images.
+
+    Raises:
+        GraftError: if it takes another number than 3.
+    """
+    if spec.in_chans != _RGB:
+        raise GraftError(
+            f"{spec.name} takes images of {counted(spec.in_chans, 'channel')}, and images are read as red, green and"
+            " blue here. In Python, visiongraft.create_model(weights=FILE, in_chans=3) fits it, and visiongraft.save"
+            " writes it."
+        )
+
+
+_RGB = 3
 
 
 def _may_be_a_name(text: str) -> bool:
