@@ -18,8 +18,9 @@ from visiongraft.errors import GraftError
 from visiongraft.families.zoo import get_spec
 from visiongraft.network import FeatureExtractor, Network
 from visiongraft.preprocessing import Preprocessing
-from visiongraft.spec import Backbone, Stage, register, small_image
+from visiongraft.spec import Backbone, Stage, small_image
 from visiongraft.summary import Summary, summarize
+from visiongraft.vocabulary import register
 from visiongraft.weights.convert import convert, convert_layer
 from visiongraft.weights.folder import from_pretrained, save_pretrained
 from visiongraft.weights.models import create_model, list_models, load_pretrained, read_weights

@@ -3,44 +3,20 @@
 import json
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
-from functools import cache
-from itertools import groupby
+from dataclasses import dataclass, replace
 from operator import index as as_int
-from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Literal
 
-from visiongraft.blocks.bottleneck import Bottleneck
-from visiongraft.blocks.convmixer import ConvMixerBlock
-from visiongraft.blocks.convnext import ConvNeXt
 from visiongraft.blocks.head import Head
-from visiongraft.blocks.listings import SimplifiedContextualTransformer
-from visiongraft.blocks.mbconv import MBConv
-from visiongraft.blocks.mixers import BlurAfter, ContextualTransformer, Conv, GatedConv, GridAttention
-from visiongraft.blocks.non_local import NonLocal
-from visiongraft.blocks.positions import PlaneNetwork, PlaneTable
-from visiongraft.blocks.primitives import EfficientChannelAttention, SqueezeExcite
-from visiongraft.blocks.relative_transformer import RelativeTransformer
 from visiongraft.blocks.site import Block, Runtime, Site, shrink
-from visiongraft.blocks.stems import (
-    CoAtNetStem,
-    DeepStem,
-    PatchEmbedStem,
-    Patches,
-    PatchStem,
-    ResNetStem,
-    SmallStem,
-    Stem,
-    grid_after,
-)
-from visiongraft.errors import ImageSizeError, SpecError, nearest
+from visiongraft.blocks.stems import Patches, SmallStem, Stem, grid_after
+from visiongraft.errors import ImageSizeError, SpecError
 from visiongraft.kernels.types import Grid
+from visiongraft.vocabulary import MOST_BLOCKS, check_choices, decode, encode, register
 
 FORMAT = "visiongraft.spec/1"
 """Name and version of the JSON form. It rises when an older document would be misread."""
 
-
-_MOST_BLOCKS = 10_000
 _LARGEST_IMAGE = 2**31  # pixels a side
 
 
@@ -65,6 +41,9 @@ class Stage:
             raise SpecError(f"A stage has stride 1 or 2, not {self.stride}.")
         if not self.blocks:
             raise SpecError("A stage needs at least one block.")
+
+
+register(Stage)
 
 
 @dataclass(frozen=True)
@@ -98,10 +77,10 @@ class Backbone:
             raise SpecError(f"drop_path is a probability below 1, not {self.drop_path}.")
         if self.in_chans < 1:
             raise SpecError(f"Images have at least one channel, and in_chans is {self.in_chans}.")
-        if self.depth > _MOST_BLOCKS:  # a short document must not describe more than a memory holds
-            raise SpecError(f"{self.name} has {self.depth} blocks. A backbone has at most {_MOST_BLOCKS}.")
+        if self.depth > MOST_BLOCKS:
+            raise SpecError(f"{self.name} has {self.depth} blocks. A backbone has at most {MOST_BLOCKS}.")
         for part in (self.stem, self.head, *self.stages):
-            _check_choices(part)
+            check_choices(part)
 
     def at(self, image: int | Grid) -> "Backbone":
         """Give the same network with another native image size, in pixels: one number for a square, or (h, w)."""
@@ -169,7 +148,7 @@ class Backbone:
 
     def to_dict(self) -> dict[str, object]:
         """Give the spec as plain values that `from_dict` and JSON take."""
-        return {"format": FORMAT, **_encode_word(self)}
+        return {"format": FORMAT, **encode(self)}
 
     @staticmethod
     def from_dict(document: dict[str, object]) -> "Backbone":
@@ -186,7 +165,7 @@ class Backbone:
         found = content.pop("format", None)
         if found != FORMAT:
             raise SpecError(f"This network description is of format {found!r}; this version reads {FORMAT!r}.")
-        spec = _decode(content)
+        spec = decode(content)
         if not isinstance(spec, Backbone):
             raise SpecError(f"A network description must describe a Backbone, not {content.get('kind')!r}.")
         return spec
@@ -226,6 +205,9 @@ class Backbone:
         return all(stage.stride == 1 or grid[0] >= 2 for stage, grid in zip(self.stages, grids, strict=False))
 
 
+register(Backbone)
+
+
 def drop_path_rates(peak: float, depth: int) -> list[float]:
     """Spread stochastic depth linearly over the network: 0 at the first block, `peak` at the last.
 
@@ -253,165 +235,3 @@ def small_image(spec: Backbone, image: int | Grid = 32) -> Backbone:
         replace(stage, stride=1, stride_in="block") if stage.stride_in == "pool" else stage for stage in spec.stages
     )
     return replace(spec, name=f"{spec.name}_small", stem=stem, stages=stages).at(image)
-
-
-_WORDS: dict[str, type] = {
-    word.__name__: word
-    for word in (
-        Backbone,
-        BlurAfter,
-        Bottleneck,
-        CoAtNetStem,
-        ContextualTransformer,
-        Conv,
-        ConvMixerBlock,
-        ConvNeXt,
-        DeepStem,
-        EfficientChannelAttention,
-        GatedConv,
-        GridAttention,
-        Head,
-        MBConv,
-        NonLocal,
-        PatchEmbedStem,
-        PatchStem,
-        PlaneNetwork,
-        PlaneTable,
-        RelativeTransformer,
-        ResNetStem,
-        SimplifiedContextualTransformer,
-        SmallStem,
-        SqueezeExcite,
-        Stage,
-    )
-}
-
-
-Word = TypeVar("Word", bound=type)
-
-
-def register(word: Word) -> Word:
-    """Add a block or mixer of your own to the vocabulary, so that specs with it can be saved and read.
-
-    Args:
-        word: a frozen dataclass with `build(site)`; usable as a decorator.
-
-    Raises:
-        SpecError: if it is no frozen dataclass, or another word has its name.
-    """
-    parameters = getattr(word, "__dataclass_params__", None)
-    if parameters is None or not parameters.frozen:
-        raise SpecError(f"{word.__name__} must be a frozen dataclass: write @dataclass(frozen=True) above it.")
-    if _WORDS.setdefault(word.__name__, word) is not word:
-        raise SpecError(f"The vocabulary already has a {word.__name__}. Give yours another name.")
-    return word
-
-
-def _encode_word(word: object) -> dict[str, object]:
-    assert is_dataclass(word) and not isinstance(word, type)
-    name = type(word).__name__
-    if _WORDS.get(name) is not type(word):
-        raise SpecError(f"{name} is not in the vocabulary. Add it with visiongraft.register({name}).")
-    return {"kind": name, **{each.name: _encode(getattr(word, each.name)) for each in fields(word)}}
-
-
-def _encode(value: object) -> object:
-    if is_dataclass(value):
-        return _encode_word(value)
-    if isinstance(value, tuple):
-        return [item for each, run in groupby(value) for item in _encode_run(each, len(list(run)))]
-    return value
-
-
-def _encode_run(value: object, times: int) -> list[object]:
-    """Write equal neighbours once, with their number: stages repeat one block many times."""
-    encoded = _encode(value)
-    if times == 1 or not is_dataclass(value):
-        return [encoded] * times
-    return [{"times": times, "of": encoded}]
-
-
-def _decode(value: object) -> object:
-    if isinstance(value, list):
-        return tuple(each for item in value for each in _decode_run(item))
-    if not isinstance(value, dict):
-        return value
-    content = dict(value)
-    name = content.pop("kind", None)
-    word = _WORDS.get(name) if isinstance(name, str) else None
-    if word is None:
-        raise SpecError(f"The vocabulary has no word {name!r}.{nearest(str(name), _WORDS)}")
-    known = {each.name for each in fields(word)}
-    needed = {each.name for each in fields(word) if not _has_default(each)}
-    if not needed <= content.keys() <= known:
-        odd = ", ".join(sorted((content.keys() - known) | (needed - content.keys())))
-        raise SpecError(f"The description of a {name} has missing or unknown keys: {odd}.")
-    values = {key: _decode(each) for key, each in content.items()}
-    hints = _hints(word)
-    for key, each in values.items():
-        if not _fits(each, hints[key]):
-            raise SpecError(f"The {key} of a {name} cannot be {each!r}. Expected {_in_words(hints[key])}.")
-    return word(**values)
-
-
-def _check_choices(word: object) -> None:
-    """See that every choice among names in a word, and in the words inside it, is one of these names.
-
-    Raises:
-        SpecError: if one is not, such as a position that is misspelt and would be built as another.
-    """
-    kind = _WORDS.get(type(word).__name__)
-    if kind is None or not isinstance(word, kind):
-        return
-    for key, hint in _hints(kind).items():
-        value = getattr(word, key)
-        if get_origin(hint) is Literal and value not in get_args(hint):
-            near = nearest(str(value), map(str, get_args(hint)))
-            raise SpecError(f"The {key} of a {kind.__name__} cannot be {value!r}. Expected {_in_words(hint)}.{near}")
-        inner = value if isinstance(value, tuple) else (value,)
-        for each in {id(each): each for each in inner}.values():  # stages repeat one block many times
-            if is_dataclass(each):
-                _check_choices(each)
-
-
-@cache
-def _hints(word: type) -> dict[str, Any]:
-    """Give the types of a word's fields."""
-    hints = get_type_hints(word)
-    return {each.name: hints[each.name] for each in fields(word)}
-
-
-def _has_default(field: Field[Any]) -> bool:
-    return field.default is not MISSING or field.default_factory is not MISSING
-
-
-def _decode_run(item: object) -> tuple[object, ...]:
-    if isinstance(item, dict) and item.keys() == {"times", "of"}:
-        times = item["times"]
-        if not _fits(times, int) or not 1 <= times <= _MOST_BLOCKS:
-            raise SpecError(f"A block is repeated 1 to {_MOST_BLOCKS} times, not {times!r}.")
-        return (_decode(item["of"]),) * times
-    return (_decode(item),)
-
-
-def _fits(value: object, hint: Any) -> bool:  # noqa: ANN401 - a type hint is of no one type
-    """Tell whether a value read from a document is of the kind that a field of a word wants."""
-    origin, inner = get_origin(hint), get_args(hint)
-    if origin is Literal:
-        return value in inner
-    if origin in (Union, UnionType):
-        return any(_fits(value, each) for each in inner)
-    if origin is tuple:
-        if not isinstance(value, tuple):
-            return False
-        kinds = (inner[0],) * len(value) if inner[-1] is ... else inner
-        return len(kinds) == len(value) and all(map(_fits, value, kinds))
-    if hint in (int, float):
-        return isinstance(value, (int, hint)) and not isinstance(value, bool)
-    return not isinstance(hint, type) or isinstance(value, hint)
-
-
-def _in_words(hint: Any) -> str:  # noqa: ANN401 - as above
-    if get_origin(hint) is Literal:
-        return "one of " + ", ".join(map(repr, get_args(hint)))
-    return hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint).replace("typing.", "")

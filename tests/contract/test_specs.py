@@ -26,7 +26,8 @@ from visiongraft.errors import ImageSizeError, SpecError, UnknownModel
 from visiongraft.families.resnet import with_non_local
 from visiongraft.families.zoo import FAMILIES, create_model, get_spec, list_models
 from visiongraft.network import Network
-from visiongraft.spec import Backbone, Stage, register
+from visiongraft.spec import Backbone, Stage
+from visiongraft.vocabulary import register
 
 
 @pytest.mark.parametrize("name", list_models())
