@@ -15,7 +15,14 @@ from visiongraft.errors import ImageSizeError, UnknownModel, WeightsError
 from visiongraft.families.zoo import create_model, get_spec
 from visiongraft.spec import Backbone, Stage
 from visiongraft.weights.convert import SOURCES, convert, fitting_form
-from visiongraft.weights.renaming import HeadsOutermost, OffsetsInRows, OfUnscaledQueries, wanted_tensors
+from visiongraft.weights.renaming import (
+    HeadsOutermost,
+    Layout,
+    OffsetsInRows,
+    OfUnscaledQueries,
+    Wanted,
+    wanted_tensors,
+)
 
 NAME = "coatnet_nano_rw_224"
 CONV = "stages.0.blocks.0.conv2_kxk.weight"
@@ -195,6 +202,39 @@ def test_a_fine_tuned_cotnet_under_another_name_is_known_by_its_shapes(given: st
     weights = {name: torch.empty(each.foreign_shape, device="meta") for name, each in wanted.items()}
     with pytest.raises(WeightsError, match=f"These look like {given} weights: ask for '{given}'"):
         convert(weights, source="cotnet", name=asked)
+
+
+def test_older_weights_of_another_network_are_known_without_their_counters() -> None:
+    weights = {name: each for name, each in shapes("cotnet50", "cotnet").items() if "num_batches" not in name}
+    with pytest.raises(WeightsError, match="These look like cotnet's cotnet50 weights: ask for 'cotnet50' from"):
+        convert(weights, source="timm", name="resnet50")
+
+
+@pytest.mark.parametrize(
+    ("weights", "source", "name", "most"),
+    [
+        ({f"layer.{index}.weight": torch.ones(1) for index in range(200)}, "cotnet", "cotnet50", 0),
+        ({"x": torch.ones(1)}, "timm", "resnet50", 0),
+        ({}, "timm", "resnet50", 0),
+        ("coatnet_nano_rw_224", "cotnet", "cotnet50", 4),
+        ("coatnet_nano_rw_224", "timm", "coatnet_1_rw_224", 4),
+        ("resnet50", "timm", "resnet101", 4),
+    ],
+)
+def test_what_weights_are_of_is_found_without_building_what_they_cannot_be_of(
+    weights, source: str, name: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = shapes(weights) if isinstance(weights, str) else weights
+    built: list[str] = []
+
+    def counting(spec: Backbone, layout: Layout) -> dict[str, Wanted]:
+        built.append(spec.name)
+        return wanted_tensors(spec, layout)
+
+    monkeypatch.setattr("visiongraft.weights.resemblance.wanted_tensors", counting)
+    with pytest.raises(WeightsError, match="These look like" if most else "They look like no network that is known"):
+        convert(weights, source=source, name=name)
+    assert len(built) <= most
 
 
 def test_weights_of_another_source_are_refused_with_its_name() -> None:

@@ -1,7 +1,6 @@
 """Weights of others, as weights of ours: every tensor is used and every one of ours is filled, or nothing is."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,8 +15,10 @@ from visiongraft.families.zoo import customized, get_spec
 from visiongraft.kernels.types import Grid
 from visiongraft.spec import Backbone
 from visiongraft.weights import author_names, listing_names, timm_names
+from visiongraft.weights.faults import CLASSIFIER, Faults, checked, counters, faults_of, learnt, shape_of
 from visiongraft.weights.native_size import LARGEST_IMAGE, likely_images
-from visiongraft.weights.renaming import Layout, Names, Shape, Wanted, joined, under, wanted_by, wanted_tensors
+from visiongraft.weights.renaming import Layout, Names, Wanted, joined, under, wanted_by, wanted_tensors
+from visiongraft.weights.resemblance import resembling
 
 _RESNETS = ("resnet50", "resnet101", "resnet152", "seresnet50", "seresnet101", "seresnet152")
 _CONVMIXERS = ("convmixer_1536_20", "convmixer_1024_20_ks9_p14", "convmixer_768_32")
@@ -70,8 +71,8 @@ def convert(state_dict: Mapping[str, Tensor], *, source: str, name: str | Backbo
     """
     spec, layout = _asked_for(source, name, state_dict)
     wanted = wanted_tensors(spec, layout)
-    found = {**_counters(state_dict, wanted), **_learnt(state_dict, layout)}
-    faults = _faults(found, wanted)
+    found = learnt(state_dict, wanted, layout)
+    faults = faults_of(found, wanted)
     if faults.count:
         remedy = _remedy(faults, found, wanted, spec, source, layout)
         raise WeightsError(
@@ -109,9 +110,9 @@ def convert_layer(
     with torch.device("meta"):
         module = layer.build(site)
     wanted = wanted_by(module, under(at, "", tables[type(layer)](layer, site)), called=called)
-    inside = _tensors({name: each for name, each in state_dict.items() if not at or name.startswith(f"{at}.")})
-    found = {**_counters(inside, wanted), **inside}
-    faults = _faults(found, wanted)
+    inside = checked({name: each for name, each in state_dict.items() if not at or name.startswith(f"{at}.")})
+    found = {**counters(inside, wanted), **inside}
+    faults = faults_of(found, wanted)
     if faults.count:
         raise WeightsError(
             f"These weights do not fit {source}'s {called}: {faults.in_words(found, wanted)}."
@@ -143,9 +144,9 @@ def fitting_form(
     """
     spec, layout = _asked_for(source, name, state_dict)
     wanted = wanted_tensors(spec, layout)
-    found = {**_counters(state_dict, wanted), **_learnt(state_dict, layout)}
+    found = learnt(state_dict, wanted, layout)
     asked = None if image is None else spec.at(image).image
-    if asked is None and not _faults(found, wanted).count:
+    if asked is None and not faults_of(found, wanted).count:
         return spec
     forms = _other_forms(found, wanted, spec, layout, asked)
     if len(forms) > 1:
@@ -200,40 +201,8 @@ def _layout_for(source: str, asked: str) -> Layout:
     return layout
 
 
-@dataclass(frozen=True)
-class _Faults:
-    """By their foreign names: tensors that are wanted and not there, there and not wanted, or of another shape."""
-
-    missing: tuple[str, ...]
-    left: tuple[str, ...]
-    misshapen: tuple[str, ...]
-
-    @property
-    def count(self) -> int:
-        return len(self.missing) + len(self.left) + len(self.misshapen)
-
-    def in_words(self, found: Mapping[str, Tensor], wanted: Mapping[str, Wanted]) -> str:
-        parts = []
-        if self.missing:
-            parts.append(f"{_listed(self.missing)} missing")
-        if self.left:
-            parts.append(f"{_listed(self.left)} left over")
-        for name in self.misshapen[:1]:
-            of = f" (the first of {len(self.misshapen)} such)" if len(self.misshapen) > 1 else ""
-            parts.append(f"{name!r} has the shape {_shape(found[name])} instead of {wanted[name].foreign_shape}{of}")
-        return "; ".join(parts)
-
-
-def _faults(found: Mapping[str, Tensor], wanted: Mapping[str, Wanted]) -> _Faults:
-    return _Faults(
-        missing=tuple(name for name in wanted if name not in found),
-        left=tuple(name for name in found if name not in wanted),
-        misshapen=tuple(name for name in wanted if name in found and not wanted[name].fits(_shape(found[name]))),
-    )
-
-
 def _remedy(
-    faults: _Faults,
+    faults: Faults,
     found: Mapping[str, Tensor],
     wanted: Mapping[str, Wanted],
     spec: Backbone,
@@ -242,7 +211,7 @@ def _remedy(
 ) -> str:
     if not faults.misshapen and len(faults.missing) == len(faults.left) == 1:
         theirs, other = faults.missing[0], faults.left[0]
-        if wanted[theirs].fits(_shape(found[other])):
+        if wanted[theirs].fits(shape_of(found[other])):
             return f"If {other!r} is {theirs!r} by another name, rename it."
     forms = _other_forms(found, wanted, spec, layout)
     if forms:
@@ -264,14 +233,14 @@ def _remedy(
 def _resemblance(found: Mapping[str, Tensor], faults: int, source: str) -> str:
     """Say which network the weights look like: one of the source, or else of another one."""
     for each in (source, *(other for other in SOURCES if other != source)):
-        better = _better(found, faults, each)
+        better = resembling(found, SOURCES[each], below=_MUCH * min(faults, len(found)))
         if better:
             whose, where = ("", "") if each == source else (f"{each}'s ", f" from {each!r}")
             return f"These look like {whose}{' or '.join(better)} weights: ask for {better[0]!r}{where}."
     return "They look like no network that is known here: check where they come from."
 
 
-_CLASSIFIER = ("head.classifier.weight", "head.classifier.bias")
+_MUCH = 0.2  # a fit with a fifth of the faults is a better one
 _FEW = 0.02  # of a network's tensors: so many may be damaged in a file that is otherwise the network's own
 
 
@@ -286,12 +255,14 @@ def _other_forms(
 
     There are several only where shapes do not tell the image size. `image` is taken before all others.
     """
+    if not _may_be_another_form(faults_of(found, wanted), wanted):
+        return []
     choices: dict[str, Any] = dict(_evident_form(found, wanted, spec))
-    if not any(wanted[name].ours in _CLASSIFIER for name in wanted if name in found):
+    if not any(wanted[name].ours in CLASSIFIER for name in wanted if name in found):
         choices["num_classes"] = 0
     form = customized(spec, **choices)
     wanted = wanted_tensors(form, layout)
-    rest = _faults(found, wanted)
+    rest = faults_of(found, wanted)
     if rest.missing or rest.left or any(wanted[name].tables is None for name in rest.misshapen):
         return []
     images = likely_images(found, wanted, form, image=image)
@@ -301,61 +272,27 @@ def _other_forms(
     ]
 
 
+def _may_be_another_form(faults: Faults, wanted: Mapping[str, Wanted]) -> bool:
+    """Tell whether nothing is at fault but what other classes, channels and image sizes change."""
+    first = next(iter(wanted))
+    return (
+        not faults.left
+        and all(wanted[name].ours in CLASSIFIER for name in faults.missing)
+        and all(wanted[name].ours in CLASSIFIER or wanted[name].tables or name == first for name in faults.misshapen)
+    )
+
+
 def _evident_form(found: Mapping[str, Tensor], wanted: Mapping[str, Wanted], spec: Backbone) -> dict[str, int]:
     """Give the arguments of `create_model` that single tensors tell: the classes and the channels of the images."""
     choices: dict[str, int] = {}
     theirs = {each.ours: name for name, each in wanted.items()}
-    classifier = found.get(theirs.get(_CLASSIFIER[0], ""))
+    classifier = found.get(theirs.get(CLASSIFIER[0], ""))
     if classifier is not None and classifier.ndim and classifier.shape[0] != spec.head.num_classes:
         choices["num_classes"] = classifier.shape[0]
     first = found.get(next(iter(wanted)))
     if first is not None and first.ndim == 4 and first.shape[1] != spec.in_chans:
         choices["in_chans"] = first.shape[1]
     return choices
-
-
-def _better(found: Mapping[str, Tensor], faults: int, source: str) -> list[str]:
-    """Give the networks of the source that the weights fit best, if they fit any much better than the one asked for.
-
-    The number of classes and the image size do not count: fine-tuned weights are found as well.
-    """
-    counts: dict[str, int] = {}
-    for name, layout in SOURCES[source].items():
-        spec = get_spec(name)
-        wanted = wanted_tensors(spec, layout.spoken_in(found.keys(), spec))
-        others = _faults(found, wanted)
-        misshapen = (wanted[theirs] for theirs in others.misshapen)
-        counts[name] = others.count - sum(each.ours in _CLASSIFIER or each.tables is not None for each in misshapen)
-    best = min(counts.values())
-    return [name for name, count in counts.items() if count == best] if best < faults * _MUCH else []
-
-
-_MUCH = 0.2  # a fit with a fifth of the faults is a better one
-
-
-def _learnt(state_dict: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:
-    found = _tensors(state_dict).items()
-    return {name: each for name, each in found if name.rpartition(".")[2] not in layout.ignored}
-
-
-def _tensors(state_dict: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    for name, each in state_dict.items():
-        if not isinstance(each, Tensor):
-            raise WeightsError(
-                f"A state dict holds tensors by name, and {name!r} is of type {type(each).__name__}."
-                " If this is a checkpoint with more than weights in it, give the dict of tensors inside."
-            )
-    return state_dict
-
-
-def _counters(state_dict: Mapping[str, Tensor], wanted: Mapping[str, Wanted]) -> dict[str, Tensor]:
-    """Give a zero for each batch normalisation's counter: older files lack them, and PyTorch starts them at 0 too."""
-    ends = ((name, name.rpartition(".")) for name in wanted)
-    return {
-        name: torch.zeros((), dtype=torch.int64)
-        for name, (norm, _, last) in ends
-        if last == "num_batches_tracked" and f"{norm}.running_mean" in state_dict
-    }
 
 
 def _finite(name: str, tensor: Tensor, called: str) -> Tensor:
@@ -370,12 +307,3 @@ def _finite(name: str, tensor: Tensor, called: str) -> Tensor:
             " The file is damaged, or its training had diverged: take it from its source again."
         )
     return tensor
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    """Say which tensors, as the start of a sentence that goes on with what they are."""
-    return f"{names[0]!r} is" if len(names) == 1 else f"{len(names)} tensors, such as {names[0]!r}, are"
-
-
-def _shape(tensor: Tensor) -> Shape:
-    return tuple(tensor.shape)

@@ -1,7 +1,8 @@
 """What others call the tensors of a network: complete maps that follow from a spec and a source's habits."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import Any, Literal, Protocol
 
 import torch
@@ -75,11 +76,13 @@ class Layout:
     others: tuple["Layout", ...] = ()
 
     def spoken_in(self, names: Collection[str], spec: Backbone) -> "Layout":
-        """Give the one of this and the other layouts that has most of the names."""
-        if not self.others:
-            return self
-        known = frozenset(names)
-        return max((self, *self.others), key=lambda each: len(known & wanted_tensors(spec, each).keys()))
+        """Give the one of this and the other layouts that knows the parts of most of the names."""
+        return max((self, *self.others), key=lambda each: each.known(names, spec)) if self.others else self
+
+    def known(self, names: Collection[str], spec: Backbone) -> int:
+        """Count the names of tensors that lie in parts of a network, or are such parts. The network is not built."""
+        parts = {each for part in self.names(spec) for each in (part if isinstance(part, tuple) else (part,))}
+        return sum(any(each in parts for each in places(name)) for name in names)
 
     def names(self, spec: Backbone) -> Names:
         """Give the names of all parts of a network.
@@ -99,6 +102,11 @@ class Layout:
                     )
                 found.update(under(self.block(stage, index), f"stages.{stage}.{index}", table(block, site)))
         return found
+
+
+def places(name: str) -> Iterator[str]:
+    """Give the modules that a tensor lies in, from the outermost, and its own name: "a", "a.b", "a.b.weight"."""
+    return accumulate(name.split("."), "{}.{}".format)
 
 
 def under(theirs: str, ours: str, names: Names) -> dict[Theirs, str | Changed]:
