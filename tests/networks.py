@@ -14,9 +14,10 @@ from visiongraft.blocks.positions import PositionTables
 from visiongraft.blocks.relative_transformer import RelativeTransformer
 from visiongraft.blocks.site import Block
 from visiongraft.blocks.stems import DeepStem, Stem
-from visiongraft.families.zoo import create_model, get_spec, list_models
+from visiongraft.families.zoo import get_spec, list_models
 from visiongraft.network import Network
 from visiongraft.spec import Backbone, Stage
+from visiongraft.weights.models import create_model
 
 PICOS = list_models("*_pico")
 

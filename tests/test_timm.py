@@ -16,10 +16,11 @@ from torch import Tensor, nn
 import visiongraft.timm as door
 from tests.networks import PICOS
 from visiongraft.errors import SpecError, WeightsError
-from visiongraft.families.zoo import create_model, get_spec, list_models
+from visiongraft.families.zoo import get_spec, list_models
 from visiongraft.network import FeatureExtractor, Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.weights.convert import convert
+from visiongraft.weights.models import create_model
 from visiongraft.weights.sources import WEIGHT_SETS, preprocessing_for
 from visiongraft.weights.store import load, save
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from tests.pictures import SIDE
-from visiongraft.families.zoo import create_model
 from visiongraft.preprocessing import Preprocessing
+from visiongraft.weights.models import create_model
 from visiongraft.weights.store import save
 
 

@@ -25,7 +25,8 @@ from visiongraft.cli.main import main
 from visiongraft.cli.train import short_name
 from visiongraft.cli.verbs import VERBS
 from visiongraft.data.sets import ArrayImages, ImageData
-from visiongraft.families.zoo import create_model, list_models
+from visiongraft.families.zoo import list_models
+from visiongraft.weights.models import create_model
 from visiongraft.weights.store import read, save
 
 QUICK = ["--epochs", "1", "--batch-size", "16", "--image", str(SIDE)]

@@ -13,10 +13,11 @@ from visiongraft.blocks.positions import AxisVectors, CellVectors, PlaneBias, Pl
 from visiongraft.blocks.primitives import conv
 from visiongraft.blocks.site import Runtime
 from visiongraft.errors import ImageSizeError
-from visiongraft.families.zoo import create_model, get_spec, list_models
+from visiongraft.families.zoo import get_spec, list_models
 from visiongraft.kernels.types import Grid
 from visiongraft.network import Network
 from visiongraft.spec import small_image
+from visiongraft.weights.models import create_model
 
 SIZES = [(96, 96), (160, 160), (224, 224), (256, 128), (320, 200), (512, 512), (101, 67)]
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tests.networks import KINDS, PICOS, awake, brief, narrow
 from visiongraft.blocks.site import Runtime
-from visiongraft.families.zoo import create_model
+from visiongraft.weights.models import create_model
 
 SIDE = 64
 SIZES = [(2, 3, SIDE, SIDE), (5, 3, 48, 80), (4, 3, 67, 37)]

@@ -24,10 +24,11 @@ from visiongraft.blocks.site import Block, Mixer, Site
 from visiongraft.blocks.stems import PatchStem, ResNetStem
 from visiongraft.errors import ImageSizeError, SpecError, UnknownModel
 from visiongraft.families.resnet import with_non_local
-from visiongraft.families.zoo import FAMILIES, create_model, get_spec, list_models
+from visiongraft.families.zoo import FAMILIES, get_spec, list_models
 from visiongraft.network import Network
 from visiongraft.spec import Backbone, Stage
 from visiongraft.vocabulary import register
+from visiongraft.weights.models import create_model
 
 
 @pytest.mark.parametrize("name", list_models())

@@ -13,8 +13,9 @@ from tests.networks import KINDS, PICOS, awake, narrow, shallow
 from visiongraft.blocks.positions import PositionTables
 from visiongraft.blocks.primitives import DropPath
 from visiongraft.errors import SpecError
-from visiongraft.families.zoo import create_model, list_models
+from visiongraft.families.zoo import list_models
 from visiongraft.network import FeatureExtractor, Network
+from visiongraft.weights.models import create_model
 
 
 def step(network: nn.Module, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

@@ -17,12 +17,13 @@ from tests.parity.lucidrains import BottleStack, behind_resnet
 from tests.parity.official_convmixer import as_a_function, as_tweeted
 from tests.parity.official_cotnet import OfficialCoTNet
 from visiongraft.blocks.stems import DeepStem, PatchStem
-from visiongraft.families.zoo import create_model, get_spec
+from visiongraft.families.zoo import get_spec
 from visiongraft.kernels.types import Grid
 from visiongraft.network import Network
 from visiongraft.spec import Backbone
 from visiongraft.weights import author_names, listing_names, timm_names
 from visiongraft.weights.convert import SOURCES, convert
+from visiongraft.weights.models import create_model
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ import torch
 from tests.pictures import stripes
 from visiongraft.data.sets import ArrayImages
 from visiongraft.errors import DataError, GraftError, RunError
-from visiongraft.families.zoo import create_model
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.train.devices import find_device, workers_for
 from visiongraft.train.evaluate import Evaluation, evaluate
@@ -25,6 +24,7 @@ from visiongraft.train.optim import (
 )
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.run import plan_run
+from visiongraft.weights.models import create_model
 
 
 def test_the_learning_rate_rises_in_a_line_and_falls_along_half_a_cosine() -> None:

@@ -12,9 +12,10 @@ from torch.utils._pytree import tree_leaves
 import visiongraft as vg
 from visiongraft.blocks.stems import SmallStem
 from visiongraft.errors import ImageSizeError, UnknownModel, WeightsError
-from visiongraft.families.zoo import create_model, get_spec
+from visiongraft.families.zoo import get_spec
 from visiongraft.spec import Backbone, Stage
 from visiongraft.weights.convert import SOURCES, convert, fitting_form
+from visiongraft.weights.models import create_model
 from visiongraft.weights.renaming import (
     HeadsOutermost,
     Layout,

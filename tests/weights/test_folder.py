@@ -11,9 +11,10 @@ import torch
 import visiongraft.timm  # noqa: F401 - registers the zoo
 from tests.networks import awake, narrow
 from visiongraft.errors import WeightsError
-from visiongraft.families.zoo import create_model, get_spec
+from visiongraft.families.zoo import get_spec
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.weights.folder import from_pretrained, save_pretrained
+from visiongraft.weights.models import create_model
 from visiongraft.weights.store import read
 
 

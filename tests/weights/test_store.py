@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 
 from visiongraft.blocks.head import Head
 from visiongraft.errors import WeightsError
-from visiongraft.families.zoo import create_model, get_spec
+from visiongraft.families.zoo import get_spec
 from visiongraft.preprocessing import Preprocessing
+from visiongraft.weights.models import create_model
 from visiongraft.weights.store import load, read, save, save_tensors
 
 

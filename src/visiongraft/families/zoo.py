@@ -1,12 +1,9 @@
 """The zoo by name."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import Literal, overload
 
-from visiongraft.blocks.site import Runtime
-from visiongraft.errors import SpecError, UnknownModel, nearest
+from visiongraft.errors import UnknownModel, nearest
 from visiongraft.families import (
     botnet,
     coatnet,
@@ -19,7 +16,6 @@ from visiongraft.families import (
     timm_coatnet,
 )
 from visiongraft.kernels.types import Grid
-from visiongraft.network import FeatureExtractor, Network
 from visiongraft.spec import Backbone, small_image
 
 FAMILIES: dict[str, tuple[Backbone, ...]] = {
@@ -65,77 +61,6 @@ def get_spec(name: str) -> Backbone:
     return spec
 
 
-@overload
-def create_model(
-    model: str | Backbone,
-    *,
-    num_classes: int | None = ...,
-    in_chans: int | None = ...,
-    image: int | Grid | None = ...,
-    drop_path: float | None = ...,
-    dropout: float | None = ...,
-    features_only: Literal[False] = ...,
-    runtime: Runtime | None = ...,
-) -> Network: ...
-
-
-@overload
-def create_model(
-    model: str | Backbone,
-    *,
-    num_classes: int | None = ...,
-    in_chans: int | None = ...,
-    image: int | Grid | None = ...,
-    drop_path: float | None = ...,
-    dropout: float | None = ...,
-    features_only: Literal[True],
-    out_indices: Sequence[int] | None = ...,
-    runtime: Runtime | None = ...,
-) -> FeatureExtractor: ...
-
-
-def create_model(
-    model: str | Backbone,
-    *,
-    num_classes: int | None = None,
-    in_chans: int | None = None,
-    image: int | Grid | None = None,
-    drop_path: float | None = None,
-    dropout: float | None = None,
-    features_only: bool = False,
-    out_indices: Sequence[int] | None = None,
-    runtime: Runtime | None = None,
-) -> Network | FeatureExtractor:
-    """Build a network, with fresh random weights.
-
-    Args:
-        model: a name of the zoo, or a spec.
-        num_classes: how many logits go out; 0 leaves out the classifier.
-        in_chans: channels of the images.
-        image: native size in pixels, one number or (height, width). Any other size works as well.
-        drop_path: probability of dropping the last residual branch while training, in [0, 1).
-        dropout: probability of dropping a feature before the classifier while training, in [0, 1).
-        features_only: give a list of feature maps instead of logits, as timm does.
-        out_indices: with `features_only`, which maps: 0 is the stem, 1 the first stage. None means all.
-        runtime: what follows from the machine.
-
-    Arguments that are None leave what the spec says.
-
-    Raises:
-        UnknownModel: if no network has that name.
-        SpecError: if the parts do not fit together.
-    """
-    if out_indices is not None and not features_only:
-        raise SpecError("out_indices chooses among feature maps. Give features_only=True as well.")
-    network = Network(
-        customized(
-            model, num_classes=num_classes, in_chans=in_chans, image=image, drop_path=drop_path, dropout=dropout
-        ),
-        runtime,
-    )
-    return FeatureExtractor(network, out_indices) if features_only else network
-
-
 def customized(
     model: str | Backbone,
     *,
@@ -145,7 +70,12 @@ def customized(
     drop_path: float | None = None,
     dropout: float | None = None,
 ) -> Backbone:
-    """Give the spec that `create_model` builds from the same arguments."""
+    """Give the spec that `create_model` builds from the same arguments. Those that are None leave what the spec says.
+
+    Raises:
+        UnknownModel: if no network has that name.
+        SpecError: if the parts do not fit together.
+    """
     spec = get_spec(model) if isinstance(model, str) else model
     head = replace(
         spec.head,
