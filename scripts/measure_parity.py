@@ -17,10 +17,11 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from tests.parity.originals import ORIGINALS, Original, difference, for_training, photographs, training_step
+from tests.parity.originals import ORIGINALS, Original, difference, for_training, logits, photographs, training_step
 from visiongraft.cards.records import PARITY, Parity, as_text, fingerprint, read
 from visiongraft.explain.machine import describe_machine
 from visiongraft.families.zoo import get_spec
+from visiongraft.network import Network
 from visiongraft.spec import Backbone
 from visiongraft.weights.convert import convert
 
@@ -52,7 +53,8 @@ def measured(original: Original, shared: Path) -> Parity:
     """
     spec = get_spec(original.name)
     theirs = {"timm": timm.__version__} if original.source == "timm" else {}
-    wanted, found = logits(original, spec, photographs(shared, spec.image, 2))
+    images = photographs(shared, spec.image, 2)
+    wanted, found = logits(*whole_pair(original, spec, images), images)
     short = for_training(spec)
     slopes, ours, _ = training_step(original, short, photographs(shared, short.image, 4))
     largest = max(float(each.abs().max()) for each in slopes.values())
@@ -75,8 +77,8 @@ def measured(original: Original, shared: Path) -> Parity:
 _ROUNDING = 1e-5
 
 
-def logits(original: Original, spec: Backbone, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Give the original's and our logits in eval mode, from the same weights.
+def whole_pair(original: Original, spec: Backbone, images: Tensor) -> tuple[nn.Module, Network]:
+    """Make the original in full depth, and ours with the same weights.
 
     The branches of a whole CoTNet are damped, as training damps them. With random numbers of their natural size their
     products grow to 1e20 in 101 layers, and then an original in float32 is not even near itself in float64.
@@ -85,8 +87,7 @@ def logits(original: Original, spec: Backbone, images: Tensor) -> tuple[Tensor, 
     if original.source == "cotnet":
         damp_branches(theirs)
         ours.load_state_dict(convert(theirs.state_dict(), source=original.source, name=spec))
-    with torch.no_grad():
-        return theirs.eval()(images), ours.eval()(images)
+    return theirs, ours
 
 
 def damp_branches(network: nn.Module) -> None:

@@ -262,9 +262,8 @@ def difference(found: Tensor, wanted: Tensor) -> float:
     return float((found - wanted).abs().max() / wanted.abs().max())
 
 
-def logits(original: Original, spec: Backbone, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Give the original's and our logits in eval mode, from the same weights."""
-    theirs, ours = original.pair(spec, images)
+def logits(theirs: nn.Module, ours: Network, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Give what both members of a pair answer in eval mode."""
     with torch.no_grad():
         return theirs.eval()(images), ours.eval()(images)
 

@@ -45,7 +45,7 @@ EACH = pytest.mark.parametrize("original", ORIGINALS, ids=lambda each: f"{each.n
 def test_logits_equal_the_originals_on_photographs(original: Original, shared: Path) -> None:
     spec = affordable(original)
     images = photographs(shared, spec.image, 2)
-    wanted, found = logits(original, spec, images)
+    wanted, found = logits(*original.pair(spec, images), images)
     assert difference(found, wanted) <= 1e-4
     assert difference(found[:1], wanted[1:]) > 1e-2  # another photograph is another answer
 
@@ -102,7 +102,8 @@ def test_epsilons_momenta_and_dropout_are_the_originals(original: Original) -> N
 def test_stored_positions_equal_the_originals_on_an_oblong_grid(name: str, shared: Path) -> None:
     original = next(each for each in ORIGINALS if each.name == name)
     spec = reduced(get_spec(name), depth=2).at((96, 160))
-    wanted, found = logits(original, spec, photographs(shared, spec.image, 2))
+    images = photographs(shared, spec.image, 2)
+    wanted, found = logits(*original.pair(spec, images), images)
     assert difference(found, wanted) <= 1e-4
 
 
