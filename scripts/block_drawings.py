@@ -1,6 +1,6 @@
 """Draws the blocks of a network from its spec."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from scripts.drawings import Drawing
@@ -20,6 +20,9 @@ ACTS = {"relu": "ReLU", "silu": "SiLU", "gelu": "GELU"}
 NORMS = {"batch": "batch norm", "layer": "layer norm of each cell"}
 POOLS = {"max": "maxima of 2×2", "max_overlapping": "overlapping maxima of 3×3", "mean": "means of 2×2"}
 
+ENTRY = 0
+"""The box of what comes in: the first of every drawing."""
+
 
 def map_of(width: int, grid: Grid) -> str:
     """Say what flows: channels and cells."""
@@ -38,10 +41,9 @@ def gate(squeeze: Gate) -> str:
     return f"squeeze-and-excitation, {ACTS[squeeze.act]}"
 
 
-def bottleneck(block: Bottleneck, site: Site, title: str) -> Drawing:
+def bottleneck(drawing: Drawing, block: Bottleneck, site: Site) -> None:
     """Draw ResNet's block around its mixer."""
-    drawing, middle, act = Drawing(title), int(site.width * block.ratio), ACTS[block.act]
-    start = drawing.add(map_of(site.in_width, site.grid), "map")
+    middle, act = int(site.width * block.ratio), ACTS[block.act]
     drawing.add(f"1×1 convolution to {middle}", "learnt", parts=("reduce",))
     drawing.add(f"batch norm, {act}", "learnt", parts=("norm1",))
     drawing.add(mixer_lines(block.mixer, site.inside(middle)), "mixer", parts=("mixer",))
@@ -53,10 +55,8 @@ def bottleneck(block: Bottleneck, site: Site, title: str) -> Drawing:
     end = drawing.add("batch norm, starting at zero", "learnt", parts=("norm3",))
     if block.squeeze is not None and block.squeeze_at == "output":
         end = drawing.add(gate(block.squeeze), "learnt", parts=("squeeze",))
-    drawing.residual(start, end, bottleneck_shortcut(block, site), "shortcut")
+    drawing.residual(ENTRY, end, bottleneck_shortcut(block, site), "shortcut")
     drawing.add(act, "fixed")
-    drawing.add(map_of(site.width, site.out_grid), "map")
-    return drawing
 
 
 def bottleneck_shortcut(block: Bottleneck, site: Site) -> list[str]:
@@ -98,11 +98,10 @@ def mixer_lines(mixer: object, site: Site) -> list[str]:
     return [type(mixer).__name__]
 
 
-def mbconv(block: MBConv, site: Site, title: str) -> Drawing:
+def mbconv(drawing: Drawing, block: MBConv, site: Site) -> None:
     """Draw CoAtNet's inverted bottleneck."""
-    drawing, act = Drawing(title), ACTS[block.act]
+    act = ACTS[block.act]
     wide = (site.width if block.base == "output" else site.in_width) * block.expansion
-    start = drawing.add(map_of(site.in_width, site.grid), "map")
     drawing.add("batch norm" + (f", {act}" if block.act_after == "all" else ""), "learnt", parts=("norm1",))
     if block.stride_at == "pool" and site.stride > 1:
         drawing.add("means of 2×2, stride 2", "fixed")
@@ -115,9 +114,7 @@ def mbconv(block: MBConv, site: Site, title: str) -> Drawing:
     for text, part in last[::-1] if block.squeeze_at == "before_norm" else last:
         drawing.add(text, "learnt", parts=(part,))
     end = drawing.add(f"1×1 convolution to {site.width}", "learnt", parts=("project",))
-    drawing.residual(start, end, pooled_shortcut(block.pool, site), "shortcut")
-    drawing.add(map_of(site.width, site.out_grid), "map")
-    return drawing
+    drawing.residual(ENTRY, end, pooled_shortcut(block.pool, site), "shortcut")
 
 
 def pooled_shortcut(pool: str, site: Site) -> list[str]:
@@ -126,10 +123,9 @@ def pooled_shortcut(pool: str, site: Site) -> list[str]:
     return lines + ["1×1 convolution"] * (site.in_width != site.width)
 
 
-def relative_transformer(block: RelativeTransformer, site: Site, title: str) -> Drawing:
+def relative_transformer(drawing: Drawing, block: RelativeTransformer, site: Site) -> None:
     """Draw CoAtNet's transformer block."""
-    drawing, width = Drawing(title), block.attended(site)
-    start = drawing.add(map_of(site.in_width, site.grid), "map")
+    width = block.attended(site)
     drawing.add(NORMS[block.norm], "learnt", parts=("norm1",))
     if site.stride > 1:
         drawing.add(f"{POOLS[block.pool]}, stride 2", "fixed")
@@ -147,7 +143,7 @@ def relative_transformer(block: RelativeTransformer, site: Site, title: str) -> 
     end = drawing.add(f"linear layer to {site.width}", "learnt", parts=("project",))
     if block.scale is not None:
         end = drawing.add("a factor for each channel", "learnt", parts=("scale1",))
-    half = drawing.residual(start, end, pooled_shortcut(block.pool, site), "shortcut")
+    half = drawing.residual(ENTRY, end, pooled_shortcut(block.pool, site), "shortcut")
     drawing.add(NORMS[block.norm], "learnt", parts=("norm2",))
     end = drawing.add(
         [f"linear layer to {block.expansion * site.width}, {ACTS[block.act]}", f"linear layer to {site.width}"],
@@ -157,44 +153,34 @@ def relative_transformer(block: RelativeTransformer, site: Site, title: str) -> 
     if block.scale is not None:
         end = drawing.add("a factor for each channel", "learnt", parts=("scale2",))
     drawing.residual(half, end, [], "")
-    drawing.add(map_of(site.width, site.out_grid), "map")
-    return drawing
 
 
-def convmixer_block(block: ConvMixerBlock, site: Site, title: str) -> Drawing:
+def convmixer_block(drawing: Drawing, block: ConvMixerBlock, _: Site) -> None:
     """Draw ConvMixer's block."""
-    drawing, act = Drawing(title), ACTS[block.act]
-    start = drawing.add(map_of(site.in_width, site.grid), "map")
+    act = ACTS[block.act]
     drawing.add(f"{block.kernel}×{block.kernel} depthwise convolution", "learnt", parts=("depthwise",))
     drawing.add(act, "fixed")
     end = drawing.add("batch norm", "learnt", parts=("norm1",))
-    drawing.residual(start, end, [], "")
+    drawing.residual(ENTRY, end, [], "")
     drawing.add("1×1 convolution", "learnt", parts=("pointwise",))
     drawing.add(act, "fixed")
     drawing.add("batch norm", "learnt", parts=("norm2",))
-    drawing.add(map_of(site.width, site.out_grid), "map")
-    return drawing
 
 
-def non_local(_: NonLocal, site: Site, title: str) -> Drawing:
+def non_local(drawing: Drawing, _: NonLocal, site: Site) -> None:
     """Draw the non-local block."""
-    drawing = Drawing(title)
-    start = drawing.add(map_of(site.in_width, site.grid), "map")
     drawing.add("1×1 convolution to query, key, value", "learnt", parts=("qkv",))
     drawing.add(["self-attention over all cells, one head", f"of {site.width // 2} channels, no positions"], "fixed")
     drawing.add(f"1×1 convolution to {site.width}", "learnt", parts=("project",))
     end = drawing.add("batch norm, starting at zero", "learnt", parts=("norm",))
-    drawing.residual(start, end, [], "")
-    drawing.add(map_of(site.width, site.out_grid), "map")
-    return drawing
+    drawing.residual(ENTRY, end, [], "")
 
 
-def grid_attention(mixer: GridAttention, site: Site, title: str) -> Drawing:
+def grid_attention(drawing: Drawing, mixer: GridAttention, site: Site) -> None:
     """Draw BoTNet's mixer with relative positions, or what public listings have in its place."""
     assert mixer.position in ("relative", "listing")
-    drawing, paper = Drawing(title), mixer.position == "relative"
+    paper = mixer.position == "relative"
     height, width = ((2 * side - 1 if paper else side) for side in site.grid)
-    drawing.add(map_of(site.in_width, site.grid), "map", column=1)
     made = drawing.add("1×1 convolution" + ("" if paper else " with bias"), "learnt", column=1, parts=("qkv",))
     scale = f", times 1/√{site.width // mixer.heads}" if paper else ""
     query = drawing.add(f"queries{scale}", "map", row=2, after=[(made, "down")])
@@ -218,55 +204,19 @@ def grid_attention(mixer: GridAttention, site: Site, title: str) -> Drawing:
     drawing.add("mean of the values by these weights", "fixed", column=1, after=[(soft, "down"), (value, "side")])
     if site.stride > 1:
         drawing.add("means of 2×2, stride 2", "fixed", column=1)
-    drawing.add(map_of(site.width, site.out_grid), "map", column=1)
-    return drawing
 
 
-def contextual_transformer(mixer: ContextualTransformer, site: Site, title: str) -> Drawing:
+def contextual_transformer(drawing: Drawing, mixer: ContextualTransformer, site: Site) -> None:
     """Draw CoTNet's mixer."""
-    drawing, size, groups = Drawing(title), f"{mixer.kernel}×{mixer.kernel}", mixer.cardinality
+    size, groups = f"{mixer.kernel}×{mixer.kernel}", mixer.cardinality
     apart = f", {groups} groups" if groups > 1 else ""
-    start = drawing.add(map_of(site.in_width, site.grid), "map", column=1)
-    if site.stride > 1:
-        start = drawing.add("means of 3×3, stride 2", "fixed", column=1)
-    row = drawing.nodes[start].row
-    value = drawing.add(
-        [f"1×1 convolution{apart}", "batch norm: values"],
-        "learnt",
-        row=row + 1,
-        parts=("value",),
-        after=[(start, "down")],
+    made = [f"1×1 convolution to {mixer.kernel**2} × {site.width // 8}{apart}", "group norm: kernels"]
+    value, key, kernels = contexts(
+        drawing, site, key=f"{size} convolution, {4 * groups} groups", made=made, part="kernels", apart=apart
     )
-    key = drawing.add(
-        [f"{size} convolution, {4 * groups} groups", "batch norm, ReLU: static context"],
-        "learnt",
-        column=2,
-        row=row + 1,
-        parts=("key",),
-        after=[(start, "down")],
-    )
-    kernels = drawing.add(
-        [
-            f"of both: 1×1 convolution to {site.width // 2}{apart}",
-            "batch norm, ReLU",
-            f"1×1 convolution to {mixer.kernel**2} × {site.width // 8}{apart}",
-            "group norm: kernels",
-        ],
-        "learnt",
-        column=1,
-        row=row + 2,
-        parts=("kernels",),
-        after=[(start, "down"), (key, "side")],
-    )
-    mixed = drawing.add(
-        [f"each cell's {size} kernels on the values,", "eight channels to a kernel"],
-        "mixer",
-        row=row + 3,
-        after=[(value, "down"), (kernels, "side")],
-    )
-    dynamic = drawing.add(
-        "batch norm, SiLU: dynamic context", "learnt", row=row + 4, parts=("norm",), after=[(mixed, "down")]
-    )
+    mixed = [f"each cell's {size} kernels on the values,", "eight channels to a kernel"]
+    drawing.add(mixed, "mixer", after=[(value, "down"), (kernels, "side")])
+    dynamic = drawing.add("batch norm, SiLU: dynamic context", "learnt", parts=("norm",))
     drawing.add(
         [
             "sum of both contexts, each channel",
@@ -275,72 +225,71 @@ def contextual_transformer(mixer: ContextualTransformer, site: Site, title: str)
         ],
         "learnt",
         column=1,
-        row=row + 5,
         parts=("gate",),
         after=[(dynamic, "side"), (key, "side")],
     )
-    drawing.add(map_of(site.width, site.out_grid), "map", column=1)
-    return drawing
 
 
-def simplified_contextual_transformer(mixer: SimplifiedContextualTransformer, site: Site, title: str) -> Drawing:
+def simplified_contextual_transformer(drawing: Drawing, mixer: SimplifiedContextualTransformer, site: Site) -> None:
     """Draw what public listings have in the place of CoTNet's mixer."""
-    drawing, size = Drawing(title), f"{mixer.kernel}×{mixer.kernel}"
-    start = drawing.add(map_of(site.in_width, site.grid), "map", column=1)
-    if site.stride > 1:
-        start = drawing.add("means of 3×3, stride 2", "fixed", column=1)
-    row, groups = drawing.nodes[start].row, f", {mixer.groups} groups" if mixer.groups > 1 else ""
-    value = drawing.add(
-        ["1×1 convolution", "batch norm: values"], "learnt", row=row + 1, parts=("value",), after=[(start, "down")]
-    )
-    key = drawing.add(
-        [f"{size} convolution{groups}", "batch norm, ReLU: static context"],
-        "learnt",
-        column=2,
-        row=row + 1,
-        parts=("key",),
-        after=[(start, "down")],
-    )
-    made = drawing.add(
-        [
-            f"of both: 1×1 convolution to {site.width // 2}",
-            "batch norm, ReLU",
-            f"1×1 convolution to {mixer.kernel**2} × {site.width}",
-        ],
-        "learnt",
-        column=1,
-        row=row + 2,
-        parts=("weights",),
-        after=[(start, "down"), (key, "side")],
-    )
-    soft = drawing.add(
-        f"mean of the {mixer.kernel**2}, softmax over all cells",
-        "fixed",
-        column=1,
-        row=row + 3,
-        after=[(made, "down")],
-    )
-    mixed = drawing.add(
-        ["times the value of the cell itself"], "mixer", row=row + 4, after=[(value, "down"), (soft, "side")]
-    )
-    drawing.add("+", "sum", column=1, row=row + 5, after=[(mixed, "side"), (key, "side")])
-    drawing.add(map_of(site.width, site.out_grid), "map", column=1)
-    return drawing
+    kernel, groups = mixer.kernel, f", {mixer.groups} groups" if mixer.groups > 1 else ""
+    made = [f"1×1 convolution to {kernel**2} × {site.width}"]
+    value, key, _ = contexts(drawing, site, key=f"{kernel}×{kernel} convolution{groups}", made=made, part="weights")
+    soft = drawing.add(f"mean of the {kernel**2}, softmax over all cells", "fixed", column=1)
+    mixed = drawing.add("times the value of the cell itself", "mixer", after=[(value, "down"), (soft, "side")])
+    drawing.add("+", "sum", column=1, after=[(mixed, "side"), (key, "side")])
 
 
-DRAWN: dict[type, Callable[[Any, Site, str], Drawing]] = {
+def contexts(
+    drawing: Drawing, site: Site, *, key: str, made: Sequence[str], part: str, apart: str = ""
+) -> tuple[int, int, int]:
+    """Draw how both forms of CoTNet's mixer begin: the values, the keys' static context, and what is made of both.
+
+    Args:
+        drawing: what to add to.
+        site: of the mixer.
+        key: how the keys come about.
+        made: the last lines about what is made of both.
+        part: the module that makes it.
+        apart: how the 1x1 convolutions are grouped, if they are.
+
+    Returns:
+        The boxes of the three.
+    """
+    start = drawing.add("means of 3×3, stride 2", "fixed", column=1) if site.stride > 1 else ENTRY
+    row, below = drawing.nodes[start].row, (start, "down")
+    values = [f"1×1 convolution{apart}", "batch norm: values"]
+    value = drawing.add(values, "learnt", row=row + 1, parts=("value",), after=[below])
+    static = [key, "batch norm, ReLU: static context"]
+    right = drawing.add(static, "learnt", column=2, row=row + 1, parts=("key",), after=[below])
+    both = [f"of both: 1×1 convolution to {site.width // 2}{apart}", "batch norm, ReLU", *made]
+    middle = drawing.add(both, "learnt", column=1, parts=(part,), after=[below, (right, "side")])
+    return value, right, middle
+
+
+Draw = Callable[[Drawing, Any, Site], None]
+"""Adds the boxes of a word of the vocabulary, at a site, below the box of what comes in."""
+
+BLOCKS: dict[type, Draw] = {
     Bottleneck: bottleneck,
     MBConv: mbconv,
     RelativeTransformer: relative_transformer,
     ConvMixerBlock: convmixer_block,
     NonLocal: non_local,
+}
+
+MIXERS: dict[type, Draw] = {
     GridAttention: grid_attention,
     ContextualTransformer: contextual_transformer,
     SimplifiedContextualTransformer: simplified_contextual_transformer,
 }
-"""How each word of the vocabulary is drawn at a site."""
+"""They have three columns, and what flows enters and leaves in the middle one."""
 
 
-def drawn(block: Block, site: Site, title: str) -> Drawing:
+def drawn(word: Block, site: Site, title: str) -> Drawing:
     """Draw a block, or a mixer, at its place."""
-    return DRAWN[type(block)](block, site, title)
+    drawing, column = Drawing(title), int(type(word) in MIXERS)
+    drawing.add(map_of(site.in_width, site.grid), "map", column=column)
+    (BLOCKS | MIXERS)[type(word)](drawing, word, site)
+    drawing.add(map_of(site.width, site.out_grid), "map", column=column)
+    return drawing
