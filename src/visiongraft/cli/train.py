@@ -1,13 +1,12 @@
 """`graft train`."""
 
 import os
-from collections.abc import Iterable
 from dataclasses import fields
 from inspect import signature
 from pathlib import Path
 from typing import Literal
 
-from visiongraft.cli.progress import progress_bar
+from visiongraft.cli.narrator import Narrator
 from visiongraft.cli.values import (
     ImageSize,
     best_of,
@@ -24,8 +23,9 @@ from visiongraft.explain.report import write_report
 from visiongraft.families.zoo import customized
 from visiongraft.kernels.types import Grid
 from visiongraft.preprocessing import Preprocessing
+from visiongraft.spec import Backbone
 from visiongraft.train.devices import find_device, keep_freed_memory, workers_for
-from visiongraft.train.engine import Metrics, Outcome, train
+from visiongraft.train.engine import Outcome, train
 from visiongraft.train.recipe import Optimiser, Precision, Recipe
 from visiongraft.train.run import plan_run
 from visiongraft.weights.models import read_weights
@@ -131,13 +131,11 @@ def run(
     size = parse_image(image)
     check_writable(output or RUNS, "--output", kind="folder")
     start = _start(model, size, pretrained=pretrained, weights=weights, weights_dir=weights_dir, offline=offline)
-    spec = customized(start.network.spec if start else model or MODEL, image=size)
-    check_takes_rgb(spec)
-    spec.grids(spec.image)  # refuses what is too small
+    spec = _network(start, model, size)
     folder = plan_run(output, name=f"{spec.name}-{short_name(data)}", parent=RUNS)
     images = open_data(data, data_dir=data_dir, download=download)
     keep_freed_memory()
-    with _Narrator(images.notes) as narrator:
+    with Narrator(images.notes) as narrator:
         outcome = train(
             spec,
             images,
@@ -177,6 +175,18 @@ def _start(
     return None
 
 
+def _network(start: Trained | None, model: str | None, size: Grid | None) -> Backbone:
+    """Give the network to train, which can take the images.
+
+    Raises:
+        GraftError: if it takes no colour images, or none of that size.
+    """
+    spec = customized(start.network.spec if start else model or MODEL, image=size)
+    check_takes_rgb(spec)
+    spec.grids(spec.image)
+    return spec
+
+
 def short_name(data: str | None) -> str:
     """Name a run after its data: the last part of a path, and no longer than a file name may be."""
     path = Path(data or flowers.NAME)
@@ -207,34 +217,3 @@ def show(outcome: Outcome) -> None:
         print(f"{counted(len(outcome.unreadable), 'image')} could not be read: {outcome.run.unreadable}")
     print(f"weights   {outcome.run.best}")
     print(f"report    {outcome.run.report}")
-
-
-class _Narrator:
-    """Tells a person how the training goes: a line per epoch, and a bar where somebody watches."""
-
-    def __init__(self, notes: Iterable[str]) -> None:
-        self._notes = list(notes)  # told with the first epoch, since a refusal is one line and no more
-        self._bar = progress_bar()
-        self._task = self._bar.add_task("training", total=None)
-
-    def __enter__(self) -> "_Narrator":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def step(self, done: int, steps: int, loss: float) -> None:
-        """Advance the bar."""
-        self._bar.update(self._task, completed=done, total=steps, description=f"loss {loss:.3f}")
-
-    def epoch(self, row: Metrics) -> None:
-        """Print what an epoch gave."""
-        while self._notes:
-            self._bar.console.print(self._notes.pop(0), highlight=False, markup=False, soft_wrap=True)
-        score = "" if row["val_top1"] is None else f"  val loss {row['val_loss']:.3f}  val top-1 {row['val_top1']:.2%}"
-        self._bar.console.print(
-            f"epoch {row['epoch']:3.0f}  loss {row['train_loss']:.3f}{score}"
-            f"  {row['train_images_per_second']:.0f} images/s",
-            highlight=False,
-        )

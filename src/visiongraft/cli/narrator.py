@@ -1,0 +1,41 @@
+"""Tells a person how a training goes."""
+
+from collections.abc import Iterable
+
+from visiongraft.cli.progress import progress_bar
+from visiongraft.train.engine import Metrics
+
+
+class Narrator:
+    """A listener to a training that prints a line per epoch, and shows a bar where somebody watches.
+
+    Args:
+        notes: about the data, printed with the first epoch: a refusal before it is one line and no more.
+    """
+
+    def __init__(self, notes: Iterable[str]) -> None:
+        self._notes = list(notes)
+        self._bar = progress_bar()
+        self._task = self._bar.add_task("training", total=None)
+
+    def __enter__(self) -> "Narrator":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def step(self, done: int, steps: int, loss: float) -> None:
+        """Advance the bar."""
+        self._bar.update(self._task, completed=done, total=steps, description=f"loss {loss:.3f}")
+
+    def epoch(self, row: Metrics) -> None:
+        """Print what an epoch gave."""
+        while self._notes:
+            self._bar.console.print(self._notes.pop(0), highlight=False, markup=False, soft_wrap=True)
+        score = "" if row["val_top1"] is None else f"  val loss {row['val_loss']:.3f}  val top-1 {row['val_top1']:.2%}"
+        self._bar.console.print(
+            f"epoch {row['epoch']:3.0f}  loss {row['train_loss']:.3f}{score}"
+            f"  {row['train_images_per_second']:.0f} images/s",
+            highlight=False,
+        )
