@@ -38,7 +38,7 @@ def test_a_row_says_what_timm_says(row) -> None:
     theirs = timm.models.get_pretrained_cfg(row.name)
     assert row.network in NETWORKS
     assert row.repository == theirs.hf_hub_id
-    assert (row.file, theirs.hf_hub_filename) == ("model.safetensors", None)
+    assert theirs.hf_hub_filename is None  # so it is `hub.FILE`
     assert row.num_classes == theirs.num_classes
     assert row.licence == (theirs.license or UNKNOWN_LICENCE)
     assert row.claim is None or 0.5 < row.claim.top1 < row.claim.top5 < 1
@@ -63,7 +63,7 @@ def test_weights_of_the_shapes_that_timm_publishes_fit(row) -> None:
     with torch.device("meta"):
         theirs = timm.create_model(row.name).state_dict()
         ours = Network(spec).state_dict()
-    found = convert(theirs, source=row.source, name=spec)
+    found = convert(theirs, source="timm", name=spec)
     assert {name: each.shape for name, each in found.items()} == {name: each.shape for name, each in ours.items()}
 
 

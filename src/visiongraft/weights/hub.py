@@ -17,12 +17,15 @@ from typing import Any
 from visiongraft.errors import WeightsError
 from visiongraft.weights.sources import WeightSet
 
+FILE = "model.safetensors"
+"""What timm calls its weights in every repository."""
+
 
 def fetch(weights: WeightSet, *, folder: str | Path | None = None, offline: bool = False) -> Path:
     """Give the path of a published file, which is fetched unless it is there.
 
     A file that is there is used as it is, and nobody is asked whether there is a newer one. Fetched or found, its
-    checksum is compared with the one that the hub keeps, and with the table's where the table has one.
+    checksum is compared with the one that the hub keeps.
 
     Args:
         weights: what to fetch.
@@ -35,7 +38,7 @@ def fetch(weights: WeightSet, *, folder: str | Path | None = None, offline: bool
     place = _folder(folder)
     with _discreet() as hub:
         with _readable(weights, place):
-            found = hub.try_to_load_from_cache(weights.repository, weights.file, cache_dir=place)
+            found = hub.try_to_load_from_cache(weights.repository, FILE, cache_dir=place)
             if isinstance(found, str):
                 path = Path(found)
                 _check(path, _checksum_in(path), weights)
@@ -86,16 +89,16 @@ def _download(hub: Any, weights: WeightSet, place: Path) -> tuple[Path, str]:  #
     """Fetch a file; give its path and the checksum that the hub has for it."""
     endpoint = (os.environ.get("HF_ENDPOINT") or hub.constants.ENDPOINT).rstrip("/")
     asked = {"endpoint": endpoint, "token": os.environ.get("HF_TOKEN") or False, "library_name": "visiongraft"}
-    url = hub.hf_hub_url(weights.repository, weights.file, endpoint=endpoint)
+    url = hub.hf_hub_url(weights.repository, FILE, endpoint=endpoint)
     try:
         known = hub.get_hf_file_metadata(url, **asked)  # a first look, since the next line tries for minutes
         checksum = str(known.etag)
         if not _CHECKSUM.fullmatch(checksum):
             raise WeightsError(
-                f"{endpoint} has no checksum for {weights.file} of {weights.repository}, so it cannot be checked. Set"
+                f"{endpoint} has no checksum for {FILE} of {weights.repository}, so it cannot be checked. Set"
                 f" HF_ENDPOINT to another hub, or fetch the file yourself and {_BY_HAND}."
             )
-        path = hub.hf_hub_download(weights.repository, weights.file, cache_dir=place, **asked)
+        path = hub.hf_hub_download(weights.repository, FILE, cache_dir=place, **asked)
     except WeightsError:
         raise
     except Exception as error:  # of that library, of its HTTP client, or of the disk: they share no other class
@@ -109,7 +112,7 @@ _BY_HAND = "use it through `graft convert`, or as weights=FILE"
 
 def _in_words(hub: Any, error: Exception, weights: WeightSet, endpoint: str, place: Path) -> str:  # noqa: ANN401
     """Say in one line why a file could not be fetched, and what to do."""
-    what = f"{weights.file} of {weights.repository}"
+    what = f"{FILE} of {weights.repository}"
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status in (401, 403, 404):
         return (
@@ -139,10 +142,10 @@ def _checksum_in(path: Path) -> str:
 
 
 def _check(path: Path, checksum: str, weights: WeightSet) -> None:
-    """Compare a file with the checksums that are known.
+    """Compare a file with the hub's checksum. Where that is empty, which is where nobody knows it, any file passes.
 
     Raises:
-        WeightsError: if one differs. A file that is not what the hub has is removed, where that is permitted.
+        WeightsError: if they differ. The file is removed, where that is permitted.
         OSError: if the file cannot be read.
     """
     with path.open("rb") as file:
@@ -151,11 +154,6 @@ def _check(path: Path, checksum: str, weights: WeightSet) -> None:
         raise WeightsError(
             f"The file of {weights.name} was damaged on its way or since: its checksum is not the hub's"
             f" {checksum[:12]}... {_removed(path)}"
-        )
-    if weights.sha256 and sha256 != weights.sha256:
-        raise WeightsError(
-            f"The file of {weights.name} is another one than was published: its SHA-256 is {sha256[:12]}... and not"
-            f" {weights.sha256[:12]}... Look at HF_ENDPOINT, or {_BY_HAND} if you trust it."
         )
 
 

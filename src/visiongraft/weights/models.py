@@ -173,7 +173,7 @@ def load_pretrained(
 def _published(weights: WeightSet, *, weights_dir: str | Path | None, offline: bool) -> Network:
     spec = customized(weights.network, num_classes=weights.num_classes, image=weights.preprocessing.image)
     file = hub.fetch(weights, folder=weights_dir, offline=offline)
-    return _filled(spec, read_state_dict(file).tensors, weights.source)
+    return _filled(spec, read_state_dict(file).tensors, "timm")
 
 
 def read_weights(path: str | Path, *, model: str | Backbone | None = None, image: int | Grid | None = None) -> Trained:

@@ -43,10 +43,6 @@ class WeightSet:
         num_classes: how many logits go out; 0 where the weights have no classifier.
         claim: its published score, or None where nobody is known to have measured it.
         licence: of the weights, as their source says.
-        repository: on the hub; by default that of timm for this network and tag.
-        file: in the repository.
-        sha256: of the file, in hexadecimal, or None where only the hub knows it.
-        source: whose names the tensors have, as `convert` takes it.
     """
 
     network: str
@@ -56,18 +52,16 @@ class WeightSet:
     num_classes: int = 1000
     claim: Claim | None = None
     licence: str = "apache-2.0"
-    repository: str = ""
-    file: str = "model.safetensors"
-    sha256: str | None = None
-    source: str = "timm"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "repository", self.repository or f"timm/{self.name}")
 
     @property
     def name(self) -> str:
         """The network's name and the tag, as timm joins them: "coatnet_0_rw_224.sw_in1k"."""
         return f"{self.network}.{self.tag}"
+
+    @property
+    def repository(self) -> str:
+        """Where it lies on the hub."""
+        return f"timm/{self.name}"
 
     def preprocessing_at(self, image: tuple[int, int]) -> Preprocessing:
         """Give what images of (h, w) pixels go through: what the authors test with, if it is their size for that."""
