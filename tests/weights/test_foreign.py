@@ -4,8 +4,10 @@ import argparse
 import os
 import pickle
 import sys
+import time
 import zipfile
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
@@ -98,6 +100,21 @@ def test_settings_and_scores_beside_the_weights_do_no_harm(tmp_path: Path, monke
     before = set(torch.serialization.get_safe_globals())
     assert same(read_state_dict(path), WEIGHTS)
     assert set(torch.serialization.get_safe_globals()) == before
+
+
+def test_threads_that_read_at_once_take_no_permission_from_one_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, {"args": argparse.Namespace(lr=0.1), "state_dict": WEIGHTS})
+    load, delays = torch.load, iter([0.1, 0.3])
+
+    def slowly(*arguments: object, **options: object) -> object:
+        time.sleep(next(delays))
+        return load(*arguments, **options)
+
+    monkeypatch.setattr(torch, "load", slowly)
+    with ThreadPoolExecutor() as threads:
+        assert all(same(each, WEIGHTS) for each in threads.map(read_state_dict, [path, path]))
 
 
 class Bomb:

@@ -4,7 +4,9 @@ import hashlib
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -96,6 +98,25 @@ def test_the_library_has_its_own_settings_again_afterwards(online: FakeHub, tmp_
         huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY,
         huggingface_hub.utils.logging.get_verbosity(),
     )
+
+
+def test_threads_that_fetch_at_once_take_turns_and_leave_the_settings_as_they_were(
+    online: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", False)
+    download, without_xet = huggingface_hub.hf_hub_download, []
+
+    def slowly(*arguments: object, **options: object) -> str:
+        time.sleep(0.1 if options["cache_dir"] == tmp_path / "quick" else 0.3)
+        without_xet.append(huggingface_hub.constants.HF_HUB_DISABLE_XET)
+        return download(*arguments, **options)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", slowly)
+    with ThreadPoolExecutor() as threads:
+        paths = threads.map(lambda name: fetch(WEIGHTS, folder=tmp_path / name), ["quick", "slow"])
+    assert [each.read_bytes() for each in paths] == [CONTENT] * 2
+    assert without_xet == [True] * 2
+    assert not huggingface_hub.constants.HF_HUB_DISABLE_XET
 
 
 def refusal(folder: Path, *, offline: bool = False) -> str:

@@ -6,6 +6,7 @@ import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 import torch
@@ -132,13 +133,18 @@ _NOTES = (
 )
 """Settings and scores, which training scripts write beside the weights: what is made of each instead, and its name."""
 
+_ONE_READER = Lock()
+"""What PyTorch's unpickler permits, and which warnings are shown, is said for the whole process: of two files that are
+read at the same time, the first to end would take the permission from the other. No stand-in runs anything, so what
+another thread reads by itself meanwhile is as safe as ever."""
+
 _RUNS = re.compile(r"GLOBAL (\S+) (?:was not an allowed|whose module)|unrecognized function (.+?)(?: which|$)", re.M)
 
 
 def _unpickle(path: Path, *, mapped: bool) -> Any:  # noqa: ANN401 - whatever a checkpoint holds
     """Read a checkpoint by PyTorch's unpickler of tensors and plain values, which calls nothing that a file names."""
     try:
-        with safe_globals(list(_NOTES)), warnings.catch_warnings():
+        with _ONE_READER, safe_globals(list(_NOTES)), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of archives and protocols that are refused in the next moment
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # a damaged file can make it raise anything

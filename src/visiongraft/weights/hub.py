@@ -9,9 +9,10 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from logging import ERROR
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from visiongraft.errors import WeightsError
@@ -177,22 +178,22 @@ def _git_checksum(path: Path) -> str:
 def _discreet() -> Iterator[Any]:
     """Give huggingface_hub, for as long silent: no remarks, nothing told of this machine, and one way to fetch.
 
-    It has a second way, hf_xet, with servers of its own that no HF_ENDPOINT leads elsewhere.
+    It has a second way, hf_xet, with servers of its own that no HF_ENDPOINT leads elsewhere. Its settings hold for the
+    whole process, for other threads that use it as well. One thread fetches at a time: of two, the first to end would
+    switch the other's settings back.
     """
     import huggingface_hub as hub
     import huggingface_hub.errors
     from huggingface_hub import constants
     from huggingface_hub.utils import logging
 
-    wanted = {"HF_HUB_DISABLE_TELEMETRY": True, "HF_HUB_DISABLE_XET": True}
-    before = {name: getattr(constants, name) for name in wanted}
-    verbosity = logging.get_verbosity()
-    for name, value in wanted.items():
-        setattr(constants, name, value)
-    logging.set_verbosity(ERROR)
-    try:
+    with _ONE_AT_A_TIME, ExitStack() as at_the_end:
+        for name in ("HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_XET"):
+            at_the_end.callback(setattr, constants, name, getattr(constants, name))
+            setattr(constants, name, True)
+        at_the_end.callback(logging.set_verbosity, logging.get_verbosity())
+        logging.set_verbosity(ERROR)
         yield hub
-    finally:
-        for name, value in before.items():
-            setattr(constants, name, value)
-        logging.set_verbosity(verbosity)
+
+
+_ONE_AT_A_TIME = RLock()
