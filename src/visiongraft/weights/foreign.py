@@ -54,8 +54,8 @@ def read_state_dict(path: str | Path, *, which: Which = "auto") -> Foreign:
     path = Path(path)
     start = _start(path)
     if start[8:9] == b"{":
-        return Foreign(_read_safetensors(path))
-    if start[:4] != b"PK\x03\x04" and start[:1] != b"\x80":
+        return Foreign(read_safetensors(path)[1])
+    if not looks_like_a_pickle(start):
         raise WeightsError(f"{path} {_what_it_is(start)}. Give a .safetensors file, or what torch.save wrote.")
     content = _unpickle(path, mapped=start[:2] == b"PK")
     tensors, taken, others = _choose(path, content, which)
@@ -67,6 +67,11 @@ def read_state_dict(path: str | Path, *, which: Which = "auto") -> Foreign:
                 " the state_dict() of a network that is whole in memory, each tensor made dense with .to_dense()."
             )
     return Foreign(tensors, taken, taken in _AVERAGED, others)
+
+
+def looks_like_a_pickle(start: bytes) -> bool:
+    """Judge by a file's first nine bytes: safetensors begin with the length of a header, which may begin with 0x80."""
+    return start[:4] == b"PK\x03\x04" or (start[:1] == b"\x80" and start[8:9] != b"{")
 
 
 def oddity(tensor: Tensor) -> str:
@@ -106,10 +111,16 @@ def _what_it_is(start: bytes) -> str:
     return "holds no weights in a form that is known here, or is damaged"
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
+def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Read the texts and the tensors of a .safetensors file.
+
+    Raises:
+        WeightsError: if it is damaged, or of another kind.
+    """
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            return file.metadata() or {}, tensors
     except SafetensorError as error:
         raise WeightsError(f"{path} is no whole safetensors file: {error}. {_REMEDY}.") from error
 

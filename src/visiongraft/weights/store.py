@@ -19,7 +19,7 @@ from visiongraft.kernels.types import Grid
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
-from visiongraft.weights.foreign import oddity
+from visiongraft.weights.foreign import looks_like_a_pickle, oddity, read_safetensors
 
 FORMAT = "visiongraft.weights/1"
 """Name and version of the file format. It rises when an older file would be misread."""
@@ -221,18 +221,9 @@ def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         raise WeightsError(
             f"{path} cannot be read: {error.strerror}. Give the path of a .safetensors file."
         ) from error
-    if _looks_like_a_pickle(start):
+    if looks_like_a_pickle(start):
         raise WeightsError(
             f"{path} is a checkpoint of PyTorch, a pickle, and no file of ours. If its weights are of a network of the"
             " zoo, `graft convert` makes one of it without running what is in it; else give a .safetensors file."
         )
-    try:
-        with safe_open(path, framework="pt") as file:
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except SafetensorError as error:
-        raise WeightsError(f"{path} is no whole safetensors file: {error}. Take it from its source again.") from error
-
-
-def _looks_like_a_pickle(start: bytes) -> bool:
-    """Judge by the first nine bytes: safetensors begin with the length of a header, whose first byte may be 0x80."""
-    return start[:4] == b"PK\x03\x04" or (start[:1] == b"\x80" and start[8:9] != b"{")
+    return read_safetensors(path)
