@@ -40,18 +40,17 @@ class MissingExtra(GraftError):
     """An optional library that this work needs and that is not installed."""
 
 
-def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
     """Say which known names are spelt like `name`, as a sentence to put into an error.
 
     Args:
         name: what the user wrote.
         known: every name that would have been right.
-        count: how many suggestions at the most.
 
     Returns:
-        " Did you mean 'a' or 'b'?", or an empty string where nothing is close.
+        " Did you mean 'a' or 'b'?" with three names at the most, or an empty string where nothing is close.
     """
-    close = get_close_matches(name.lower(), list(known), n=count, cutoff=0.5)
+    close = get_close_matches(name.lower(), list(known), n=3, cutoff=0.5)
     if not close:
         return ""
     return " Did you mean " + " or ".join(repr(each) for each in close) + "?"

@@ -113,7 +113,7 @@ def _rgb(values: Any) -> RGB:  # noqa: ANN401 - whatever a document holds
 
 
 def normalize(
-    images: UInt8[Tensor, "b 3 h w"] | Float[Tensor, "b 3 h w"], pre: Preprocessing, dtype: torch.dtype = torch.float32
+    images: UInt8[Tensor, "b 3 h w"] | Float[Tensor, "b 3 h w"], pre: Preprocessing
 ) -> Float[Tensor, "b 3 h w"]:
     """Turn pixels into the numbers that a network was trained on: (images / 255 - mean) / std.
 
@@ -123,8 +123,7 @@ def normalize(
     Args:
         images: from 0 to 255.
         pre: holds mean and std.
-        dtype: of the result.
     """
     mean = torch.tensor(pre.mean, device=images.device).view(3, 1, 1) * 255
     std = torch.tensor(pre.std, device=images.device).view(3, 1, 1) * 255
-    return torch.sub(images, mean).div_(std).to(dtype)
+    return torch.sub(images, mean).div_(std).float()

@@ -15,8 +15,8 @@ def convmixer(name: str, width: int, depth: int, *, patch: int, kernel: int, act
     return Backbone(name, PatchStem(width, patch, act), (stage,))
 
 
-def _cifar(name: str, *, patch: int, kernel: int, depth: int = 8, width: int = 256) -> Backbone:
-    spec = convmixer(name, width, depth, patch=patch, kernel=kernel).at(32)
+def _cifar(name: str, *, patch: int, kernel: int) -> Backbone:
+    spec = convmixer(name, 256, 8, patch=patch, kernel=kernel).at(32)
     return replace(spec, head=Head(num_classes=10))
 
 
