@@ -17,6 +17,9 @@ from visiongraft.errors import ImageSizeError, SpecError
 from visiongraft.kernels.types import Grid
 from visiongraft.spec import Backbone, Stage
 
+CLASSIFIER = "head.classifier"
+"""The module that gives a network's logits, and so the beginning of its tensors' names."""
+
 
 class Feature(NamedTuple):
     """One feature map of a network: its name, its channels, and how many pixels one cell spans."""

@@ -24,14 +24,14 @@ from visiongraft.blocks.positions import PositionTables
 from visiongraft.errors import MissingExtra, SpecError
 from visiongraft.families.zoo import customized, get_spec, list_models
 from visiongraft.kernels.types import Grid
-from visiongraft.network import FeatureExtractor, Network, chosen_maps
+from visiongraft.network import CLASSIFIER, FeatureExtractor, Network, chosen_maps
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
 from visiongraft.weights.convert import SOURCES, convert, fitting_form
 from visiongraft.weights.folder import save_pretrained
 from visiongraft.weights.hub import fetch
 from visiongraft.weights.sources import get_weight_set
-from visiongraft.weights.timm_config import CLASSIFIER, PREFIX, published_cfgs
+from visiongraft.weights.timm_config import PREFIX, published_cfgs
 
 try:
     from timm.models import FeatureInfo, build_model_with_cfg, generate_default_cfgs, register_model

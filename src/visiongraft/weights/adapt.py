@@ -9,11 +9,8 @@ from torch import Tensor
 from visiongraft.blocks.positions import PositionTables
 from visiongraft.blocks.site import Runtime
 from visiongraft.errors import WeightsError
-from visiongraft.network import Network
+from visiongraft.network import CLASSIFIER, Network
 from visiongraft.spec import Backbone
-
-CLASSIFIER = "head.classifier."
-"""How the names of the classifier's tensors begin."""
 
 
 def adapted(

@@ -13,9 +13,10 @@ from visiongraft.errors import UnknownModel, WeightsError, nearest
 from visiongraft.families import convmixer, cotnet, lucidrains, timm_botnet, timm_coatnet
 from visiongraft.families.zoo import customized, get_spec
 from visiongraft.kernels.types import Grid
+from visiongraft.network import CLASSIFIER
 from visiongraft.spec import Backbone
 from visiongraft.weights import author_names, listing_names, timm_names
-from visiongraft.weights.faults import CLASSIFIER, Faults, checked, counters, faults_of, learnt, shape_of
+from visiongraft.weights.faults import Faults, checked, counters, faults_of, learnt, shape_of
 from visiongraft.weights.native_size import LARGEST_IMAGE, likely_images
 from visiongraft.weights.renaming import Layout, Names, Wanted, joined, under, wanted_by, wanted_tensors
 from visiongraft.weights.resemblance import resembling
@@ -258,7 +259,7 @@ def _other_forms(
     if not _may_be_another_form(faults_of(found, wanted), wanted):
         return []
     choices: dict[str, Any] = dict(_evident_form(found, wanted, spec))
-    if not any(wanted[name].ours in CLASSIFIER for name in wanted if name in found):
+    if not any(wanted[name].ours.startswith(CLASSIFIER) for name in wanted if name in found):
         choices["num_classes"] = 0
     form = customized(spec, **choices)
     wanted = wanted_tensors(form, layout)
@@ -277,8 +278,11 @@ def _may_be_another_form(faults: Faults, wanted: Mapping[str, Wanted]) -> bool:
     first = next(iter(wanted))
     return (
         not faults.left
-        and all(wanted[name].ours in CLASSIFIER for name in faults.missing)
-        and all(wanted[name].ours in CLASSIFIER or wanted[name].tables or name == first for name in faults.misshapen)
+        and all(wanted[name].ours.startswith(CLASSIFIER) for name in faults.missing)
+        and all(
+            wanted[name].ours.startswith(CLASSIFIER) or wanted[name].tables or name == first
+            for name in faults.misshapen
+        )
     )
 
 
@@ -286,7 +290,7 @@ def _evident_form(found: Mapping[str, Tensor], wanted: Mapping[str, Wanted], spe
     """Give the arguments of `create_model` that single tensors tell: the classes and the channels of the images."""
     choices: dict[str, int] = {}
     theirs = {each.ours: name for name, each in wanted.items()}
-    classifier = found.get(theirs.get(CLASSIFIER[0], ""))
+    classifier = found.get(theirs.get(f"{CLASSIFIER}.weight", ""))
     if classifier is not None and classifier.ndim and classifier.shape[0] != spec.head.num_classes:
         choices["num_classes"] = classifier.shape[0]
     first = found.get(next(iter(wanted)))

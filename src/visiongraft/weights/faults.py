@@ -9,9 +9,6 @@ from torch import Tensor
 from visiongraft.errors import WeightsError
 from visiongraft.weights.renaming import Layout, Shape, Wanted
 
-CLASSIFIER = ("head.classifier.weight", "head.classifier.bias")
-"""Our names of the tensors that other classes change."""
-
 
 @dataclass(frozen=True)
 class Faults:

@@ -5,8 +5,9 @@ from collections.abc import Collection, Mapping
 from torch import Tensor
 
 from visiongraft.families.zoo import get_spec
+from visiongraft.network import CLASSIFIER
 from visiongraft.spec import Backbone
-from visiongraft.weights.faults import CLASSIFIER, faults_of, learnt
+from visiongraft.weights.faults import faults_of, learnt
 from visiongraft.weights.renaming import Layout, Wanted, places, wanted_tensors
 
 
@@ -49,4 +50,4 @@ def _least_faults(names: Collection[str], spec: Backbone, layout: Layout) -> int
 def _count(tensors: Mapping[str, Tensor], wanted: Mapping[str, Wanted], layout: Layout) -> int:
     faults = faults_of(learnt(tensors, wanted, layout), wanted)
     misshapen = (wanted[name] for name in faults.misshapen)
-    return faults.count - sum(each.ours in CLASSIFIER or each.tables is not None for each in misshapen)
+    return faults.count - sum(each.ours.startswith(CLASSIFIER) or each.tables is not None for each in misshapen)

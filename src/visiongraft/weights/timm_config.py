@@ -7,6 +7,7 @@ from torch import nn
 
 from visiongraft.errors import UnknownModel
 from visiongraft.families.zoo import customized, get_spec, list_models
+from visiongraft.network import CLASSIFIER
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
 from visiongraft.weights.sources import WeightSet, find_weight_sets, preprocessing_for
@@ -16,9 +17,6 @@ PREFIX = "vg_"
 
 UNNAMED = "vg_of_its_own"
 """The architecture of a network that no name of the zoo stands for; timm has none of that name, and says so."""
-
-CLASSIFIER = "head.classifier"
-"""The module that gives the logits."""
 
 
 def architecture(spec: Backbone) -> str:
