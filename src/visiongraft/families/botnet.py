@@ -55,10 +55,5 @@ SPECS = (
     _positions("botnet50_relative", GridAttention(position="relative_only")),
     _positions("botnet50_content_relative", GridAttention(position="relative")),
     _positions("botnet50_content_absolute", GridAttention(position="absolute")),
-    pico(
-        with_last_stage(
-            resnet("botnet_pico", (1, 2, 2, 1), _CONV, width=64), _ATTEND, _ATTEND, name="botnet_pico", stride=2
-        ),
-        "botnet_pico",
-    ),
+    pico(with_last_stage(resnet("resnet", (1, 2, 2, 1), _CONV, width=64), _ATTEND, _ATTEND, name="botnet_pico")),
 )

@@ -47,5 +47,5 @@ PUBLISHED = (
 
 SPECS = (
     *PUBLISHED,
-    pico(resnet("cotnet_pico", (1, 2, 2, 1), _COT, width=64), "cotnet_pico"),
+    pico(resnet("cotnet_pico", (1, 2, 2, 1), _COT, width=64)),
 )

@@ -39,13 +39,10 @@ _PLAIN = Bottleneck()
 _SQUEEZED = Bottleneck(squeeze=SqueezeExcite(1 / 16))
 _RESNET50 = resnet("resnet50", DEPTHS[50], _PLAIN)
 
-PICO_IMAGE = 64
-"""Native image size of the smallest network of each family, in pixels."""
 
-
-def pico(spec: Backbone, name: str) -> Backbone:
+def pico(spec: Backbone) -> Backbone:
     """Give a network its pico form: a 3x3 stem at stride 1 and pooling before stage 1, for images of 64 pixels."""
-    return replace(spec, name=name, stem=SmallStem(spec.stem.width, spec.stem.act), image=(PICO_IMAGE, PICO_IMAGE))
+    return replace(spec, stem=SmallStem(spec.stem.width, spec.stem.act)).at(64)
 
 
 SPECS = (
@@ -54,5 +51,5 @@ SPECS = (
     # The paper's place is before the last block of c4; the other name says where its block stands: c3, behind block 3.
     with_non_local(_RESNET50, 3, 5, name="nonlocal_resnet50"),
     with_non_local(_RESNET50, 2, 3, name="nonlocal_resnet50_c3_3"),
-    pico(resnet("resnet_pico", (1, 2, 2, 1), _PLAIN, width=64), "resnet_pico"),
+    pico(resnet("resnet_pico", (1, 2, 2, 1), _PLAIN, width=64)),
 )
