@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from visiongraft.data.images import EXTENSIONS, UnreadableImage, read_image
 from visiongraft.data.transforms import EvalTransform
@@ -15,6 +16,9 @@ from visiongraft.errors import DataError, WeightsError, counted
 from visiongraft.preprocessing import normalize
 from visiongraft.weights.store import Trained
 
+Top = tuple[tuple[str, float], ...]
+"""Classes with their probabilities in [0, 1], the most probable first."""
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -22,12 +26,12 @@ class Prediction:
 
     Args:
         file: its path.
-        top: the most probable classes with their probabilities in [0, 1], the first one first; empty on an error.
+        top: the most probable classes; empty on an error.
         error: why nothing could be said, or None.
     """
 
     file: Path
-    top: tuple[tuple[str, float], ...] = ()
+    top: Top = ()
     error: str | None = None
 
 
@@ -73,9 +77,8 @@ def predict(
             f"{model.network.spec.name} has no classifier with these weights: it gives features and no classes. Train"
             " one, with `graft train`, or use other weights."
         )
+    model.network.eval().to(device)
     transform = EvalTransform(model.preprocessing)
-    network = model.network.eval().to(device)
-    names = model.classes or tuple(str(index) for index in range(network.num_classes))
     files = iter(files)
     while chunk := list(islice(files, batch_size)):
         images, errors = [], {}
@@ -84,20 +87,27 @@ def predict(
                 images.append(transform(read_image(path)))
             except UnreadableImage as error:
                 errors[path] = error.reason
-        rows: Iterator[tuple[tuple[str, float], ...]] = iter(())
-        if images:
-            with torch.inference_mode():
-                batch = normalize(torch.stack(images).to(device), model.preprocessing)
-                probabilities = network(batch).float().softmax(dim=1)
-            if not bool(probabilities.isfinite().all()):
-                raise WeightsError(
-                    "The network gives NaN in place of probabilities: its weights are damaged, or its training "
-                    "diverged. Use another weight file, or train again with a lower --lr."
-                )
-            values, places = probabilities.topk(min(top, len(names)))
-            rows = (
-                tuple((names[place], value) for place, value in zip(*row, strict=True))
-                for row in zip(places.tolist(), values.tolist(), strict=True)
-            )
+        tops = iter(_classified(model, torch.stack(images).to(device), top) if images else ())
         for path in chunk:
-            yield Prediction(path, error=errors[path]) if path in errors else Prediction(path, next(rows))
+            yield Prediction(path, error=errors[path]) if path in errors else Prediction(path, next(tops))
+
+
+def _classified(model: Trained, images: Tensor, top: int) -> list[Top]:
+    """Classify a batch of pixels, (b, 3, h, w), on the device where it lies.
+
+    Raises:
+        WeightsError: if the network gives NaN.
+    """
+    names = model.classes or tuple(str(index) for index in range(model.network.num_classes))
+    with torch.inference_mode():
+        probabilities = model.network(normalize(images, model.preprocessing)).float().softmax(dim=1)
+    if not bool(probabilities.isfinite().all()):
+        raise WeightsError(
+            "The network gives NaN in place of probabilities: its weights are damaged, or its training "
+            "diverged. Use another weight file, or train again with a lower --lr."
+        )
+    values, places = probabilities.topk(min(top, len(names)))
+    return [
+        tuple((names[place], value) for place, value in zip(*row, strict=True))
+        for row in zip(places.tolist(), values.tolist(), strict=True)
+    ]
