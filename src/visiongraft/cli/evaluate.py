@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from visiongraft.cli.progress import counting
-from visiongraft.cli.values import ImageSize, check_positive, check_takes_rgb, check_workers, read_weights
+from visiongraft.cli.values import ImageSize, check_positive, check_takes_rgb, check_workers, find_weights
 from visiongraft.data.sets import ArrayImages, FileImages, ImageData, ImageSet
 from visiongraft.data.sources import open_data
 from visiongraft.errors import DataError, WeightsError, counted, printable
@@ -56,7 +56,7 @@ def run(
     check_positive(batch_size, "--batch-size")
     check_workers(workers)
     place = find_device(device)
-    model = read_weights(weights, image, weights_dir=weights_dir, offline=offline)
+    model = find_weights(weights, image, weights_dir=weights_dir, offline=offline)
     check_takes_rgb(model.network.spec)
     images = open_data(data, data_dir=data_dir, parts="val", download=download)
     in_order = not model.classes or (are_imagenet(model.classes) and are_imagenet(images.classes))

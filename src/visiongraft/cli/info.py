@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from visiongraft.cards.card import Card, card_for
-from visiongraft.cli.values import ImageSize, parse_image, read_weights
+from visiongraft.cli.values import ImageSize, find_weights, parse_image
 from visiongraft.errors import counted, printable
 from visiongraft.families.zoo import customized, get_spec
 from visiongraft.spec import Backbone
@@ -41,7 +41,7 @@ def run(model: str, *, image: ImageSize | None = None, num_classes: int | None =
         num_classes: how many classes it tells apart; by default the network's own
     """
     named = _is_name(model)
-    network = _spec_of(model) if named else read_weights(Path(model), None).network.spec
+    network = _spec_of(model) if named else find_weights(Path(model), None).network.spec
     spec = customized(network, image=parse_image(image), num_classes=num_classes)
     card = card_for(spec)
     return Info(summarize(spec), card if named or card is None else card.for_other_weights())
@@ -57,7 +57,7 @@ def _spec_of(name: str) -> Backbone:
 
 def _is_name(model: str) -> bool:
     """Tell names from files. A name wins over a folder that is called the same; ./resnet50 is that folder."""
-    return names_weights(model) or not (model.endswith(".safetensors") or os.path.isdir(model))  # noqa: PTH112 - see read_weights
+    return names_weights(model) or not (model.endswith(".safetensors") or os.path.isdir(model))  # noqa: PTH112 - see best_of
 
 
 def as_json(info: Info) -> dict[str, object]:

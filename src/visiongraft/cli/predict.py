@@ -7,7 +7,7 @@ from io import StringIO
 from pathlib import Path
 
 from visiongraft.cli.progress import counting
-from visiongraft.cli.values import ImageSize, check_positive, check_takes_rgb, check_writable, read_weights
+from visiongraft.cli.values import ImageSize, check_positive, check_takes_rgb, check_writable, find_weights
 from visiongraft.deploy.predict import Prediction, find_images, predict
 from visiongraft.errors import DataError, GraftError, counted, printable
 from visiongraft.files import write_whole
@@ -52,7 +52,7 @@ def run(
     if csv is not None:
         check_writable(csv, "--csv", kind="file")
     place = find_device(device)
-    model = read_weights(weights, image, weights_dir=weights_dir, offline=offline)
+    model = find_weights(weights, image, weights_dir=weights_dir, offline=offline)
     check_takes_rgb(model.network.spec)
     files = find_images(inputs)
     found = []

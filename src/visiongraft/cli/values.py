@@ -42,7 +42,7 @@ def parse_image(text: ImageSize | None) -> Grid | None:
     return height, width
 
 
-def read_weights(
+def find_weights(
     weights: Path, image: ImageSize | None, *, weights_dir: Path | None = None, offline: bool = False
 ) -> Trained:
     """Read a weight file, the best one of a run folder, or published weights, which are fetched unless they are kept.
