@@ -43,8 +43,7 @@ def resize_axis_table(table: Float[Tensor, "rows d"], length: int) -> Float[Tens
     Returns:
         (2l-1, d). The same numbers where `length` is the table's own.
     """
-    resized = F.interpolate(_exact(table).t()[None], size=2 * length - 1, mode="linear", align_corners=False)
-    return resized[0].t().to(table.dtype)
+    return resize_cell_table(table, 2 * length - 1)
 
 
 def resize_cell_table(table: Float[Tensor, "rows d"], length: int) -> Float[Tensor, "r d"]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from logging import ERROR
 from pathlib import Path
-from threading import RLock
+from threading import Lock
 from typing import Any
 
 from visiongraft.errors import WeightsError
@@ -36,21 +36,19 @@ def fetch(weights: WeightSet, *, folder: str | Path | None = None, offline: bool
     Raises:
         WeightsError: in one line, whatever keeps the file from being there and right. Nothing half-written remains.
     """
-    place = _folder(folder)
     with _discreet() as hub:
+        place = Path(os.path.expanduser(folder or hub.constants.HF_HUB_CACHE))  # noqa: PTH111 - Path's raises
+        _check_folder(place)
         with _readable(weights, place):
-            found = hub.try_to_load_from_cache(weights.repository, FILE, cache_dir=place)
-            if isinstance(found, str):
-                path = Path(found)
-                _check(path, _checksum_in(path), weights)
-                return path
-        if offline or hub.constants.HF_HUB_OFFLINE:
-            said = "nothing may be fetched (--offline)" if offline else "nothing may be fetched (HF_HUB_OFFLINE)"
+            kept = hub.try_to_load_from_cache(weights.repository, FILE, cache_dir=place)
+            found = (Path(kept), _checksum_in(Path(kept))) if isinstance(kept, str) else None
+        if found is None and (offline or hub.constants.HF_HUB_OFFLINE):
+            said = "--offline" if offline else "HF_HUB_OFFLINE"
             raise WeightsError(
-                f"{weights.name} is not in {place}, and {said}. Fetch it once with the network, or say with"
-                " --weights-dir where it is."
+                f"{weights.name} is not in {place}, and nothing may be fetched ({said}). Fetch it once with the"
+                " network, or say with --weights-dir where it is."
             )
-        path, checksum = _download(hub, weights, place)
+        path, checksum = found or _download(hub, weights, place)
     with _readable(weights, place):
         _check(path, checksum, weights)
     return path
@@ -68,14 +66,12 @@ def _readable(weights: WeightSet, place: Path) -> Iterator[None]:
         ) from error
 
 
-def _folder(folder: str | Path | None) -> Path:
-    """Give the folder where files are kept.
+def _check_folder(place: Path) -> None:
+    """See that the folder where files are kept can be searched, if it is there.
 
     Raises:
-        WeightsError: if it is there and cannot be searched, or is no folder.
+        WeightsError: if it cannot, or is no folder.
     """
-    with _discreet() as hub:
-        place = Path(os.path.expanduser(folder or hub.constants.HF_HUB_CACHE))  # noqa: PTH111 - Path's raises
     try:
         if place.exists():
             next(place.iterdir(), None)
@@ -83,7 +79,6 @@ def _folder(folder: str | Path | None) -> Path:
         raise WeightsError(
             f"The folder of weights {str(place)!r} cannot be read: {error.strerror}. Give another --weights-dir."
         ) from error
-    return place
 
 
 def _download(hub: Any, weights: WeightSet, place: Path) -> tuple[Path, str]:  # noqa: ANN401 - a module
@@ -196,4 +191,4 @@ def _discreet() -> Iterator[Any]:
         yield hub
 
 
-_ONE_AT_A_TIME = RLock()
+_ONE_AT_A_TIME = Lock()
