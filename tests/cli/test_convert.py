@@ -55,6 +55,7 @@ def test_a_fine_tuned_checkpoint_becomes_a_file_that_the_other_verbs_take(
         "taken": "state_dict",
         "averaged": False,
         "not_taken": [],
+        "prefix": "module.",
         "tensors": len(rgb),
         "renamed": len(rgb),
         "rearranged": 0,
@@ -82,6 +83,16 @@ def test_what_was_done_is_said(tmp_path: Path, weights: dict[str, Tensor], capsy
     assert torch.equal(first, averaged["0.bias"])
     assert main([*words, "--take", "last", "--existing", "replace"]) == 0
     assert "the last ones, state_dict; not taken: state_dict_ema\n" in capsys.readouterr().out
+    assert torch.equal(load_file(tmp_path / "m.safetensors")["stem.0.bias"], weights["0.bias"])
+
+
+def test_what_a_wrapper_put_before_every_name_is_taken_off_and_said(
+    tmp_path: Path, weights: dict[str, Tensor], capsys: pytest.CaptureFixture
+) -> None:
+    torch.save({"state_dict": {f"module.model.{name}": each for name, each in weights.items()}}, tmp_path / "in.ckpt")
+    assert main(["convert", str(tmp_path / "in.ckpt"), str(tmp_path / "m.safetensors"), *FROM]) == 0
+    text = capsys.readouterr().out
+    assert f"tensors  {len(weights)} read, 'module.model.' taken off every name, {len(weights)} renamed, 0" in text
     assert torch.equal(load_file(tmp_path / "m.safetensors")["stem.0.bias"], weights["0.bias"])
 
 

@@ -14,8 +14,9 @@ from visiongraft.blocks.stems import SmallStem
 from visiongraft.errors import ImageSizeError, UnknownModel, WeightsError
 from visiongraft.families.zoo import get_spec
 from visiongraft.spec import Backbone, Stage
-from visiongraft.weights.convert import SOURCES, convert, fitting_form
+from visiongraft.weights.convert import SOURCES, convert, fitting_form, unwrapped
 from visiongraft.weights.models import create_model
+from visiongraft.weights.prefixes import IN_A_BLOCK
 from visiongraft.weights.renaming import (
     HeadsOutermost,
     Layout,
@@ -26,6 +27,7 @@ from visiongraft.weights.renaming import (
 )
 
 NAME = "coatnet_nano_rw_224"
+PICO, BOT = "coatnet_pico_rw_224", "botnet26t_256"
 CONV = "stages.0.blocks.0.conv2_kxk.weight"
 
 
@@ -211,6 +213,66 @@ def test_older_weights_of_another_network_are_known_without_their_counters() -> 
         convert(weights, source="timm", name="resnet50")
 
 
+def test_a_block_has_at_least_as_many_tensors_as_the_search_takes_it_to_have() -> None:
+    blocks = {}
+    for spec in map(get_spec, vg.list_models()):
+        for sites, stage in zip(spec.sites(vg.Runtime()), spec.stages, strict=True):
+            blocks.update({block: site for site, block in zip(sites, stage.blocks, strict=True)})
+    assert len(blocks) > 20
+    with torch.device("meta"):
+        counts = {block: len(block.build(site).state_dict()) for block, site in blocks.items()}
+    assert min(counts.values()) >= IN_A_BLOCK
+
+
+@pytest.mark.parametrize("prefix", ["model.", "backbone.", "net.", "_orig_mod.model.encoder."])
+def test_what_a_wrapper_put_before_every_name_is_taken_off(prefix: str) -> None:
+    for source, name in (("timm", PICO), ("convmixer", "convmixer_pico")):
+        plain = shapes(name, source, num_classes=5)
+        weights = {f"{prefix}{key}": each for key, each in plain.items()}
+        assert unwrapped(weights, source=source, name=name)[1] == prefix
+        assert unwrapped(plain, source=source, name=name)[1] == ""
+        form = fitting_form(weights, source=source, name=name)
+        assert form.head.num_classes == 5
+        assert convert(weights, source=source, name=form).keys() == create_model(form).state_dict().keys()
+
+
+def test_wrapped_weights_of_another_network_are_known_as_well() -> None:
+    weights = {f"model.{name}": each for name, each in shapes(PICO).items()}
+    with pytest.raises(WeightsError, match=f"These look like timm's {PICO} weights: ask for '{PICO}' from 'timm'"):
+        convert(weights, source="convmixer", name="convmixer_pico")
+
+
+def test_a_network_beside_other_things_is_told_where_it_lies() -> None:
+    weights = {f"backbone.{name}": each for name, each in shapes(PICO, num_classes=0).items()}
+    weights |= {f"neck.{index}.weight": torch.ones(3) for index in range(20)}
+    with pytest.raises(WeightsError) as caught:
+        convert(weights, source="timm", name=PICO)
+    assert str(caught.value).endswith(
+        " Their network seems to be what 'backbone' holds, among other things: give those tensors alone whose names"
+        " begin with 'backbone.'."
+    )
+
+
+@pytest.mark.parametrize(
+    ("place", "of", "source", "name"),
+    [
+        ("7", "botnet50_lucidrains", "lucidrains", "botnet50_lucidrains"),
+        ("5", "botnet20_lucidrains", "lucidrains", "botnet50_lucidrains_absolute"),
+        ("7.net.1", "botnet50_lucidrains", "lucidrains", "botnet50_lucidrains"),
+        ("7", "botnet50_lucidrains", "timm", "resnet50"),
+    ],
+)
+def test_a_part_of_a_network_is_told_where_it_belongs(place: str, of: str, source: str, name: str) -> None:
+    whole = shapes(of, "lucidrains", image=320)
+    part = {key.removeprefix(f"{place}."): each for key, each in whole.items() if key.startswith(f"{place}.")}
+    with pytest.raises(WeightsError) as caught:
+        convert(part, source=source, name=name)
+    assert str(caught.value).endswith(
+        f" These are weights of a part alone: {place!r} of lucidrains's {of}. Give those of the whole network, in"
+        f" which each of these names has {place + '.'!r} before it."
+    )
+
+
 @pytest.mark.parametrize(
     ("weights", "source", "name", "most"),
     [
@@ -271,9 +333,6 @@ def test_a_network_with_parts_that_a_source_does_not_name_says_which(weights: di
     odd = Backbone(NAME, SmallStem(8), (Stage(16, 2, (vg.Bottleneck(),)),))
     with pytest.raises(WeightsError, match="Block 0 of stage 0 of .* is a Bottleneck, which has no foreign names"):
         convert(weights, source="timm", name=odd)
-
-
-PICO, BOT = "coatnet_pico_rw_224", "botnet26t_256"
 
 
 def shapes(name: str, source: str = "timm", **choices: object) -> dict[str, Tensor]:

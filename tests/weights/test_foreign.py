@@ -77,7 +77,9 @@ def test_averaged_weights_are_taken_where_there_are_any_and_the_last_ones_on_req
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
 def test_prefixes_of_wrappers_are_taken_off(tmp_path: Path, prefix: str) -> None:
     wrapped = {f"{prefix}{name}": each for name, each in WEIGHTS.items()}
-    assert same(read_state_dict(written(tmp_path, {"state_dict": wrapped})), WEIGHTS)
+    found = read_state_dict(written(tmp_path, {"state_dict": wrapped}))
+    assert same(found, WEIGHTS)
+    assert found.prefix == prefix
     half = {"module.a": torch.ones(1), "b": torch.ones(1)}
     assert same(read_state_dict(written(tmp_path, half)), half)
 

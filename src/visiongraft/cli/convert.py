@@ -69,6 +69,7 @@ def as_json(found: Conversion) -> dict[str, object]:
         "taken": found.taken,
         "averaged": found.averaged,
         "not_taken": list(found.others),
+        "prefix": found.prefix,
         "tensors": found.tensors,
         "renamed": found.renamed,
         "rearranged": found.rearranged,
@@ -86,10 +87,15 @@ def show(found: Conversion) -> None:
         f" {counted(spec.head.num_classes, 'class')}, {counted(spec.in_chans, 'channel')}, {height}x{width} pixels"
     )
     print(f"weights  {_taken(found)}")
-    print(f"tensors  {found.tensors} read, {found.renamed} renamed, {found.rearranged} rearranged; none left over")
+    prefix = f", {printable(found.prefix)!r} taken off every name" if found.prefix else ""
+    print(f"tensors  {found.tensors} read{prefix}, {_changes(found)}; none left over")
     mean, std = (" ".join(f"{each:g}" for each in values) for values in (pre.mean, pre.std))
     note = f"; assumed, {_why(spec.name)}" if found.assumed else ""
     print(f"images   {pre.interpolation}, {pre.fit} {pre.crop:g}, mean {mean}, std {std}{note}")
+
+
+def _changes(found: Conversion) -> str:
+    return f"{found.renamed} renamed, {found.rearranged} rearranged"
 
 
 def _why(name: str) -> str:

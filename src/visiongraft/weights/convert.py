@@ -18,6 +18,7 @@ from visiongraft.spec import Backbone
 from visiongraft.weights import author_names, listing_names, timm_names
 from visiongraft.weights.faults import Faults, checked, counters, faults_of, learnt, shape_of
 from visiongraft.weights.native_size import LARGEST_IMAGE, likely_images
+from visiongraft.weights.prefixes import part_of, place_of, wrapper_of
 from visiongraft.weights.renaming import Layout, Names, Wanted, joined, under, wanted_by, wanted_tensors
 from visiongraft.weights.resemblance import resembling
 
@@ -70,9 +71,9 @@ def convert(state_dict: Mapping[str, Tensor], *, source: str, name: str | Backbo
         WeightsError: if a tensor is missing, left over, of another shape, or holds what is no finite number. The
             error names the network that the weights fit better, if the source has one.
     """
-    spec, layout = _asked_for(source, name, state_dict)
+    spec, layout, tensors = _asked_for(source, name, state_dict)
     wanted = wanted_tensors(spec, layout)
-    found = learnt(state_dict, wanted, layout)
+    found = learnt(tensors, wanted, layout)
     faults = faults_of(found, wanted)
     if faults.count:
         remedy = _remedy(faults, found, wanted, spec, source, layout)
@@ -143,9 +144,9 @@ def fitting_form(
         WeightsError: if forms with several image sizes fit, and `image` is none of them.
         ImageSizeError: if the network cannot take `image`.
     """
-    spec, layout = _asked_for(source, name, state_dict)
+    spec, layout, tensors = _asked_for(source, name, state_dict)
     wanted = wanted_tensors(spec, layout)
-    found = learnt(state_dict, wanted, layout)
+    found = learnt(tensors, wanted, layout)
     asked = None if image is None else spec.at(image).image
     if asked is None and not faults_of(found, wanted).count:
         return spec
@@ -161,9 +162,20 @@ def fitting_form(
     return customized(spec, **(forms[0] if forms else _evident_form(found, wanted, spec)))
 
 
+def unwrapped(state_dict: Mapping[str, Tensor], *, source: str, name: str | Backbone) -> tuple[dict[str, Tensor], str]:
+    """Give foreign weights by the source's own names, and what a wrapper had put before each, such as "model.".
+
+    Arguments and errors as in `convert`, which does this by itself.
+    """
+    checked(state_dict)
+    layout = _layout_for(source, name.lower() if isinstance(name, str) else name.name)
+    prefix = wrapper_of(state_dict.keys(), layout, get_spec(name) if isinstance(name, str) else name)
+    return {each.removeprefix(prefix): tensor for each, tensor in state_dict.items()}, prefix
+
+
 def names_of(spec: Backbone, *, source: str, state_dict: Mapping[str, Tensor]) -> dict[str, Wanted]:
     """Give what each tensor of the source becomes, by its name there. Arguments and errors as in `convert`."""
-    spec, layout = _asked_for(source, spec, state_dict)
+    spec, layout, _ = _asked_for(source, spec, state_dict)
     return wanted_tensors(spec, layout)
 
 
@@ -177,16 +189,14 @@ def check_known(*, source: str, name: str) -> None:
     _layout_for(source, name.lower())
 
 
-def _asked_for(source: str, name: str | Backbone, state_dict: Mapping[str, Tensor]) -> tuple[Backbone, Layout]:
-    """Find the network that was asked for, and the names of the source for it that the weights have."""
-    if not isinstance(state_dict, Mapping):
-        raise WeightsError(
-            f"A state dict holds tensors by name, and this is of type {type(state_dict).__name__}. For a file, use"
-            " `graft convert`, or create_model(weights=FILE)."
-        )
+def _asked_for(
+    source: str, name: str | Backbone, state_dict: Mapping[str, Tensor]
+) -> tuple[Backbone, Layout, dict[str, Tensor]]:
+    """Find the network that was asked for, the names of the source for it that the weights have, and these by them."""
     layout = _layout_for(source, name.lower() if isinstance(name, str) else name.name)
+    tensors, _ = unwrapped(state_dict, source=source, name=name)
     spec = get_spec(name) if isinstance(name, str) else name
-    return spec, layout.spoken_in(state_dict.keys(), spec)
+    return spec, layout.spoken_in(tensors.keys(), spec), tensors
 
 
 def _layout_for(source: str, asked: str) -> Layout:
@@ -222,7 +232,7 @@ def _remedy(
         return f"They fit another form of it: ask for {specs}{which}."
     tables = sum(wanted[name].tables is not None for name in faults.misshapen)
     if faults.count - tables > _FEW * len(wanted):
-        return _resemblance(found, faults.count - tables, source)
+        return _resemblance(found, faults.count - tables, source, spec, layout)
     if tables == faults.count:
         return (
             f"No images of up to {LARGEST_IMAGE} pixels a side have such position tables: take them from their source"
@@ -231,14 +241,30 @@ def _remedy(
     return "Take them from their source again, or ask for the network that they are of."
 
 
-def _resemblance(found: Mapping[str, Tensor], faults: int, source: str) -> str:
-    """Say which network the weights look like: one of the source, or else of another one."""
-    for each in (source, *(other for other in SOURCES if other != source)):
+def _resemblance(found: Mapping[str, Tensor], faults: int, source: str, spec: Backbone, layout: Layout) -> str:
+    """Say which network the weights look like, of this source or of another one, or where in them one is."""
+    for each in _first(source):
         better = resembling(found, SOURCES[each], below=_MUCH * min(faults, len(found)))
         if better:
             whose, where = ("", "") if each == source else (f"{each}'s ", f" from {each!r}")
             return f"These look like {whose}{' or '.join(better)} weights: ask for {better[0]!r}{where}."
+    if place := place_of(found.keys(), layout, spec):
+        return (
+            f"Their network seems to be what {place!r} holds, among other things: give those tensors alone whose names"
+            f" begin with {place + '.'!r}."
+        )
+    for each in _first(source):
+        if part := part_of(found, SOURCES[each]):
+            network, place = part
+            return (
+                f"These are weights of a part alone: {place!r} of {each}'s {network}. Give those of the whole network,"
+                f" in which each of these names has {place + '.'!r} before it."
+            )
     return "They look like no network that is known here: check where they come from."
+
+
+def _first(source: str) -> list[str]:
+    return [source, *(other for other in SOURCES if other != source)]
 
 
 _MUCH = 0.2  # a fit with a fifth of the faults is a better one

@@ -10,7 +10,7 @@ from visiongraft.kernels.types import Grid
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
-from visiongraft.weights.convert import check_known, convert, fitting_form, names_of
+from visiongraft.weights.convert import check_known, convert, fitting_form, names_of, unwrapped
 from visiongraft.weights.foreign import Which, read_state_dict
 from visiongraft.weights.sources import get_weight_set, preprocessing_of
 from visiongraft.weights.store import save_tensors
@@ -29,6 +29,7 @@ class Conversion:
         taken: the part of the other file that the weights are from; empty where it held nothing else.
         averaged: whether these are averaged weights.
         others: further sets of weights there, which were not taken.
+        prefix: what wrappers had put before every name there, such as "module."; empty where nothing was.
         params: learnt numbers.
         tensors: how many tensors were read.
         renamed: how many of them have another name now.
@@ -42,6 +43,7 @@ class Conversion:
     taken: str
     averaged: bool
     others: tuple[str, ...]
+    prefix: str
     params: int
     tensors: int
     renamed: int
@@ -85,14 +87,15 @@ def convert_file(
     if tag:
         get_weight_set(name)  # refuses an unknown tag before the file is read
     foreign = read_state_dict(path, which=which)
-    spec = fitting_form(foreign.tensors, source=source, name=network, image=image)
-    tensors = convert(foreign.tensors, source=source, name=spec)
+    theirs, prefix = unwrapped(foreign.tensors, source=source, name=network)
+    spec = fitting_form(theirs, source=source, name=network, image=image)
+    tensors = convert(theirs, source=source, name=spec)
     if image is not None and spec.image != spec.at(image).image:
         raise WeightsError(
             f"The position tables of these weights are for images of (height, width) {spec.image}, not"
             f" {spec.at(image).image}. Leave the image size out: any other size can be asked for when they are used."
         )
-    names = names_of(spec, source=source, state_dict=foreign.tensors)
+    names = names_of(spec, source=source, state_dict=theirs)
     shares = [each.ours for each in names.values()]
     preprocessing, assumed = preprocessing_of(name, spec.image)
     save_tensors(spec, tensors, output, preprocessing=preprocessing, classes=classes)
@@ -106,6 +109,7 @@ def convert_file(
         taken=foreign.taken,
         averaged=foreign.averaged,
         others=foreign.others,
+        prefix=foreign.prefix + prefix,
         params=params,
         tensors=len(foreign.tensors),
         renamed=sum(theirs != each.ours for theirs, each in names.items()),

@@ -60,8 +60,13 @@ def checked(state_dict: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """Give the same, once it is known to hold tensors alone.
 
     Raises:
-        WeightsError: if one of the values is no tensor.
+        WeightsError: if it is none, or one of its values is no tensor.
     """
+    if not isinstance(state_dict, Mapping):
+        raise WeightsError(
+            f"A state dict holds tensors by name, and this is of type {type(state_dict).__name__}. For a file, use"
+            " `graft convert`, or create_model(weights=FILE)."
+        )
     for name, each in state_dict.items():
         if not isinstance(each, Tensor):
             raise WeightsError(

@@ -29,12 +29,14 @@ class Foreign:
         taken: the part of the file they are from, such as "state_dict_ema"; empty where the file holds nothing else.
         averaged: whether that part is called what averaged weights are called.
         others: further sets of weights in the file, which were not taken.
+        prefix: what was taken off before every name, such as "module."; empty where nothing was.
     """
 
     tensors: dict[str, Tensor]
     taken: str = ""
     averaged: bool = False
     others: tuple[str, ...] = ()
+    prefix: str = ""
 
 
 def read_state_dict(path: str | Path, *, which: Which = "auto") -> Foreign:
@@ -59,14 +61,14 @@ def read_state_dict(path: str | Path, *, which: Which = "auto") -> Foreign:
         raise WeightsError(f"{path} {_what_it_is(start)}. Give a .safetensors file, or what torch.save wrote.")
     content = _unpickle(path, mapped=start[:2] == b"PK")
     tensors, taken, others = _choose(path, content, which)
-    tensors = _unwrapped(tensors)
+    tensors, prefix = _unwrapped(tensors)
     for name, each in tensors.items():
         if isinstance(each, Tensor) and (odd := oddity(each)):
             raise WeightsError(
                 f"{path} has {name!r} as {odd}, and tensors that are dense and hold their numbers were expected. Save"
                 " the state_dict() of a network that is whole in memory, each tensor made dense with .to_dense()."
             )
-    return Foreign(tensors, taken, taken in _AVERAGED, others)
+    return Foreign(tensors, taken, taken in _AVERAGED, others, prefix)
 
 
 def looks_like_a_pickle(start: bytes) -> bool:
@@ -212,11 +214,11 @@ def _holds_tensors(content: dict[Any, Any]) -> bool:
     return named and any(isinstance(each, Tensor) for each in content.values())
 
 
-def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Take off what wrappers for several devices, for averages and for compilation put before every name."""
-    found = tensors
+def _unwrapped(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
+    """Take off what wrappers for several devices, for averages and for compilation put before every name; say what."""
+    found, taken = tensors, ""
     for prefix in _WRAPPERS * 2:  # one may be around the other, in either order
         inside = [name for name in found if name != "n_averaged"]  # AveragedModel's own counter
         if inside and all(name.startswith(prefix) for name in inside):
-            found = {name.removeprefix(prefix): found[name] for name in inside}
-    return {name: Tensor.detach(each) if isinstance(each, Tensor) else each for name, each in found.items()}
+            found, taken = {name.removeprefix(prefix): found[name] for name in inside}, taken + prefix
+    return {name: Tensor.detach(each) if isinstance(each, Tensor) else each for name, each in found.items()}, taken

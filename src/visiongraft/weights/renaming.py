@@ -75,14 +75,23 @@ class Layout:
     ignored: frozenset[str] = field(default_factory=frozenset)
     others: tuple["Layout", ...] = ()
 
+    @property
+    def ways(self) -> tuple["Layout", ...]:
+        """This and the others."""
+        return (self, *self.others)
+
     def spoken_in(self, names: Collection[str], spec: Backbone) -> "Layout":
         """Give the one of this and the other layouts that knows the parts of most of the names."""
-        return max((self, *self.others), key=lambda each: each.known(names, spec)) if self.others else self
+        return max(self.ways, key=lambda each: known(names, each.parts(spec))) if self.others else self
 
-    def known(self, names: Collection[str], spec: Backbone) -> int:
-        """Count the names of tensors that lie in parts of a network, or are such parts. The network is not built."""
-        parts = {each for part in self.names(spec) for each in (part if isinstance(part, tuple) else (part,))}
-        return sum(any(each in parts for each in places(name)) for name in names)
+    def blocks(self, spec: Backbone) -> list[str]:
+        """Give the prefixes of all blocks of a network."""
+        counts = (len(each.blocks) for each in spec.stages)
+        return [self.block(stage, index) for stage, count in enumerate(counts) for index in range(count)]
+
+    def parts(self, spec: Backbone) -> frozenset[str]:
+        """Give the names of all parts of a network, each once: modules and tensors. The network is not built."""
+        return frozenset(each for part in self.names(spec) for each in (part if isinstance(part, tuple) else (part,)))
 
     def names(self, spec: Backbone) -> Names:
         """Give the names of all parts of a network.
@@ -107,6 +116,11 @@ class Layout:
 def places(name: str) -> Iterator[str]:
     """Give the modules that a tensor lies in, from the outermost, and its own name: "a", "a.b", "a.b.weight"."""
     return accumulate(name.split("."), "{}.{}".format)
+
+
+def known(names: Collection[str], parts: frozenset[str]) -> int:
+    """Count the names of tensors that lie in one of the parts, or are one of them."""
+    return sum(not parts.isdisjoint(places(name)) for name in names)
 
 
 def under(theirs: str, ours: str, names: Names) -> dict[Theirs, str | Changed]:

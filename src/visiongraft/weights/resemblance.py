@@ -1,6 +1,7 @@
 """Which network foreign weights look like, found without building those that they cannot be of."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -8,7 +9,8 @@ from visiongraft.families.zoo import get_spec
 from visiongraft.network import CLASSIFIER
 from visiongraft.spec import Backbone
 from visiongraft.weights.faults import faults_of, learnt
-from visiongraft.weights.renaming import Layout, Wanted, places, wanted_tensors
+from visiongraft.weights.prefixes import IN_A_BLOCK, wrapper_of
+from visiongraft.weights.renaming import Layout, known, places, wanted_tensors
 
 
 def resembling(tensors: Mapping[str, Tensor], layouts: Mapping[str, Layout], *, below: float) -> list[str]:
@@ -23,31 +25,51 @@ def resembling(tensors: Mapping[str, Tensor], layouts: Mapping[str, Layout], *, 
         layouts: how the source names each network.
         below: a network with so many faults, or more, is none that the weights look like.
     """
+    candidates = sorted(
+        (_Candidate.of(tensors, get_spec(name), layout) for name, layout in layouts.items()),
+        key=lambda each: each.least,
+    )
     best, found = below, list[str]()
-    spoken = {name: layout.spoken_in(tensors.keys(), get_spec(name)) for name, layout in layouts.items()}
-    least = {name: _least_faults(tensors.keys(), get_spec(name), layout) for name, layout in spoken.items()}
-    for name in sorted(layouts, key=lambda each: least[each]):
-        if least[name] > best or least[name] >= below:
+    for each in candidates:
+        if each.least > best or each.least >= below:
             break
-        count = _count(tensors, wanted_tensors(get_spec(name), spoken[name]), spoken[name])
+        count = each.count()
         if count < best:
-            best, found = count, [name]
+            best, found = count, [each.spec.name]
         elif count == best and found:
-            found.append(name)
+            found.append(each.spec.name)
     return sorted(found, key=list(layouts).index)
 
 
-def _least_faults(names: Collection[str], spec: Backbone, layout: Layout) -> int:
-    """Count what the names alone tell to be at fault: tensors of no part of the network, and blocks without one."""
-    kept = [name for name in names if name.rpartition(".")[2] not in layout.ignored]
-    there = {place for name in kept for place in places(name)}
-    blocks = (
-        layout.block(stage, index) for stage, each in enumerate(spec.stages) for index in range(len(each.blocks))
-    )
-    return len(kept) - layout.known(kept, spec) + sum(block not in there for block in blocks)
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    """A network that tensors may be of.
 
+    Args:
+        spec: the network.
+        layout: how the tensors would name it.
+        tensors: by these names.
+        least: how many faults the names alone tell: tensors of no part of the network, and those of missing blocks.
+    """
 
-def _count(tensors: Mapping[str, Tensor], wanted: Mapping[str, Wanted], layout: Layout) -> int:
-    faults = faults_of(learnt(tensors, wanted, layout), wanted)
-    misshapen = (wanted[name] for name in faults.misshapen)
-    return faults.count - sum(each.ours.startswith(CLASSIFIER) or each.tables is not None for each in misshapen)
+    spec: Backbone
+    layout: Layout
+    tensors: Mapping[str, Tensor]
+    least: int
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor], spec: Backbone, layout: Layout) -> "_Candidate":
+        prefix = wrapper_of(tensors.keys(), layout, spec)
+        tensors = {name.removeprefix(prefix): each for name, each in tensors.items()}
+        layout = layout.spoken_in(tensors.keys(), spec)
+        kept = [name for name in tensors if name.rpartition(".")[2] not in layout.ignored]
+        there = {place for name in kept for place in places(name)}
+        left = len(kept) - known(kept, layout.parts(spec))
+        return cls(spec, layout, tensors, left + IN_A_BLOCK * sum(block not in there for block in layout.blocks(spec)))
+
+    def count(self) -> int:
+        """Build the network without numbers, and count all faults."""
+        wanted = wanted_tensors(self.spec, self.layout)
+        faults = faults_of(learnt(self.tensors, wanted, self.layout), wanted)
+        misshapen = (wanted[name] for name in faults.misshapen)
+        return faults.count - sum(each.ours in CLASSIFIER or each.tables is not None for each in misshapen)

@@ -1,0 +1,91 @@
+"""Foreign names that lie inside something: a wrapper around a network, or a network around a part of it."""
+
+import os.path
+from collections import Counter
+from collections.abc import Collection, Mapping
+from itertools import accumulate
+
+from torch import Tensor
+
+from visiongraft.families.zoo import get_spec
+from visiongraft.spec import Backbone
+from visiongraft.weights.faults import shape_of
+from visiongraft.weights.renaming import Layout, Wanted, known, places, wanted_tensors
+
+
+def wrapper_of(names: Collection[str], layout: Layout, spec: Backbone) -> str:
+    """Give what a wrapper put before every name, such as "model."; empty where the names are the source's own.
+
+    It is what all names begin with, up to a dot, and as little of it as makes the source know nearly all of them.
+    """
+    shared = os.path.commonprefix([name.split(".")[:-1] for name in names])
+    prefixes = [f"{each}." for each in accumulate(shared, "{}.{}".format)]
+    if not prefixes:
+        return ""
+    parts = _parts(layout, spec)
+    known_in = {each: _known([name[len(each) :] for name in names], parts) for each in ("", *prefixes)}
+    best = max(known_in, key=lambda each: known_in[each])
+    return best if known_in[best] > _NEARLY * len(names) else ""
+
+
+def place_of(names: Collection[str], layout: Layout, spec: Backbone) -> str:
+    """Give the module that seems to be the network, where others lie beside it; empty where none seems to be.
+
+    Nearly all of its names are known once it is taken off, and it has a tensor in every block.
+    """
+    parts = _parts(layout, spec)
+    around = Counter(place for name in names for place in list(places(name))[:-1])
+    for place, count in around.most_common():
+        if count < spec.depth:
+            break
+        inside = [name[len(place) + 1 :] for name in names if name.startswith(f"{place}.")]
+        there = {each for name in inside for each in places(name)}
+        if _known(inside, parts) > _NEARLY * count and any(
+            there.issuperset(each.blocks(spec)) for each in layout.ways
+        ):
+            return place
+    return ""
+
+
+def part_of(tensors: Mapping[str, Tensor], layouts: Mapping[str, Layout]) -> tuple[str, str] | None:
+    """Give a network, and the name of a block or a stage of it, that these tensors are by their names and shapes.
+
+    The shapes of position tables do not count, since they follow from the image size.
+    """
+    if len(tensors) < IN_A_BLOCK:
+        return None
+    for network, layout in layouts.items():
+        spec = get_spec(network)
+        for each in layout.ways:
+            parts = each.parts(spec)
+            around = dict.fromkeys(place for block in each.blocks(spec) for place in places(block))
+            named = {place: [f"{place}.{name}" for name in tensors] for place in around}
+            may_be = [place for place, names in named.items() if known(names, parts) == len(names)]
+            wanted = wanted_tensors(spec, each) if may_be else {}
+            for place in sorted(may_be, key=len):
+                if _is_whole(tensors, place, wanted):
+                    return network, place
+    return None
+
+
+IN_A_BLOCK = 8
+"""A block has at least so many tensors."""
+
+_NEARLY = 0.9  # a head for another task may be inside as well
+
+
+def _parts(layout: Layout, spec: Backbone) -> list[frozenset[str]]:
+    return [each.parts(spec) for each in layout.ways]
+
+
+def _known(names: Collection[str], ways: Collection[frozenset[str]]) -> int:
+    """Count the names that lie in parts of a network, in the way of naming them that knows the most."""
+    return max(known(names, parts) for parts in ways)
+
+
+def _is_whole(tensors: Mapping[str, Tensor], place: str, wanted: Mapping[str, Wanted]) -> bool:
+    """Tell whether these are all tensors that a network has in one place, each of its shape."""
+    inside = {name.removeprefix(f"{place}."): each for name, each in wanted.items() if name.startswith(f"{place}.")}
+    return inside.keys() == tensors.keys() and all(
+        each.tables is not None or each.fits(shape_of(tensors[name])) for name, each in inside.items()
+    )
