@@ -25,6 +25,7 @@ from visiongraft.weights.renaming import (
     Wanted,
     wanted_tensors,
 )
+from visiongraft.weights.resemblance import resembling
 
 NAME = "coatnet_nano_rw_224"
 PICO, BOT = "coatnet_pico_rw_224", "botnet26t_256"
@@ -298,6 +299,10 @@ def test_what_weights_are_of_is_found_without_building_what_they_cannot_be_of(
     with pytest.raises(WeightsError, match="These look like" if most else "They look like no network that is known"):
         convert(weights, source=source, name=name)
     assert len(built) <= most
+
+
+def test_other_classes_and_another_image_size_do_not_count_in_what_weights_look_like() -> None:
+    assert resembling(shapes(PICO, num_classes=5, image=256), SOURCES["timm"], below=1) == [PICO]
 
 
 def test_weights_of_another_source_are_refused_with_its_name() -> None:
