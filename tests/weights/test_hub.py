@@ -170,10 +170,27 @@ def test_a_hub_whose_checksum_is_none_is_not_trusted(online: FakeHub, tmp_path: 
     assert "so it cannot be checked. Set HF_ENDPOINT to another hub, or fetch the file yourself" in refusal(tmp_path)
 
 
-def test_a_kept_file_that_was_damaged_is_removed(tmp_path: Path) -> None:
+def test_a_kept_file_that_was_damaged_is_removed_and_fetched_anew(online: FakeHub, tmp_path: Path) -> None:
     blob = put_into_cache(tmp_path, WEIGHTS.repository, CONTENT)
     blob.write_bytes(CONTENT[:-1])
-    assert "was damaged on its way or since" in refusal(tmp_path, offline=True)
+    assert "was damaged on its way or since" in refusal(tmp_path)
+    assert fetch(WEIGHTS, folder=tmp_path).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("way", ["argument", "variable"])
+def test_a_damaged_file_is_left_where_no_other_may_be_fetched(way: str, tmp_path: Path) -> None:
+    blob = put_into_cache(tmp_path, WEIGHTS.repository, CONTENT)
+    blob.write_bytes(CONTENT[:-1])
+    with pytest.raises(WeightsError) as refused:
+        fetch(WEIGHTS, folder=tmp_path, offline=way == "argument")
+    said = "--offline" if way == "argument" else "HF_HUB_OFFLINE"
+    (link,) = tmp_path.rglob(FILE)
+    assert str(refused.value) == (
+        "The file of coatnet_nano_rw_224.sw_in1k was damaged on its way or since: its checksum is not the hub's"
+        f" {blob.name[:12]}... It is left in {str(link)!r}, since nothing may be fetched ({said}): copy the right file"
+        " over it, or ask again where fetching is allowed."
+    )
+    assert link.read_bytes() == CONTENT[:-1]
 
 
 def test_a_kept_file_that_may_not_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +209,7 @@ def test_a_kept_file_that_may_not_be_read_is_refused(tmp_path: Path, monkeypatch
 
 
 def test_a_damaged_file_that_may_not_be_removed_is_refused_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    online: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     blob = put_into_cache(tmp_path, WEIGHTS.repository, CONTENT)
     blob.write_bytes(CONTENT[:-1])
@@ -202,7 +219,7 @@ def test_a_damaged_file_that_may_not_be_removed_is_refused_all_the_same(
 
     monkeypatch.setattr(Path, "unlink", denied)
     with pytest.raises(WeightsError) as refused:
-        fetch(WEIGHTS, folder=tmp_path, offline=True)
+        fetch(WEIGHTS, folder=tmp_path)
     text = str(refused.value)
     assert text.startswith("The file of coatnet_nano_rw_224.sw_in1k was damaged on its way or since: its checksum is")
     assert text.endswith("cannot be removed: Read-only file system. Have it removed, or give another --weights-dir.")

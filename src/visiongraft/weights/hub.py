@@ -42,15 +42,15 @@ def fetch(weights: WeightSet, *, folder: str | Path | None = None, offline: bool
         with _readable(weights, place):
             kept = hub.try_to_load_from_cache(weights.repository, FILE, cache_dir=place)
             found = (Path(kept), _checksum_in(Path(kept))) if isinstance(kept, str) else None
-        if found is None and (offline or hub.constants.HF_HUB_OFFLINE):
-            said = "--offline" if offline else "HF_HUB_OFFLINE"
+        forbidden = "--offline" if offline else "HF_HUB_OFFLINE" if hub.constants.HF_HUB_OFFLINE else ""
+        if found is None and forbidden:
             raise WeightsError(
-                f"{weights.name} is not in {place}, and nothing may be fetched ({said}). Fetch it once with the"
+                f"{weights.name} is not in {place}, and nothing may be fetched ({forbidden}). Fetch it once with the"
                 " network, or say with --weights-dir where it is."
             )
         path, checksum = found or _download(hub, weights, place)
     with _readable(weights, place):
-        _check(path, checksum, weights)
+        _check(path, checksum, weights, forbidden=forbidden)
     return path
 
 
@@ -137,11 +137,17 @@ def _checksum_in(path: Path) -> str:
     return name if path.is_symlink() and _CHECKSUM.fullmatch(name) else ""
 
 
-def _check(path: Path, checksum: str, weights: WeightSet) -> None:
+def _check(path: Path, checksum: str, weights: WeightSet, *, forbidden: str) -> None:
     """Compare a file with the hub's checksum. Where that is empty, which is where nobody knows it, any file passes.
 
+    Args:
+        path: the file.
+        checksum: the hub's.
+        weights: what the file is to be.
+        forbidden: what keeps another one from being fetched, such as "--offline"; empty where nothing does.
+
     Raises:
-        WeightsError: if they differ. The file is removed, where that is permitted.
+        WeightsError: if they differ. The file is removed, where that is permitted and another one can be fetched.
         OSError: if the file cannot be read.
     """
     with path.open("rb") as file:
@@ -149,8 +155,16 @@ def _check(path: Path, checksum: str, weights: WeightSet) -> None:
     if checksum and checksum != (sha256 if len(checksum) == len(sha256) else _git_checksum(path)):
         raise WeightsError(
             f"The file of {weights.name} was damaged on its way or since: its checksum is not the hub's"
-            f" {checksum[:12]}... {_removed(path)}"
+            f" {checksum[:12]}... {_kept(path, forbidden) if forbidden else _removed(path)}"
         )
+
+
+def _kept(path: Path, forbidden: str) -> str:
+    """Say that a file is left as it is where another one cannot come in its place, and what to do."""
+    return (
+        f"It is left in {str(path)!r}, since nothing may be fetched ({forbidden}): copy the right file over it, or ask"
+        " again where fetching is allowed."
+    )
 
 
 def _removed(path: Path) -> str:
