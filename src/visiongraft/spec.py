@@ -195,7 +195,10 @@ class Backbone:
         """Name the form for small images, where that takes smaller ones."""
         if small_image(self).smallest_image >= self.smallest_image:
             return ""
-        return f", or take its form for small ones: small_image(spec), or {self.name}_small if it is of the zoo"
+        return (
+            f", or take its form for small ones: {self.name}_small if it is of the zoo, or in Python what"
+            " visiongraft.small_image makes of it"
+        )
 
     def _can_take(self, side: int) -> bool:
         enough = self.stem.patch if isinstance(self.stem, Patches) else min(self.stem.stride, 2)

@@ -198,6 +198,8 @@ def test_files_that_cannot_be_read_get_one_line_and_leave_nothing(
         (["in.pth", "none/out.safetensors", *FROM], "OUTPUT 'none/out.safetensors' cannot be written: "),
         (["in.pth", "out.safetensors", "--from", "convmixr", "--model", NAME], "not 'convmixr'. Did you mean 'convm"),
         (["in.pth", "out.safetensors", "--from", "cotnet", "--model", "cotnet5"], "named 'cotnet5'. Did you mean 'co"),
+        (["in.pth", "out.safetensors", "--from", "TIMM", "--model", NAME], "No network whose weights come from timm"),
+        (["in.pth", "out.safetensors", "--from", "timm", "--model", NAME], "Its weights come from 'convmixer'."),
     ],
 )
 def test_a_slip_gets_one_line(words: list[str], text: str, capsys: pytest.CaptureFixture) -> None:

@@ -290,7 +290,10 @@ def test_too_small_an_image_is_answered_with_a_form_that_takes_smaller_ones_if_t
     if name.endswith("_small"):
         assert "small_image" not in str(caught.value)
     else:
-        assert f"small_image(spec), or {name}_small if it is of the zoo." in str(caught.value)
+        assert (
+            f"ones: {name}_small if it is of the zoo, or in Python what visiongraft.small_image makes of it."
+            in str(caught.value)
+        )
         assert get_spec(f"{name}_small").smallest_image < spec.smallest_image
 
 

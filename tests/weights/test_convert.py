@@ -332,6 +332,19 @@ def test_what_is_unknown_is_answered_with_the_nearest(weights: dict[str, Tensor]
         convert(weights, source="tim", name=NAME)
     with pytest.raises(UnknownModel, match="No network whose weights come from timm is named 'coatnet_0_rw'. Did you"):
         convert(weights, source="timm", name="coatnet_0_rw")
+    with pytest.raises(UnknownModel) as caught:
+        convert(weights, source="lucidrains", name="cotnet50")
+    assert str(caught.value) == (
+        "No network whose weights come from lucidrains is named 'cotnet50'. Its weights come from 'cotnet'. Those"
+        " from lucidrains are for botnet50_lucidrains, botnet50_lucidrains_absolute, botnet20_lucidrains,"
+        " botnet20_lucidrains_absolute."
+    )
+    with pytest.raises(UnknownModel, match=r"Those from timm are for resnet50, .* and 23 more of `graft list`\.$"):
+        convert(weights, source="timm", name="zzz")
+
+
+def test_the_case_of_a_source_does_not_count(weights: dict[str, Tensor]) -> None:
+    assert convert(weights, source="TIMM", name=NAME.upper()).keys() == create_model(NAME).state_dict().keys()
 
 
 def test_a_network_with_parts_that_a_source_does_not_name_says_which(weights: dict[str, Tensor]) -> None:

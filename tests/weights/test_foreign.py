@@ -143,6 +143,25 @@ def test_a_file_that_would_run_code_is_refused_and_did_not_run_it(tmp_path: Path
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize("protocol", [0, 4, 5])
+def test_a_pickle_that_torch_did_not_write_is_called_one_and_did_not_run(tmp_path: Path, protocol: int) -> None:
+    (path := tmp_path / "m.pt").write_bytes(pickle.dumps(Bomb(tmp_path / "ran"), protocol=protocol))
+    with pytest.raises(WeightsError) as caught:
+        read_state_dict(path)
+    assert str(caught.value) == (
+        f"{path} is a plain pickle that asks to run code when it is read (posix.mkdir), and was refused. If you trust"
+        " its source, read it with Python's pickle, save its tensors alone, with torch.save(STATE_DICT, NEW), and give"
+        " that."
+    )
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_pickle_of_arrays_is_called_one_as_well(tmp_path: Path) -> None:
+    (path := tmp_path / "m.pkl").write_bytes(pickle.dumps(OrderedDict(a=np.ones(2)), protocol=4))
+    with pytest.raises(WeightsError, match=r"is a plain pickle that asks to run code when it is read \(numpy\."):
+        read_state_dict(path)
+
+
 def test_a_whole_pickled_model_is_refused_with_the_way_to_its_tensors(tmp_path: Path) -> None:
     with pytest.raises(
         WeightsError, match=r"asks to run code .*torch\.nn\.modules\.linear\.Linear.*\.state_dict\(\) if"

@@ -58,7 +58,7 @@ def convert(state_dict: Mapping[str, Tensor], *, source: str, name: str | Backbo
 
     Args:
         state_dict: tensors by the source's names.
-        source: whose names these are, such as "timm": one of `SOURCES`.
+        source: whose names these are, such as "timm": one of `SOURCES`, in capitals or not.
         name: which network of the zoo they are for, or a form of it with other classes, channels, grids or depths: a
             spec that still has its name.
 
@@ -71,6 +71,7 @@ def convert(state_dict: Mapping[str, Tensor], *, source: str, name: str | Backbo
         WeightsError: if a tensor is missing, left over, of another shape, or holds what is no finite number. The
             error names the network that the weights fit better, if the source has one.
     """
+    source = source.lower()
     spec, layout, tensors = _asked_for(source, name, state_dict)
     wanted = wanted_tensors(spec, layout)
     found = learnt(tensors, wanted, layout)
@@ -101,6 +102,7 @@ def convert_layer(
     Raises:
         WeightsError: if the source has no such layer, or the weights are not exactly those of one.
     """
+    source = source.lower()
     tables = LAYERS.get(source)
     if tables is None:
         known = ", ".join(map(repr, LAYERS))
@@ -179,6 +181,11 @@ def names_of(spec: Backbone, *, source: str, state_dict: Mapping[str, Tensor]) -
     return wanted_tensors(spec, layout)
 
 
+def sources_of(name: str) -> list[str]:
+    """Give where weights of a network come from, as `convert` takes it; empty for nowhere."""
+    return [source for source, layouts in SOURCES.items() if name in layouts]
+
+
 def check_known(*, source: str, name: str) -> None:
     """See, before a file is read, that a source has a network of that name.
 
@@ -200,16 +207,37 @@ def _asked_for(
 
 
 def _layout_for(source: str, asked: str) -> Layout:
+    source = source.lower()
     layouts = SOURCES.get(source)
     if layouts is None:
         known = f"Weights come from {', '.join(map(repr, SOURCES))}, not {source!r}."
         if source in LAYERS:
-            raise WeightsError(f"{known} That one has a layer and no network: convert_layer takes its weights.")
+            raise WeightsError(
+                f"{known} That one has a layer and no network: in Python, visiongraft.convert_layer takes its weights."
+            )
         raise WeightsError(f"{known}{nearest(source, SOURCES)}")
     layout = layouts.get(asked)
     if layout is None:
-        raise UnknownModel(f"No network whose weights come from {source} is named {asked!r}.{nearest(asked, layouts)}")
+        where = _whose(asked) or nearest(asked, layouts)
+        raise UnknownModel(
+            f"No network whose weights come from {source} is named {asked!r}.{where}"
+            f" Those from {source} are for {_first_of(list(layouts))}."
+        )
     return layout
+
+
+def _whose(name: str) -> str:
+    """Say from where weights of a network come, as a sentence to put into an error; empty for nowhere."""
+    sources = sources_of(name)
+    return f" Its weights come from {' or '.join(map(repr, sources))}." if sources else ""
+
+
+def _first_of(names: list[str]) -> str:
+    rest = len(names) - _LISTED
+    return ", ".join(names[:_LISTED]) + (f" and {rest} more of `graft list`" if rest > 0 else "")
+
+
+_LISTED = 12
 
 
 def _remedy(

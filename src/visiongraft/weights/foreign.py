@@ -1,6 +1,7 @@
 """Weight files of others, read without running anything that is in them."""
 
 import pickle
+import pickletools
 import re
 import warnings
 from collections import OrderedDict
@@ -58,7 +59,7 @@ def read_state_dict(path: str | Path, *, which: Which = "auto") -> Foreign:
     if start[8:9] == b"{":
         return Foreign(read_safetensors(path)[1])
     if not looks_like_a_pickle(start):
-        raise WeightsError(f"{path} {_what_it_is(start)}. Give a .safetensors file, or what torch.save wrote.")
+        raise WeightsError(f"{path} {_what_it_is(start)}")
     content = _unpickle(path, mapped=start[:2] == b"PK")
     tensors, taken, others = _choose(path, content, which)
     tensors, prefix = _unwrapped(tensors)
@@ -89,6 +90,7 @@ _AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
 _LAST = ("state_dict", "model", "model_state_dict", "model_state", "net", "network", "weights")
 _WRAPPERS = ("module.", "_orig_mod.")
 
+_GIVE = "Give a .safetensors file, or what torch.save wrote."
 _REMEDY = "Take it from its source again"
 
 
@@ -107,10 +109,12 @@ def _what_it_is(start: bytes) -> str:
     """Say what a file is that holds no weights, as far as its first bytes tell."""
     text = start.lstrip().lower()
     if text.startswith((b"<!doctype", b"<html", b"<?xml")):
-        return "is a web page, as links give that ask for a confirmation before the download"
+        return f"is a web page, as links give that ask for a confirmation before the download. {_GIVE}"
     if text.startswith(b"version https://git-lfs"):
-        return "is a pointer of Git LFS and not the file itself: `git lfs pull` fetches that"
-    return "holds no weights in a form that is known here, or is damaged"
+        return f"is a pointer of Git LFS and not the file itself: `git lfs pull` fetches that. {_GIVE}"
+    if found := _OLD_PICKLE.match(start):
+        return _of_plain_pickle(f"{found[1].decode()}.{found[2].decode()}")
+    return f"holds no weights in a form that is known here, or is damaged. {_GIVE}"
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
@@ -151,6 +155,9 @@ _ONE_READER = Lock()
 read at the same time, the first to end would take the permission from the other. No stand-in runs anything, so what
 another thread reads by itself meanwhile is as safe as ever."""
 
+_OLD_PICKLE = re.compile(rb"c([A-Za-z_][\w.]*)\n([A-Za-z_]\w*)\n")
+"""How a pickle of the first protocols begins that calls something at once."""
+
 _RUNS = re.compile(r"GLOBAL (\S+) (?:was not an allowed|whose module)|unrecognized function (.+?)(?: which|$)", re.M)
 
 
@@ -168,10 +175,35 @@ def _unpickle(path: Path, *, mapped: bool) -> Any:  # noqa: ANN401 - whatever a 
                 " source, save its tensors alone, with torch.save(torch.load(FILE, weights_only=False)['state_dict'],"
                 " NEW), or ....state_dict() if it holds a whole model, and give that."
             ) from None
+        if not mapped and (name := _called_by(path)):
+            raise WeightsError(f"{path} {_of_plain_pickle(name)}") from None
         if "TorchScript" in str(error):
             reason = "is a TorchScript archive, which is code. Save the state_dict() of what torch.jit.load gives"
             raise WeightsError(f"{path} {reason}.") from None
         raise WeightsError(f"{path} is no whole checkpoint of PyTorch. {_REMEDY}.") from error
+
+
+def _called_by(path: Path) -> str:
+    """Name the first thing that a pickle would have Python call while it is read; empty for nothing. None is run."""
+    texts = ["", ""]
+    try:
+        with path.open("rb") as file:
+            for opcode, argument, _ in pickletools.genops(file):
+                name = str(argument).replace(" ", ".") if opcode.name in ("GLOBAL", "INST") else ""
+                name = ".".join(texts) if opcode.name == "STACK_GLOBAL" else name
+                if name and name != "collections.OrderedDict":
+                    return name
+                texts = [texts[-1], argument] if isinstance(argument, str) else texts
+    except (ValueError, OSError):
+        pass  # it is damaged from there on
+    return ""
+
+
+def _of_plain_pickle(name: str) -> str:
+    return (
+        f"is a plain pickle that asks to run code when it is read ({name}), and was refused. If you trust its source,"
+        " read it with Python's pickle, save its tensors alone, with torch.save(STATE_DICT, NEW), and give that."
+    )
 
 
 def _choose(path: Path, content: object, which: Which) -> tuple[dict[str, Tensor], str, tuple[str, ...]]:

@@ -103,7 +103,7 @@ def _download(hub: Any, weights: WeightSet, place: Path) -> tuple[Path, str]:  #
 
 
 _CHECKSUM = re.compile("[0-9a-f]{64}|[0-9a-f]{40}")  # SHA-256, or git's SHA-1 for what is small
-_BY_HAND = "use it through `graft convert`, or as weights=FILE"
+_BY_HAND = "use it through `graft convert`, or in Python as weights=FILE"
 
 
 def _in_words(hub: Any, error: Exception, weights: WeightSet, endpoint: str, place: Path) -> str:  # noqa: ANN401
