@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from visiongraft.families.zoo import get_spec
-from visiongraft.weights.convert import SOURCES
+from visiongraft.weights.origins import SOURCES
 from visiongraft.weights.renaming import wanted_tensors
 
 LARGEST = "coatnet_5_224"

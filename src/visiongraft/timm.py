@@ -27,9 +27,10 @@ from visiongraft.kernels.types import Grid
 from visiongraft.network import CLASSIFIER, FeatureExtractor, Network, chosen_maps
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
-from visiongraft.weights.convert import SOURCES, convert, fitting_form
+from visiongraft.weights.convert import convert, fitting_form
 from visiongraft.weights.folder import save_pretrained
 from visiongraft.weights.hub import fetch
+from visiongraft.weights.origins import SOURCES
 from visiongraft.weights.sources import get_weight_set
 from visiongraft.weights.timm_config import PREFIX, published_cfgs
 

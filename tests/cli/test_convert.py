@@ -11,8 +11,9 @@ from torch import Tensor
 from tests.cli.running import answer, complaint
 from visiongraft.cli.main import main
 from visiongraft.spec import Backbone
-from visiongraft.weights.convert import SOURCES, convert
+from visiongraft.weights.convert import convert
 from visiongraft.weights.models import create_model
+from visiongraft.weights.origins import SOURCES
 from visiongraft.weights.renaming import wanted_tensors
 from visiongraft.weights.store import read, save
 

@@ -22,8 +22,9 @@ from visiongraft.kernels.types import Grid
 from visiongraft.network import Network
 from visiongraft.spec import Backbone
 from visiongraft.weights import author_names, listing_names, timm_names
-from visiongraft.weights.convert import SOURCES, convert
+from visiongraft.weights.convert import convert
 from visiongraft.weights.models import create_model
+from visiongraft.weights.origins import SOURCES
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from tests.parity.originals import (
 )
 from visiongraft.families.zoo import get_spec
 from visiongraft.network import Network
-from visiongraft.weights.convert import SOURCES, convert
+from visiongraft.weights.convert import convert
+from visiongraft.weights.origins import SOURCES
 
 # Of the authors' ConvMixers with even kernels. It cannot be avoided: their state dicts have no place for a padding.
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")

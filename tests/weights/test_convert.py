@@ -14,8 +14,9 @@ from visiongraft.blocks.stems import SmallStem
 from visiongraft.errors import ImageSizeError, UnknownModel, WeightsError
 from visiongraft.families.zoo import get_spec
 from visiongraft.spec import Backbone, Stage
-from visiongraft.weights.convert import SOURCES, convert, fitting_form, unwrapped
+from visiongraft.weights.convert import convert, fitting_form, unwrapped
 from visiongraft.weights.models import create_model
+from visiongraft.weights.origins import SOURCES
 from visiongraft.weights.prefixes import IN_A_BLOCK
 from visiongraft.weights.renaming import (
     HeadsOutermost,

@@ -51,7 +51,7 @@ def test_the_single_head_of_the_older_listing_may_lack_its_axis() -> None:
 
 
 def test_what_takes_other_peoples_layers_needs_no_network() -> None:
-    with pytest.raises(WeightsError, match="has a layer and no network: convert_layer takes its weights"):
+    with pytest.raises(WeightsError, match="a layer and no network: in Python, visiongraft.convert_layer takes its"):
         convert({}, source="external-attention", name="cotnet50_listing_groups4")
 
 

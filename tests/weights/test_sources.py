@@ -14,7 +14,8 @@ from visiongraft.errors import UnknownModel, WeightsError
 from visiongraft.families.zoo import customized, list_models
 from visiongraft.network import Network
 from visiongraft.preprocessing import normalize
-from visiongraft.weights.convert import SOURCES, convert
+from visiongraft.weights.convert import convert
+from visiongraft.weights.origins import SOURCES
 from visiongraft.weights.sources import (
     UNKNOWN_LICENCE,
     WEIGHT_SETS,

@@ -10,8 +10,9 @@ from visiongraft.kernels.types import Grid
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
-from visiongraft.weights.convert import check_known, convert, fitting_form, names_of, unwrapped
+from visiongraft.weights.convert import convert, fitting_form, names_of, unwrapped
 from visiongraft.weights.foreign import Which, read_state_dict
+from visiongraft.weights.origins import layout_for
 from visiongraft.weights.sources import get_weight_set, preprocessing_of
 from visiongraft.weights.store import save_tensors
 
@@ -83,9 +84,9 @@ def convert_file(
         ImageSizeError: if the network cannot take `image`.
     """
     network, _, tag = name.partition(".")
-    check_known(source=source, name=network)
+    layout_for(source, network.lower())  # refuses what is unknown before the file is read
     if tag:
-        get_weight_set(name)  # refuses an unknown tag before the file is read
+        get_weight_set(name)  # likewise
     foreign = read_state_dict(path, which=which)
     theirs, prefix = unwrapped(foreign.tensors, source=source, name=network)
     spec = fitting_form(theirs, source=source, name=network, image=image)

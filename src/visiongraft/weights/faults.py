@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from visiongraft.errors import WeightsError
-from visiongraft.weights.renaming import Layout, Shape, Wanted
+from visiongraft.spec import Backbone
+from visiongraft.weights.renaming import Layout, Shape, Wanted, wanted_tensors
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,34 @@ def faults_of(found: Mapping[str, Tensor], wanted: Mapping[str, Wanted]) -> Faul
         left=tuple(name for name in found if name not in wanted),
         misshapen=tuple(name for name in wanted if name in found and not wanted[name].fits(shape_of(found[name]))),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Foreign weights beside a network of the zoo that they may be of.
+
+    Args:
+        spec: the network.
+        layout: how the source names its parts.
+        wanted: what it needs, by the source's names.
+        found: the tensors that count, by these names.
+    """
+
+    spec: Backbone
+    layout: Layout
+    wanted: dict[str, Wanted]
+    found: Mapping[str, Tensor]
+
+    @staticmethod
+    def of(tensors: Mapping[str, Tensor], spec: Backbone, layout: Layout) -> "Comparison":
+        """Compare tensors, by the source's names, with a network."""
+        wanted = wanted_tensors(spec, layout)
+        return Comparison(spec, layout, wanted, learnt(tensors, wanted, layout))
+
+    @cached_property
+    def faults(self) -> Faults:
+        """How they differ."""
+        return faults_of(self.found, self.wanted)
 
 
 def learnt(state_dict: Mapping[str, Tensor], wanted: Mapping[str, Wanted], layout: Layout) -> dict[str, Tensor]:
