@@ -133,7 +133,7 @@ def test_a_hub_without_the_file_is_named_with_the_ways_out(online: FakeHub, tmp_
     assert refusal(tmp_path) == (
         f"{online.url} has no model.safetensors of timm/coatnet_nano_rw_224.sw_in1k to give (it answers {status})."
         " Look at HF_ENDPOINT, and at HF_TOKEN if it needs one, or fetch the file elsewhere and use it through"
-        " `graft convert`, or as weights=FILE."
+        " `graft convert`, or in Python as weights=FILE."
     )
 
 
