@@ -207,6 +207,21 @@ def test_a_slip_gets_one_line(words: list[str], text: str, capsys: pytest.Captur
     assert text in complaint(capsys, "convert", *words)
 
 
+def test_a_file_of_others_that_is_given_to_info_is_told_the_way_to_become_one(
+    tmp_path: Path, weights: dict[str, Tensor], capsys: pytest.CaptureFixture
+) -> None:
+    torch.save(weights, tmp_path / "nano.pth")
+    said = complaint(capsys, "info", tmp_path / "nano.pth")
+    assert "`graft convert FILE OUT.safetensors --from SOURCE --model NAME` makes one of it" in said
+    save_file(weights, tmp_path / "nano")
+    assert "nano holds no network description. Write such files with visi" in complaint(
+        capsys, "info", tmp_path / "nano"
+    )
+    for missing in ("none.pth.tar", "runs/none"):
+        said = complaint(capsys, "info", missing)
+        assert f"{missing} cannot be read: No such file or directory. Give the path of a .safetensors" in said
+
+
 def test_options_may_come_from_a_file_under_the_same_names(
     tmp_path: Path, weights: dict[str, Tensor], capsys: pytest.CaptureFixture
 ) -> None:

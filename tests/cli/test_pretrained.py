@@ -56,7 +56,16 @@ def test_list_shows_published_weights_with_what_is_claimed_of_them(capsys: pytes
     assert first == "coatnet"
     assert "1000 classes  top-1 86.6% at 224, as claimed  apache-2.0" in second
     assert "11821 classes  no score known " in third
-    assert "No published weights match 'cotnet*'." in complaint(capsys, "list", "cotnet*", "--pretrained")
+    assert complaint(capsys, "list", "cotnet*", "--pretrained") == (
+        "graft: No weights that can be fetched match 'cotnet*'. Those of cotnet50 and 1 other network are files that"
+        " their authors keep elsewhere, or your own: `graft convert FILE OUT.safetensors --from cotnet"
+        " --model cotnet50` takes such a one. `graft list --pretrained` shows those that can.\n"
+    )
+    assert complaint(capsys, "list", "coatnet_0_rv*", "--pretrained") == (
+        "graft: No weights that can be fetched match 'coatnet_0_rv*'. Did you mean 'coatnet_0_rw_224' or"
+        " 'coatnet_3_rw_224' or 'coatnet_2_rw_224'? `graft list --pretrained` shows those that can.\n"
+    )
+    assert complaint(capsys, "list", "zz*") == "graft: No network matches 'zz*'. `graft list` shows all.\n"
 
 
 def test_info_counts_what_published_weights_are_of_and_fetches_nothing(capsys: pytest.CaptureFixture) -> None:

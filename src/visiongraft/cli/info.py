@@ -10,7 +10,7 @@ from visiongraft.errors import counted, printable
 from visiongraft.families.zoo import customized, get_spec
 from visiongraft.spec import Backbone
 from visiongraft.summary import Summary, summarize
-from visiongraft.weights.sources import get_weight_set, names_weights
+from visiongraft.weights.sources import WEIGHT_FILES, get_weight_set, names_weights
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,9 @@ def _spec_of(name: str) -> Backbone:
 
 
 def _is_name(model: str) -> bool:
-    """Tell names from files. A name wins over a folder that is called the same; ./resnet50 is that folder."""
-    return names_weights(model) or not (model.endswith(".safetensors") or os.path.isdir(model))  # noqa: PTH112 - see best_of
+    """Tell names from files. A name wins over what lies there and is called the same: ./resnet50 is that."""
+    file = os.path.lexists(model) or os.sep in model or model.lower().endswith(WEIGHT_FILES)
+    return names_weights(model) or not file
 
 
 def as_json(info: Info) -> dict[str, object]:

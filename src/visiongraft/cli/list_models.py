@@ -1,7 +1,8 @@
 """`graft list`."""
 
-from visiongraft.errors import UnknownModel, nearest
+from visiongraft.errors import UnknownModel, counted, nearest
 from visiongraft.families.zoo import FAMILIES, list_models
+from visiongraft.weights.origins import sources_of
 from visiongraft.weights.sources import WeightSet, find_weight_sets
 
 Found = dict[str, list[str]] | dict[str, list[WeightSet]]
@@ -25,20 +26,36 @@ def run(pattern: str = "*", *, pretrained: bool = False) -> Found:
     names = set(list_models(pattern))
     found = {family: [spec.name for spec in specs if spec.name in names] for family, specs in FAMILIES.items()}
     if not names:
-        raise UnknownModel(f"No network matches {pattern!r}.{nearest(pattern.strip('*'), list_models())}")
+        near = nearest(pattern.strip("*"), list_models())
+        raise UnknownModel(f"No network matches {pattern!r}.{near} `graft list` shows all.")
     return {family: members for family, members in found.items() if members}
 
 
 def _published(pattern: str) -> dict[str, list[WeightSet]]:
     sets = find_weight_sets(pattern)
     if not sets:
-        near = nearest(pattern.strip("*"), {each.network for each in find_weight_sets()})
-        raise UnknownModel(f"No published weights match {pattern!r}.{near}")
+        near = _as_files(pattern) or nearest(pattern.strip("*"), {each.network for each in find_weight_sets()})
+        raise UnknownModel(
+            f"No weights that can be fetched match {pattern!r}.{near} `graft list --pretrained` shows those that can."
+        )
     families = {spec.name: family for family, specs in FAMILIES.items() for spec in specs}
     found: dict[str, list[WeightSet]] = {}
     for each in sets:
         found.setdefault(families[each.network], []).append(each)
     return found
+
+
+def _as_files(pattern: str) -> str:
+    """Say which networks that match have weights that others keep as files, and what takes these; empty for none."""
+    kept = {name: sources[0] for name in list_models(pattern) if (sources := sources_of(name))}
+    if not kept:
+        return ""
+    name, source = next(iter(kept.items()))
+    others = f" and {counted(len(kept) - 1, 'other network')}" if len(kept) > 1 else ""
+    return (
+        f" Those of {name}{others} are files that their authors keep elsewhere, or your own: `graft convert FILE"
+        f" OUT.safetensors --from {source} --model {name}` takes such a one."
+    )
 
 
 def as_json(found: Found) -> list[dict[str, object]]:

@@ -72,10 +72,15 @@ def layout_for(source: str, network: str) -> Layout:
     return layout
 
 
+def sources_of(network: str) -> list[str]:
+    """Give where weights of a network come from; empty for nowhere."""
+    return [source for source, layouts in SOURCES.items() if network in layouts]
+
+
 def _whose(network: str) -> str:
     """Say from where weights of a network come, as a sentence to put into an error; empty for nowhere."""
-    sources = [repr(source) for source, layouts in SOURCES.items() if network in layouts]
-    return f" Its weights come from {' or '.join(sources)}." if sources else ""
+    sources = sources_of(network)
+    return f" Its weights come from {' or '.join(map(repr, sources))}." if sources else ""
 
 
 def _first_of(names: list[str]) -> str:

@@ -217,7 +217,7 @@ def names_weights(name: str) -> bool:
     return network.removesuffix("_small") in list_models() and not name.lower().endswith(WEIGHT_FILES)
 
 
-WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz")
+WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar", ".pkl", ".npz")
 """How the names of weight files end, and those of networks with a tag do not."""
 
 

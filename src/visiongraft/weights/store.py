@@ -224,6 +224,7 @@ def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     if looks_like_a_pickle(start):
         raise WeightsError(
             f"{path} is a checkpoint of PyTorch, a pickle, and no file of ours. If its weights are of a network of the"
-            " zoo, `graft convert` makes one of it without running what is in it; else give a .safetensors file."
+            " zoo, `graft convert FILE OUT.safetensors --from SOURCE --model NAME` makes one of it and runs nothing"
+            " that is in it; else give a .safetensors file."
         )
     return read_safetensors(path)
