@@ -358,6 +358,8 @@ def test_a_network_of_timms_saves_and_loads_as_one_of_ours(tmp_path: Path) -> No
         ({"global_pool": ""}, SpecError, "Without pooling there is no classifier, but num_classes is 1000"),
         ({"drop_path_rate": 1.0}, SpecError, "drop_path is a probability below 1"),
         ({"features_only": True, "out_indices": (9,)}, SpecError, "has feature maps 0 to 4, and out_indices asks for"),
+        ({"output_stride": 8}, SpecError, "vg_resnet_pico has an output stride of 16, and output_stride=8 asks for"),
+        ({"features_only": True, "output_stride": 8}, SpecError, "Leave it out, or build a spec whose last Stage has"),
         ({"window": 7}, TypeError, "unexpected keyword argument 'window'"),
         ({"pretrained": True}, WeightsError, "No weights are published for resnet_pico"),
         ({"pretrained": True, "cache_dir": "none"}, WeightsError, "No weights are published for resnet_pico"),
@@ -366,6 +368,10 @@ def test_a_network_of_timms_saves_and_loads_as_one_of_ours(tmp_path: Path) -> No
 def test_what_our_networks_cannot_be_is_refused(choices: dict, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         timm.create_model("vg_resnet_pico", **choices)
+
+
+def test_the_output_stride_that_a_network_has_may_be_asked_for() -> None:
+    assert timm.create_model("vg_resnet_pico", output_stride=16).spec.strides[-1] == 16
 
 
 def test_without_timm_the_door_says_how_to_get_it() -> None:

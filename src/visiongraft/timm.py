@@ -256,6 +256,18 @@ def _check_features(spec: Backbone, kind: object) -> None:
         )
 
 
+def _without_stride(spec: Backbone, choices: Mapping[str, Any]) -> dict[str, Any]:
+    """Take out the output stride that timm's users may ask for, once it is known to be the network's own."""
+    own, asked = spec.strides[-1], choices.get("output_stride")
+    if asked not in (None, own):
+        raise SpecError(
+            f"{PREFIX}{spec.name} has an output stride of {own}, and output_stride={asked!r} asks for another: strides"
+            " are those of the spec. Leave it out, or build a spec whose last Stage has stride=1 with"
+            " visiongraft.create_model."
+        )
+    return {name: each for name, each in choices.items() if name != "output_stride"}
+
+
 def _entrypoint(spec: Backbone) -> Callable[..., nn.Module]:
     """Make the function that timm calls for a name. What it is given goes to timm's builder, and on to the class."""
     name = f"{PREFIX}{spec.name}"
@@ -267,6 +279,7 @@ def _entrypoint(spec: Backbone) -> Callable[..., nn.Module]:
 
     def build(*, pretrained: bool = False, **choices: Any) -> nn.Module:  # noqa: ANN401 - timm's convention
         _check_features(spec, choices.get("feature_cls"))
+        choices = _without_stride(spec, choices)
         choices = _with_file(spec.name, choices) if pretrained else choices
         return build_model_with_cfg(
             partial(TimmNetwork, spec),

@@ -243,6 +243,22 @@ def test_what_weights_are_fitted_to_makes_no_other_network(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("choices", "kind", "text"),
     [
+        (
+            {"model": "resnet50", "output_stride": 16},
+            SpecError,
+            "create_model takes no output_stride: strides are those of the spec. Give a spec whose last Stage has",
+        ),
+        (
+            {"img_size": 64},
+            SpecError,
+            "create_model takes no 'img_size'. What timm calls so is 'image' here. It takes",
+        ),
+        ({"num_clases": 6}, SpecError, "create_model takes no 'num_clases'. Did you mean 'num_classes'"),
+        (
+            {"window": 7},
+            SpecError,
+            "create_model takes no 'window'. It takes model, pretrained, weights, num_classes,",
+        ),
         ({}, SpecError, "Which network? Name one, or give weights=FILE with one that visiongraft.save wrote."),
         (
             {"model": f"{NAME}.{TAG}"},

@@ -1,5 +1,6 @@
 """Networks with weights: published ones and those of a file, under the names that users call."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, overload
@@ -7,7 +8,7 @@ from typing import Literal, overload
 from torch import Tensor
 
 from visiongraft.blocks.site import Runtime
-from visiongraft.errors import SpecError
+from visiongraft.errors import SpecError, nearest
 from visiongraft.families import zoo
 from visiongraft.families.zoo import customized, get_spec
 from visiongraft.kernels.types import Grid
@@ -91,6 +92,7 @@ def create_model(
     runtime: Runtime | None = None,
     weights_dir: str | Path | None = None,
     offline: bool = False,
+    **unknown: object,
 ) -> Network | FeatureExtractor:
     """Build a network, with fresh random weights unless others are asked for. It is in training mode.
 
@@ -112,14 +114,17 @@ def create_model(
         runtime: what follows from the machine.
         weights_dir: where published weights are kept, in the layout of Hugging Face's cache; by default that cache.
         offline: fetch nothing.
+        unknown: nothing else is taken: the error says what timm's word for it is here.
 
     Arguments that are None leave what the spec, or the weights, say.
 
     Raises:
         UnknownModel: if no network, or no weights, have that name.
         WeightsError: if there are no such weights, they cannot be fetched or read, or do not fit.
-        SpecError: if the parts do not fit together.
+        SpecError: if the parts do not fit together, or there is no such argument.
     """
+    if unknown:
+        raise SpecError(_refusal(next(iter(unknown))))
     if out_indices is not None and not features_only:
         raise SpecError("out_indices chooses among feature maps. Give features_only=True as well.")
     source = _source(model, pretrained, weights, image=image, weights_dir=weights_dir, offline=offline)
@@ -135,6 +140,28 @@ def create_model(
     else:
         network = adapted(source, spec, runtime=runtime)
     return FeatureExtractor(network, out_indices) if features_only else network
+
+
+_OF_TIMM = {
+    "img_size": "image",
+    "drop_path_rate": "drop_path",
+    "drop_rate": "dropout",
+    "checkpoint_path": "weights",
+    "cache_dir": "weights_dir",
+}
+"""What timm calls arguments of `create_model`, and what they are called here."""
+
+
+def _refusal(argument: str) -> str:
+    """Say what to give in the place of an argument that `create_model` does not have."""
+    if argument == "output_stride":
+        return (
+            "create_model takes no output_stride: strides are those of the spec. Give a spec whose last Stage has"
+            " stride=1, made with dataclasses.replace."
+        )
+    known = [each for each in inspect.signature(create_model).parameters if each != "unknown"]
+    ours = f" What timm calls so is {_OF_TIMM[argument]!r} here." if argument in _OF_TIMM else nearest(argument, known)
+    return f"create_model takes no {argument!r}.{ours} It takes {', '.join(known)}."
 
 
 def load_pretrained(
