@@ -11,25 +11,15 @@ from torch.utils._pytree import tree_leaves
 
 import visiongraft as vg
 from visiongraft.blocks.stems import SmallStem
-from visiongraft.errors import ImageSizeError, UnknownModel, WeightsError
+from visiongraft.errors import UnknownModel, WeightsError
 from visiongraft.families.zoo import get_spec
 from visiongraft.spec import Backbone, Stage
-from visiongraft.weights.convert import convert, fitting_form, unwrapped
+from visiongraft.weights.convert import convert
 from visiongraft.weights.models import create_model
 from visiongraft.weights.origins import SOURCES
-from visiongraft.weights.prefixes import IN_A_BLOCK
-from visiongraft.weights.renaming import (
-    HeadsOutermost,
-    Layout,
-    OffsetsInRows,
-    OfUnscaledQueries,
-    Wanted,
-    wanted_tensors,
-)
-from visiongraft.weights.resemblance import resembling
+from visiongraft.weights.renaming import HeadsOutermost, OffsetsInRows, OfUnscaledQueries, wanted_tensors
 
 NAME = "coatnet_nano_rw_224"
-PICO, BOT = "coatnet_pico_rw_224", "botnet26t_256"
 CONV = "stages.0.blocks.0.conv2_kxk.weight"
 
 
@@ -185,136 +175,6 @@ def test_weights_that_do_not_fit_are_refused_in_one_line_that_says_what_to_do(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("given", "asked", "text"),
-    [
-        (NAME, "coatnet_rmlp_nano_rw_224", f"These look like {NAME} weights: ask for {NAME!r}."),
-        ("coatnet_rmlp_2_rw_384", "coatnet_2_224", "like coatnet_rmlp_2_rw_224 or coatnet_rmlp_2_rw_384 weights"),
-    ],
-)
-def test_weights_of_another_network_are_refused_with_its_name(given: str, asked: str, text: str) -> None:
-    wanted = wanted_tensors(get_spec(given), SOURCES["timm"][given])
-    weights = {name: torch.empty(each.foreign_shape, device="meta") for name, each in wanted.items()}
-    with pytest.raises(WeightsError) as caught:
-        convert(weights, source="timm", name=asked)
-    assert text in str(caught.value)
-
-
-@pytest.mark.parametrize(("given", "asked"), [("cotnext50", "cotnet50"), ("cotnet50", "se_cotnetd50")])
-def test_a_fine_tuned_cotnet_under_another_name_is_known_by_its_shapes(given: str, asked: str) -> None:
-    spec = create_model(given, num_classes=10).spec
-    wanted = wanted_tensors(spec, SOURCES["cotnet"][given])
-    weights = {name: torch.empty(each.foreign_shape, device="meta") for name, each in wanted.items()}
-    with pytest.raises(WeightsError, match=f"These look like {given} weights: ask for '{given}'"):
-        convert(weights, source="cotnet", name=asked)
-
-
-def test_older_weights_of_another_network_are_known_without_their_counters() -> None:
-    weights = {name: each for name, each in shapes("cotnet50", "cotnet").items() if "num_batches" not in name}
-    with pytest.raises(WeightsError, match="These look like cotnet's cotnet50 weights: ask for 'cotnet50' from"):
-        convert(weights, source="timm", name="resnet50")
-
-
-def test_a_block_has_at_least_as_many_tensors_as_the_search_takes_it_to_have() -> None:
-    blocks = {}
-    for spec in map(get_spec, vg.list_models()):
-        for sites, stage in zip(spec.sites(vg.Runtime()), spec.stages, strict=True):
-            blocks.update({block: site for site, block in zip(sites, stage.blocks, strict=True)})
-    assert len(blocks) > 20
-    with torch.device("meta"):
-        counts = {block: len(block.build(site).state_dict()) for block, site in blocks.items()}
-    assert min(counts.values()) >= IN_A_BLOCK
-
-
-@pytest.mark.parametrize("prefix", ["model.", "backbone.", "net.", "_orig_mod.model.encoder."])
-def test_what_a_wrapper_put_before_every_name_is_taken_off(prefix: str) -> None:
-    for source, name in (("timm", PICO), ("convmixer", "convmixer_pico")):
-        plain = shapes(name, source, num_classes=5)
-        weights = {f"{prefix}{key}": each for key, each in plain.items()}
-        assert unwrapped(weights, source=source, name=name)[1] == prefix
-        assert unwrapped(plain, source=source, name=name)[1] == ""
-        form = fitting_form(weights, source=source, name=name)
-        assert form.head.num_classes == 5
-        assert convert(weights, source=source, name=form).keys() == create_model(form).state_dict().keys()
-
-
-def test_wrapped_weights_of_another_network_are_known_as_well() -> None:
-    weights = {f"model.{name}": each for name, each in shapes(PICO).items()}
-    with pytest.raises(WeightsError, match=f"These look like timm's {PICO} weights: ask for '{PICO}' from 'timm'"):
-        convert(weights, source="convmixer", name="convmixer_pico")
-
-
-def test_a_network_beside_other_things_is_told_where_it_lies() -> None:
-    weights = {f"backbone.{name}": each for name, each in shapes(PICO, num_classes=0).items()}
-    weights |= {f"neck.{index}.weight": torch.ones(3) for index in range(20)}
-    with pytest.raises(WeightsError) as caught:
-        convert(weights, source="timm", name=PICO)
-    assert str(caught.value).endswith(
-        " Their network seems to be what 'backbone' holds, among other things: give those tensors alone whose names"
-        " begin with 'backbone.'."
-    )
-
-
-@pytest.mark.parametrize(
-    ("place", "of", "source", "name"),
-    [
-        ("7", "botnet50_lucidrains", "lucidrains", "botnet50_lucidrains"),
-        ("5", "botnet20_lucidrains", "lucidrains", "botnet50_lucidrains_absolute"),
-        ("7.net.1", "botnet50_lucidrains", "lucidrains", "botnet50_lucidrains"),
-        ("7", "botnet50_lucidrains", "timm", "resnet50"),
-    ],
-)
-def test_a_part_of_a_network_is_told_where_it_belongs(place: str, of: str, source: str, name: str) -> None:
-    whole = shapes(of, "lucidrains", image=320)
-    part = {key.removeprefix(f"{place}."): each for key, each in whole.items() if key.startswith(f"{place}.")}
-    with pytest.raises(WeightsError) as caught:
-        convert(part, source=source, name=name)
-    assert str(caught.value).endswith(
-        f" These are weights of a part alone: {place!r} of lucidrains's {of}. Give those of the whole network, in"
-        f" which each of these names has {place + '.'!r} before it."
-    )
-
-
-@pytest.mark.parametrize(
-    ("weights", "source", "name", "most"),
-    [
-        ({f"layer.{index}.weight": torch.ones(1) for index in range(200)}, "cotnet", "cotnet50", 0),
-        ({"x": torch.ones(1)}, "timm", "resnet50", 0),
-        ({}, "timm", "resnet50", 0),
-        ("coatnet_nano_rw_224", "cotnet", "cotnet50", 4),
-        ("coatnet_nano_rw_224", "timm", "coatnet_1_rw_224", 4),
-        ("resnet50", "timm", "resnet101", 4),
-    ],
-)
-def test_what_weights_are_of_is_found_without_building_what_they_cannot_be_of(
-    weights, source: str, name: str, most: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    weights = shapes(weights) if isinstance(weights, str) else weights
-    built: list[str] = []
-
-    def counting(spec: Backbone, layout: Layout) -> dict[str, Wanted]:
-        built.append(spec.name)
-        return wanted_tensors(spec, layout)
-
-    monkeypatch.setattr("visiongraft.weights.resemblance.wanted_tensors", counting)
-    with pytest.raises(WeightsError, match="These look like" if most else "They look like no network that is known"):
-        convert(weights, source=source, name=name)
-    assert len(built) <= most
-
-
-def test_other_classes_and_another_image_size_do_not_count_in_what_weights_look_like() -> None:
-    assert resembling(shapes(PICO, num_classes=5, image=256), SOURCES["timm"], below=1) == [PICO]
-
-
-def test_weights_of_another_source_are_refused_with_its_name() -> None:
-    wanted = wanted_tensors(get_spec("cotnet50"), SOURCES["cotnet"]["cotnet50"])
-    weights = {name: torch.empty(each.foreign_shape, device="meta") for name, each in wanted.items()}
-    with pytest.raises(
-        WeightsError, match="These look like cotnet's cotnet50 weights: ask for 'cotnet50' from 'cotnet'"
-    ):
-        convert(weights, source="convmixer", name="convmixer_256_8")
-
-
 @pytest.mark.parametrize("scheme", range(3))
 def test_each_way_of_the_authors_to_name_a_convmixer_is_told_by_its_names(scheme: int) -> None:
     layout = SOURCES["convmixer"]["convmixer_256_8"]
@@ -352,71 +212,6 @@ def test_a_network_with_parts_that_a_source_does_not_name_says_which(weights: di
     odd = Backbone(NAME, SmallStem(8), (Stage(16, 2, (vg.Bottleneck(),)),))
     with pytest.raises(WeightsError, match="Block 0 of stage 0 of .* is a Bottleneck, which has no foreign names"):
         convert(weights, source="timm", name=odd)
-
-
-def shapes(name: str, source: str = "timm", **choices: object) -> dict[str, Tensor]:
-    """Give the tensors of a form of a network by their names and shapes alone."""
-    spec = create_model(name, **choices).spec
-    layout = SOURCES[source][name]
-    return {key: torch.empty(each.foreign_shape, device="meta") for key, each in wanted_tensors(spec, layout).items()}
-
-
-@pytest.mark.parametrize(
-    ("name", "source", "image"),
-    [
-        (PICO, "timm", (240, 240)),
-        (PICO, "timm", (1040, 1040)),
-        (BOT, "timm", (240, 240)),
-        (BOT, "timm", (256, 192)),
-        (BOT, "timm", (192, 320)),
-        ("botnet50_lucidrains", "lucidrains", (96, 160)),
-        ("botnet20_lucidrains_absolute", "lucidrains", (240, 88)),
-        ("botnet50_listing_small", "leaderj1001", (36, 64)),
-    ],
-)
-def test_the_image_size_of_weights_is_read_off_their_position_tables(name: str, source: str, image) -> None:
-    weights = shapes(name, source, image=image, num_classes=7)
-    form = fitting_form(weights, source=source, name=name)
-    assert (form.image, form.head.num_classes) == (image, 7)
-    assert convert(weights, source=source, name=form)
-
-
-@pytest.mark.parametrize("image", [(192, 256), (256, 192)])
-def test_two_sizes_that_shapes_do_not_tell_apart_are_both_named_and_one_word_settles_it(image) -> None:
-    weights = shapes(PICO, image=image, in_chans=1)
-    with pytest.raises(WeightsError) as caught:
-        fitting_form(weights, source="timm", name=PICO, image=224)  # which does not fit, and so says nothing
-    assert str(caught.value) == (
-        f"These weights of {PICO} fit images of (height, width) (192, 256) as well as (256, 192), since their position"
-        " tables have the same shapes. Say which, as image=(192, 256) or as `graft convert --image 192x256`."
-    )
-    with pytest.raises(
-        WeightsError, match=r"image=\(192, 256\)\).spec or .*image=\(256, 192\)\).spec; the shapes do not"
-    ):
-        convert(weights, source="timm", name=PICO)
-    form = fitting_form(weights, source="timm", name=PICO, image=image)
-    assert (form.image, form.in_chans) == (image, 1)
-    with pytest.raises(ImageSizeError):
-        fitting_form(weights, source="timm", name=PICO, image=2)
-
-
-def test_without_position_tables_the_image_size_is_what_is_asked_for() -> None:
-    assert fitting_form(shapes("resnet50"), source="timm", name="resnet50", image=(320, 256)).image == (320, 256)
-    assert fitting_form(shapes("resnet50"), source="timm", name="resnet50").image == (224, 224)
-
-
-def test_tables_of_no_image_size_are_not_taken_for_those_of_an_unknown_network() -> None:
-    weights = shapes(PICO)
-    weights |= {name: each[:7] for name, each in weights.items() if name.endswith("bias_table")}
-    with pytest.raises(
-        WeightsError, match="No images of up to 2048 pixels a side have such position tables: take them"
-    ):
-        convert(weights, source="timm", name=PICO)
-
-
-def test_a_network_is_known_by_its_weights_at_any_image_size() -> None:
-    with pytest.raises(WeightsError, match=f"These look like {PICO} weights: ask for '{PICO}'"):
-        convert(shapes(PICO, image=(192, 256)), source="timm", name=NAME)
 
 
 def test_a_path_in_the_place_of_a_state_dict_is_told_what_takes_paths() -> None:
