@@ -268,7 +268,7 @@ def test_a_size_that_the_tables_are_not_of_is_refused(
     words = ["convert", tmp_path / "in.safetensors", tmp_path / "out.safetensors"]
     words += ["--from", "timm", "--model", "botnet26t_256"]
     assert (
-        "The position tables of these weights are for images of (height, width) (64, 96), not (96, 64)."
+        "The position tables of these weights are for images of 64x96 pixels (height x width), not 96x64."
         " Leave the image size out: any other size can be asked for when they are used."
         in complaint(capsys, *words, "--image", "96x64")
     )
@@ -296,6 +296,19 @@ def test_a_tag_says_what_images_go_through_and_without_one_a_guess_is_called_so(
     )
     said = complaint(capsys, *words, "resnet50.tv_in2k")
     assert "resnet50 has no published weights with the tag 'tv_in2k'. Did you mean 'tv_in1k'" in said
+
+
+def test_what_a_run_keeps_of_its_training_is_told_from_its_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    save(create_model("convmixer_pico", num_classes=2), tmp_path / "best.safetensors")
+    torch.save({"state_dict": {"network.stem.0.weight": torch.ones(1)}}, tmp_path / "last.ckpt")
+    for words in (["predict", tmp_path / "last.ckpt", "x.jpg"], ["train", "--weights", tmp_path / "last.ckpt"],
+                  ["convert", tmp_path / "last.ckpt", tmp_path / "out.safetensors", *FROM]):  # fmt: skip
+        said = complaint(capsys, *words)
+        assert (
+            f"last.ckpt is what `graft train` keeps of its training. Give {tmp_path}/best.safetensors, beside" in said
+        )
 
 
 @pytest.mark.parametrize(

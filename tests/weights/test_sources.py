@@ -110,10 +110,19 @@ def test_sets_are_found_by_network_and_by_tag() -> None:
     assert get_weight_set("coatnet_2_rw_224.sw_in12k").num_classes == 11821
 
 
-@pytest.mark.parametrize("name", ["coatnet_0_224", "coatnet_5_224", "coatnet_nano_cc_224", "cotnet50"])
+@pytest.mark.parametrize("name", ["coatnet_0_224", "coatnet_5_224", "coatnet_nano_cc_224", "botnet50"])
 def test_a_network_without_published_weights_says_so(name: str) -> None:
     with pytest.raises(WeightsError, match=f"^No weights are published for {name}..*`graft list --pretrained` shows"):
         get_weight_set(name)
+
+
+def test_a_network_whose_authors_keep_files_is_told_what_takes_them() -> None:
+    with pytest.raises(WeightsError) as refused:
+        get_weight_set("cotnet50")
+    assert str(refused.value) == (
+        "Weights of cotnet50 cannot be fetched. A file with them becomes ours with"
+        " `graft convert FILE OUT.safetensors --from cotnet --model cotnet50`."
+    )
 
 
 def test_an_unknown_tag_gets_the_known_ones() -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from visiongraft.cli.values import ImageSize, check_writable, parse_image
+from visiongraft.cli.values import ImageSize, check_no_training_state, check_writable, parse_image
 from visiongraft.errors import GraftError, counted, printable
 from visiongraft.weights.convert_file import Conversion, convert_file
 from visiongraft.weights.foreign import Which
@@ -46,6 +46,7 @@ def run(
     if output.suffix != ".safetensors":
         raise GraftError(f"OUTPUT is a file whose name ends in .safetensors, and got {str(output)!r}.")
     check_writable(output, "OUTPUT", kind="file")
+    check_no_training_state(weights)
     if is_ours(weights):
         raise GraftError(
             f"{str(weights)!r} is a file of ours already. Use it as it is: graft info tells of what network."

@@ -114,11 +114,25 @@ def raising_on_interrupt() -> Iterator[None]:
 def best_of(path: Path) -> Path:
     """Give the best weight file of a run folder, or the file itself."""
     if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a path is too long or not to be entered
+        check_no_training_state(path)
         return path
     best = RunFolder(path).best
     if not best.exists():
         raise WeightsError(f"{path} holds no {best.name}. Give a run folder of `graft train`, or a .safetensors file.")
     return best
+
+
+def check_no_training_state(path: Path) -> None:
+    """Refuse what a run keeps of its training, where its weights lie beside it.
+
+    Raises:
+        WeightsError: if it is that.
+    """
+    run = RunFolder(path.parent)
+    if path.name == run.last.name and os.path.lexists(run.best):
+        raise WeightsError(
+            f"{path} is what `graft train` keeps of its training. Give {run.best}, beside it, or the whole run folder."
+        )
 
 
 def check_positive(number: int, option: str) -> None:

@@ -92,9 +92,10 @@ def convert_file(
     spec = fitting_form(theirs, source=source, name=network, image=image)
     tensors = convert(theirs, source=source, name=spec)
     if image is not None and spec.image != spec.at(image).image:
+        own, asked = (f"{height}x{width}" for height, width in (spec.image, spec.at(image).image))
         raise WeightsError(
-            f"The position tables of these weights are for images of (height, width) {spec.image}, not"
-            f" {spec.at(image).image}. Leave the image size out: any other size can be asked for when they are used."
+            f"The position tables of these weights are for images of {own} pixels (height x width), not {asked}. Leave"
+            " the image size out: any other size can be asked for when they are used."
         )
     names = names_of(spec, source=source, state_dict=theirs)
     shares = [each.ours for each in names.values()]

@@ -64,11 +64,8 @@ def layout_for(source: str, network: str) -> Layout:
         raise WeightsError(f"{known}{nearest(source, SOURCES)}")
     layout = layouts.get(network)
     if layout is None:
-        where = _whose(network) or nearest(network, layouts)
-        raise UnknownModel(
-            f"No network whose weights come from {source} is named {network!r}.{where}"
-            f" Those from {source} are for {_first_of(list(layouts))}."
-        )
+        where = _whose(network) or nearest(network, layouts) or f" There are: {_first_of(list(layouts))}."
+        raise UnknownModel(f"No network whose weights come from {source} is named {network!r}.{where}")
     return layout
 
 

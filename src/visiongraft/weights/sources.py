@@ -11,6 +11,7 @@ from visiongraft.errors import UnknownModel, WeightsError, nearest
 from visiongraft.families import convmixer, cotnet
 from visiongraft.families.zoo import get_spec, list_models
 from visiongraft.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from visiongraft.weights.origins import sources_of
 
 UNKNOWN_LICENCE = "unknown: see card"
 """Where the source's table does not say it, its page about the weights may."""
@@ -197,6 +198,11 @@ def get_weight_set(name: str) -> WeightSet:
     network, _, tag = name.lower().partition(".")
     get_spec(network)
     sets = {each.tag: each for each in WEIGHT_SETS if each.network == network}
+    if not sets and (kept := [each for each in sources_of(network) if each != "timm"]):
+        raise WeightsError(
+            f"Weights of {network} cannot be fetched. A file with them becomes ours with"
+            f" `graft convert FILE OUT.safetensors --from {kept[0]} --model {network}`."
+        )
     if not sets:
         with_some = list(dict.fromkeys(each.network for each in WEIGHT_SETS))
         raise WeightsError(
