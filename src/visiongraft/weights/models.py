@@ -200,7 +200,7 @@ def load_pretrained(
 def _published(weights: WeightSet, *, weights_dir: str | Path | None, offline: bool) -> Network:
     spec = customized(weights.network, num_classes=weights.num_classes, image=weights.preprocessing.image)
     file = hub.fetch(weights, folder=weights_dir, offline=offline)
-    return _filled(spec, read_state_dict(file).tensors, "timm")
+    return _filled(spec, read_state_dict(file).tensors)
 
 
 def read_weights(path: str | Path, *, model: str | Backbone | None = None, image: int | Grid | None = None) -> Trained:
@@ -229,7 +229,7 @@ def _of_timm(tensors: Mapping[str, Tensor], model: str | Backbone, image: int | 
     """Give a network with weights by timm's names, and what timm's images go through before that network."""
     spec = fitting_form(tensors, source="timm", name=_spec(model), image=image)
     shown = spec.image if image is None else spec.at(image).image
-    network = _filled(spec, tensors, "timm")
+    network = _filled(spec, tensors)
     preprocessing, _ = preprocessing_of(model if isinstance(model, str) else spec.name, shown)
     tagged = isinstance(model, str) and "." in model
     classes = imagenet_classes() if tagged and spec.head.num_classes == IMAGENET else ()
@@ -269,7 +269,8 @@ def _spec(model: str | Backbone) -> Backbone:
     return model if isinstance(model, Backbone) else get_spec(model.partition(".")[0])
 
 
-def _filled(spec: Backbone, tensors: Mapping[str, Tensor], source: str) -> Network:
+def _filled(spec: Backbone, tensors: Mapping[str, Tensor]) -> Network:
+    """Make a network with weights by timm's names, in eval mode."""
     network = Network(spec)
-    network.load_state_dict(convert(tensors, source=source, name=spec))
+    network.load_state_dict(convert(tensors, source="timm", name=spec))
     return network.eval()

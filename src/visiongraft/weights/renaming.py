@@ -22,8 +22,8 @@ class Change(Protocol):
     """What has to be done to a foreign tensor so that it becomes ours."""
 
     def shape(self, ours: Shape) -> Shape:
-        """Give the shape of the foreign tensor where ours has the shape `ours`."""
-        ...
+        """Give the shape of the foreign tensor where ours has the shape `ours`; the same unless a change says more."""
+        return ours
 
     def apply(self, tensor: Tensor, ours: Shape) -> Tensor:
         """Give our tensor, of the shape `ours`, from the foreign one."""
@@ -229,7 +229,7 @@ def joined(shares: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
 
 
 @dataclass(frozen=True)
-class HeadsOutermost:
+class HeadsOutermost(Change):
     """Rows of queries, keys and values that lie head by head, each head's three together; ours lie kind by kind.
 
     Args:
@@ -238,17 +238,13 @@ class HeadsOutermost:
 
     head_dim: int
 
-    def shape(self, ours: Shape) -> Shape:
-        """See `Change`."""
-        return ours
-
     def apply(self, tensor: Tensor, ours: Shape) -> Tensor:
         """See `Change`."""
         return tensor.unflatten(0, (-1, 3, self.head_dim)).transpose(0, 1).reshape(ours)
 
 
 @dataclass(frozen=True)
-class OffsetsInRows:
+class OffsetsInRows(Change):
     """A table of plane offsets with a row for each offset, line by line, and a column for each head."""
 
     def shape(self, ours: Shape) -> Shape:
@@ -262,7 +258,7 @@ class OffsetsInRows:
 
 
 @dataclass(frozen=True)
-class LineOfHeads:
+class LineOfHeads(Change):
     """Vectors of the places along one axis as a line of cells, head by head; ours lie place by place.
 
     Args:
@@ -286,12 +282,8 @@ class LineOfHeads:
 
 
 @dataclass(frozen=True)
-class OfUnscaledQueries:
+class OfUnscaledQueries(Change):
     """Vectors that meet queries as they are; ours meet queries that were divided by the root of their channels."""
-
-    def shape(self, ours: Shape) -> Shape:
-        """See `Change`."""
-        return ours
 
     def apply(self, tensor: Tensor, ours: Shape) -> Tensor:
         """See `Change`."""
