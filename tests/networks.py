@@ -1,8 +1,8 @@
 """Small forms of the zoo's networks, for tests that run over all of it."""
 
 import math
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, is_dataclass, replace
 from itertools import groupby
 
 import torch
@@ -107,6 +107,28 @@ def kinds() -> list[str]:
     return names
 
 
+def words_of(word: object) -> Iterator[object]:
+    """Give a part of a description and all parts that it is made of."""
+    if is_dataclass(word):
+        yield word
+        for field in fields(word):
+            yield from words_of(getattr(word, field.name))
+    elif isinstance(word, tuple):
+        for each in word:
+            yield from words_of(each)
+
+
+def speakers(specs: dict[str, Backbone]) -> list[str]:
+    """List those that say a word which none before them has said, whatever its choices."""
+    names, said = [], set()
+    for name, spec in specs.items():
+        new = {type(word) for word in words_of(spec)} - said
+        if new:
+            names.append(name)
+            said |= new
+    return names
+
+
 def awake(spec: Backbone, **options: object) -> Network:
     """Make a network in which every part matters, in eval mode.
 
@@ -156,3 +178,9 @@ def _narrow_stem(stem: Stem, width: int) -> Stem:
 KINDS = kinds()
 """At least one network of each kind: every word of the vocabulary that the zoo speaks, with every value of its choices
 and in every kind of place. A new network with a new part joins by itself."""
+
+BRIEF = brief(KINDS)
+
+SPEAKERS = speakers(BRIEF)
+"""Of these kinds one for each word of the vocabulary, among them the smallest of each family. For checks that cost
+much, and depend on how a word computes and not on its choices and its place."""

@@ -7,13 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.networks import KINDS, PICOS, awake, brief, narrow
+from tests.networks import BRIEF, KINDS, PICOS, SPEAKERS, awake, narrow
 from visiongraft.blocks.site import Runtime
 from visiongraft.weights.models import create_model
 
 SIDE = 64
 SIZES = [(2, 3, SIDE, SIDE), (5, 3, 48, 80), (4, 3, 67, 37)]
-BRIEF = brief(KINDS)
 
 
 def results(network: nn.Module, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -51,13 +50,14 @@ def assert_same(
 
 @pytest.mark.parametrize("name", KINDS)
 def test_every_kind_of_network_is_one_graph_that_trains_alike(name: str) -> None:
+    """Each word has its way back recorded as well, which takes as long again and depends on no choice of a word's."""
     torch._dynamo.reset()
     network = undropped(awake(BRIEF[name]).double().train())
     state = {key: value.clone() for key, value in network.state_dict().items()}
     images = torch.randn(SIZES[0], dtype=torch.float64)
     wanted = results(network, images)
     network.load_state_dict(state)
-    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(network, fullgraph=True, backend="aot_eager" if name in SPEAKERS else "eager")
     assert_same(results(compiled, images), wanted, prefix="_orig_mod.")
 
 

@@ -1,8 +1,7 @@
 """Specs are values: they round-trip through JSON, refuse what is none, and differ only where they say so."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import FrozenInstanceError, dataclass, fields, is_dataclass, replace
+from dataclasses import FrozenInstanceError, dataclass, is_dataclass, replace
 from typing import ClassVar, Literal, get_args, get_origin, get_type_hints
 
 import pytest
@@ -10,7 +9,7 @@ import torch
 from torch import nn
 
 import visiongraft
-from tests.networks import KINDS, brief, narrow, parts
+from tests.networks import BRIEF, KINDS, PICOS, SPEAKERS, narrow, parts, words_of
 from visiongraft.blocks.bottleneck import Bottleneck
 from visiongraft.blocks.convmixer import ConvMixerBlock
 from visiongraft.blocks.convnext import ConvNeXt
@@ -58,20 +57,17 @@ def test_the_kinds_that_the_contract_is_tested_with_speak_every_word_with_every_
     assert all(choices == set(get_args(annotation)) for annotation, choices in chosen.items()), chosen
 
 
+def test_the_speakers_that_costly_checks_are_made_with_have_every_word_and_family() -> None:
+    spoken = {type(word) for name in SPEAKERS for word in words_of(BRIEF[name])}
+    assert spoken == {type(word) for name in list_models() for word in words_of(get_spec(name))}
+    assert set(SPEAKERS) <= set(KINDS)
+    assert set(PICOS) <= set(SPEAKERS)
+
+
 def test_the_kinds_that_the_contract_is_tested_with_have_every_part_of_the_zoo() -> None:
     everything = set().union(*(parts(narrow(name)) for name in list_models()))
     assert set().union(*(parts(narrow(name)) for name in KINDS)) == everything
-    assert set().union(*(parts(spec) for spec in brief(KINDS).values())) == everything
-
-
-def words_of(word: object) -> Iterator[object]:
-    if is_dataclass(word):
-        yield word
-        for field in fields(word):
-            yield from words_of(getattr(word, field.name))
-    elif isinstance(word, tuple):
-        for each in word:
-            yield from words_of(each)
+    assert set().union(*(parts(spec) for spec in BRIEF.values())) == everything
 
 
 def test_botnet50_differs_from_resnet50_only_in_its_last_stage() -> None:
