@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.networks import KINDS, awake, narrow, shallow
+from tests.networks import KINDS, SPEAKERS, awake, narrow, shallow
 from visiongraft.blocks.mixers import ContextualTransformerMixer
 from visiongraft.blocks.positions import AxisVectors, CellVectors, PlaneBias, PlaneNetworkBias
 from visiongraft.blocks.primitives import conv
@@ -19,7 +19,8 @@ from visiongraft.network import Network
 from visiongraft.spec import small_image
 from visiongraft.weights.models import create_model
 
-SIZES = [(96, 96), (160, 160), (224, 224), (256, 128), (320, 200), (512, 512), (101, 67)]
+LARGE = (512, 512)
+SIZES = [(96, 96), (160, 160), (224, 224), (256, 128), (320, 200), LARGE, (101, 67)]
 
 
 def words(image: Grid) -> str:
@@ -29,9 +30,17 @@ def words(image: Grid) -> str:
 @pytest.mark.parametrize("name", list_models())
 def test_every_network_maps_any_size_to_the_grids_that_its_spec_foretells(name: str) -> None:
     with torch.device("meta"), torch.no_grad():
-        network = Network(shallow(name)).eval()
-        for image in SIZES:
+        network = without_norms(Network(shallow(name)).eval())
+        for image in [(320, 200), LARGE, (101, 67)]:  # every kind of them is seen at all sizes below
             assert_foretold(network, network.features(torch.empty(2, 3, *image)), image)
+
+
+def without_norms(network: Network) -> Network:
+    """Leave out what changes no shape, and on the meta device takes longer than all the rest."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.forward = nn.Identity().forward
+    return network
 
 
 def assert_foretold(network: Network, found: dict[str, torch.Tensor], image: Grid) -> None:
@@ -39,9 +48,18 @@ def assert_foretold(network: Network, found: dict[str, torch.Tensor], image: Gri
     assert [maps.shape[1] for maps in found.values()] == network.feature_info.channels()
 
 
-@pytest.mark.parametrize("image", SIZES, ids=words)
+@pytest.mark.parametrize("image", [image for image in SIZES if image != LARGE], ids=words)
 @pytest.mark.parametrize("name", KINDS)
 def test_every_kind_of_network_learns_at_any_size(name: str, image: Grid) -> None:
+    assert_learns(name, image)
+
+
+@pytest.mark.parametrize("name", SPEAKERS)
+def test_every_word_learns_at_a_large_size(name: str) -> None:
+    assert_learns(name, LARGE)
+
+
+def assert_learns(name: str, image: Grid) -> None:
     network = awake(narrow(name)).train()
     network(torch.randn(2, 3, *image)).square().sum().backward()
     for key, each in network.named_parameters():
@@ -68,7 +86,7 @@ def test_at_any_size_an_image_is_judged_alike_alone_in_company_natively_and_by_t
         native = network.at(image)
         plain = create_model(native.spec, runtime=Runtime(kernels="plain", channels_last=False)).eval()
         plain.load_state_dict(native.state_dict())  # its tables have the shapes of its spec
-        torch.testing.assert_close(plain(images), wanted, rtol=1e-3, atol=1e-4 * scale)
+        torch.testing.assert_close(plain(images[:1]), wanted[:1], rtol=1e-3, atol=1e-4 * scale)
 
 
 @pytest.mark.parametrize("name", KINDS)
