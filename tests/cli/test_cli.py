@@ -162,7 +162,10 @@ def test_the_configuration_can_be_printed_and_read_back(tmp_path: Path, capsys: 
         (["train", "--image", "99999"], "--image takes at most 8192 pixels a side, and got 99999."),
         (["train", "--seed", "-1"], "--seed must be at least 0 and below 2**63, not -1."),
         (["train", "--max-unreadable", "5"], "--max-unreadable must be in [0, 1], not 5.0."),
-        (["info", "resnet50", "--num-classes", "-5"], "num_classes is 0 for no classifier, or the number of classes"),
+        (
+            ["info", "resnet50", "--num-classes", "-5"],
+            "The number of classes is 0 for no classifier, or more, not -5.",
+        ),
         (["train", "--device", "toaster"], "There is no device 'toaster' here. PyTorch finds cpu"),
         (["train", "--config", "missing.yaml"], "missing.yaml"),
         (["info"], "MODEL is missing."),

@@ -49,7 +49,7 @@ def test_the_help_shows_what_an_option_takes(monkeypatch: pytest.MonkeyPatch, ca
         (["train", "--seed", "1.5"], "--seed takes a whole number, and got '1.5'."),
         (["train", "--lr="], "--lr takes a number, and got ''."),
         (["train", "--output", ""], "An empty value came behind '--output'."),
-        (["predict", "", "a.png"], "An empty value came behind 'the verb'."),
+        (["predict", "", "a.png"], "An empty value came behind the verb."),
         (["predict", "w.safetensors", "-a.png"], "no option -a.png. A file that is called so is given as ./-a.png."),
         (
             ["train", "--data", "-a"],

@@ -219,6 +219,10 @@ def test_eval_at_another_size_resamples_the_tables(
             f"--model {NAME}.sw_in1k names weights. To begin with them, add --pretrained; or leave out the tag.",
         ),
         (["train", "--weights", "none.safetensors"], "none.safetensors cannot be read: No such file or directory."),
+        (
+            ["train", "--model", "mine.pth"],
+            "--model takes a name of `graft list`, and got 'mine.pth'. A weight file is given as --weights.",
+        ),
         (["train", "--weights", "empty"], "empty holds no best.safetensors."),
         (["train", "--pretrained=yes"], "--pretrained takes no value, and got 'yes'."),
         (["train", "--config", "run.yaml"], "--pretrained takes true or false, and got 'maybe'."),

@@ -256,7 +256,7 @@ def test_text_that_is_no_document_is_refused(text: str) -> None:
         (lambda: build(ConvMixerBlock(kernel=0), 64), "ConvMixerBlock"),
         (lambda: PatchStem(patch=0), "a side of at least 1 pixel, not 0"),
         (lambda: Head(dropout=2.0), r"dropout is a probability in \[0, 1\), not 2.0"),
-        (lambda: Head(num_classes=-1), "num_classes is 0 for no classifier, or the number of classes, not -1"),
+        (lambda: Head(num_classes=-1), "The number of classes is 0 for no classifier, or more, not -1"),
         (lambda: get_spec("resnet50").at("64"), r"one number of pixels, or \(height, width\), not '64'"),
         (
             lambda: get_spec("resnet50").at((64, 64, 3)),

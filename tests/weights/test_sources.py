@@ -125,6 +125,14 @@ def test_a_network_whose_authors_keep_files_is_told_what_takes_them() -> None:
     )
 
 
+def test_a_tag_behind_a_network_without_published_weights_is_to_be_left_out() -> None:
+    with pytest.raises(UnknownModel) as refused:
+        get_weight_set("convmixer_pico.a1")
+    assert str(refused.value) == (
+        "convmixer_pico has no published weights, and so none with the tag 'a1'. Leave out what is behind the dot."
+    )
+
+
 def test_an_unknown_tag_gets_the_known_ones() -> None:
     with pytest.raises(UnknownModel) as refused:
         get_weight_set("coatnet_rmlp_2_rw_224.sw_in2k")

@@ -34,7 +34,7 @@ class Head:
         if not 0.0 <= self.dropout < 1.0:
             raise SpecError(f"dropout is a probability in [0, 1), not {self.dropout}.")
         if self.num_classes < 0:
-            raise SpecError(f"num_classes is 0 for no classifier, or the number of classes, not {self.num_classes}.")
+            raise SpecError(f"The number of classes is 0 for no classifier, or more, not {self.num_classes}.")
 
     def build(self, width: int) -> "ClassifierHead":
         """Make the head for maps of `width` channels."""

@@ -132,9 +132,9 @@ def parse(verb: Verb, words: Sequence[str]) -> Chosen | None:
     """
     parser = make_parser(verb)
     if "" in words:  # most likely a variable of the shell that is not set; a path would become the present folder
-        behind = words[words.index("") - 1] if words[0] else "the verb"
+        behind = repr(words[words.index("") - 1]) if words[0] else "the verb"
         raise GraftError(
-            f"An empty value came behind {behind!r}. Give one, or leave it out. See `{parser.prog} --help`."
+            f"An empty value came behind {behind}. Give one, or leave it out. See `{parser.prog} --help`."
         )
     try:
         # jsonargparse knows this one by its own spelling alone, which takes an optional value behind an =.

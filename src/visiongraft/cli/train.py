@@ -29,7 +29,7 @@ from visiongraft.train.engine import Outcome, train
 from visiongraft.train.recipe import Optimiser, Precision, Recipe
 from visiongraft.train.run import plan_run
 from visiongraft.weights.models import read_weights
-from visiongraft.weights.sources import names_weights
+from visiongraft.weights.sources import WEIGHT_FILES, names_weights
 from visiongraft.weights.store import Trained
 
 MODEL = "coatnet_pico"
@@ -164,6 +164,10 @@ def _start(
     offline: bool,
 ) -> Trained | None:
     """Give what the training begins with, at its image size; None for random weights."""
+    if model is not None and model.lower().endswith(WEIGHT_FILES):
+        raise GraftError(
+            f"--model takes a name of `graft list`, and got {model!r}. A weight file is given as --weights."
+        )
     if pretrained and weights is not None:
         raise GraftError("--pretrained and --weights are two places to take weights from. Give one of them.")
     if pretrained:

@@ -198,6 +198,10 @@ def get_weight_set(name: str) -> WeightSet:
     network, _, tag = name.lower().partition(".")
     get_spec(network)
     sets = {each.tag: each for each in WEIGHT_SETS if each.network == network}
+    if tag and not sets:
+        raise UnknownModel(
+            f"{network} has no published weights, and so none with the tag {tag!r}. Leave out what is behind the dot."
+        )
     if not sets and (kept := [each for each in sources_of(network) if each != "timm"]):
         raise WeightsError(
             f"Weights of {network} cannot be fetched. A file with them becomes ours with"
