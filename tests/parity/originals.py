@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import timm
@@ -166,6 +167,10 @@ ORIGINALS = [
 LARGE = 100_000_000
 """Networks with more parameters are compared in a reduced form."""
 
+COSTLY = 20_000_000
+"""Networks with more parameters are compared whole, at 128 pixels. Smaller ones of each kind keep their own size, and
+scripts/measure_parity.py compares all at theirs."""
+
 
 def perturbed(network: nn.Module) -> nn.Module:
     """Give every parameter and statistic a random number of its own, of a size that lets activations live.
@@ -233,8 +238,9 @@ def reduced(spec: Backbone, *, depth: int, narrower: int = 1) -> Backbone:
     return replace(spec, stem=stem, stages=stages, head=replace(spec.head, hidden=hidden))
 
 
+@cache
 def affordable(original: Original) -> Backbone:
-    """Give our spec of a network, in a reduced form where it is large or costly, and for small images where any do.
+    """Give our spec of a network, in a reduced form where it is large, and for smaller images where these do.
 
     The authors' networks, whose blocks repeat, have two in a stage.
     """
@@ -249,8 +255,10 @@ def affordable(original: Original) -> Backbone:
     if isinstance(spec.stem, PatchStem):
         return spec
     with torch.device("meta"):
-        large = sum(each.numel() for each in Network(spec).parameters()) > LARGE
-    return reduced(spec, depth=2, narrower=4) if large else spec
+        size = sum(each.numel() for each in Network(spec).parameters())
+    if size > LARGE:
+        return reduced(spec, depth=2, narrower=4)
+    return spec.at(min(128, *spec.image)) if size > COSTLY else spec
 
 
 def for_training(spec: Backbone) -> Backbone:
