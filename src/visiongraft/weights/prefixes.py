@@ -54,12 +54,14 @@ def part_of(tensors: Mapping[str, Tensor], layouts: Mapping[str, Layout]) -> tup
     """
     if len(tensors) < IN_A_BLOCK:
         return None
+    first = next(iter(tensors))
     for network, layout in layouts.items():
         spec = get_spec(network)
         for each in layout.ways:
             parts = each.parts(spec)
             around = dict.fromkeys(place for block in each.blocks(spec) for place in places(block))
-            named = {place: [f"{place}.{name}" for name in tensors] for place in around}
+            may_be = [place for place in around if known([f"{place}.{first}"], parts)]
+            named = {place: [f"{place}.{name}" for name in tensors] for place in may_be}
             may_be = [place for place, names in named.items() if known(names, parts) == len(names)]
             wanted = wanted_tensors(spec, each) if may_be else {}
             for place in sorted(may_be, key=len):
