@@ -157,6 +157,7 @@ SPOILT[3] = float("nan")
          f"{CONV!r} has the shape (256, 1, 5, 5) instead of (256, 1, 3, 3). Take them from their source again"),
         (lambda weights: weights | {"norm.weight": SPOILT},
          f"'norm.weight' of these weights for {NAME} holds numbers that are not finite. The file is damaged"),
+        (lambda weights: {1: torch.ones(1)}, "holds tensors by name, and 1 is none. Give the state_dict() itself."),
         (lambda weights: {"state_dict": weights},
          "'state_dict' is of type dict. If this is a checkpoint with more than weights in it, give the dict"),
         (lambda weights: {}, "295 tensors, such as 'stem.conv1.weight', are missing. They look like no network"),
@@ -193,6 +194,8 @@ def test_what_is_unknown_is_answered_with_the_nearest(weights: dict[str, Tensor]
         convert(weights, source="tim", name=NAME)
     with pytest.raises(UnknownModel, match="No network whose weights come from timm is named 'coatnet_0_rw'. Did you"):
         convert(weights, source="timm", name="coatnet_0_rw")
+    with pytest.raises(WeightsError, match="Weights come from 'timm', .*not 'none'"):
+        convert(weights, source=None, name=NAME)  # type: ignore[arg-type]
     with pytest.raises(UnknownModel) as caught:
         convert(weights, source="lucidrains", name="cotnet50")
     assert str(caught.value) == (

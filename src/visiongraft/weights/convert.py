@@ -36,7 +36,7 @@ def convert(state_dict: Mapping[str, Tensor], *, source: str, name: str | Backbo
         WeightsError: if a tensor is missing, left over, of another shape, or holds what is no finite number. The
             error names the network that the weights fit better, if the source has one.
     """
-    source = source.lower()
+    source = str(source).lower()
     compared = _compared(state_dict, source, name)
     called, found, wanted = compared.spec.name, compared.found, compared.wanted
     if compared.faults.count:
@@ -63,7 +63,7 @@ def convert_layer(
     Raises:
         WeightsError: if the source has no such layer, or the weights are not exactly those of one.
     """
-    source = source.lower()
+    source = str(source).lower()
     tables = LAYERS.get(source)
     if tables is None:
         known = ", ".join(map(repr, LAYERS))

@@ -98,6 +98,10 @@ def checked(state_dict: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
             " `graft convert`, or create_model(weights=FILE)."
         )
     for name, each in state_dict.items():
+        if not isinstance(name, str):
+            raise WeightsError(
+                f"A state dict holds tensors by name, and {name!r} is none. Give the state_dict() itself."
+            )
         if not isinstance(each, Tensor):
             raise WeightsError(
                 f"A state dict holds tensors by name, and {name!r} is of type {type(each).__name__}."

@@ -53,7 +53,7 @@ def layout_for(source: str, network: str) -> Layout:
         UnknownModel: if the source has no network of that name.
         WeightsError: if there is no such source.
     """
-    source = source.lower()
+    source = str(source).lower()
     layouts = SOURCES.get(source)
     if layouts is None:
         known = f"Weights come from {', '.join(map(repr, SOURCES))}, not {source!r}."
