@@ -15,7 +15,9 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode, v2
 
 from visiongraft.data.flowers import open_flowers
+from visiongraft.data.loader import Draw, Samples, collate
 from visiongraft.data.transforms import TrainTransform, jitter_colors, rotate, to_tensor
+from visiongraft.data.views import cut_out
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.train.devices import keep_freed_memory
 
@@ -56,7 +58,18 @@ def comparisons() -> dict[str, tuple[Work, Work]]:
         size, filters = (SIDE, SIDE), Image.Resampling.BICUBIC
         return [each.resize(size, filters, box=box) for each, box in zip(images, boxes, strict=True)]
 
+    samples, draws = Samples(photos, ours), [Draw(0, index) for index in range(BATCH)]
+
+    def cut() -> object:
+        batch = collate(samples.__getitems__(draws), image=(SIDE, SIDE))
+        assert batch.views is not None
+        return cut_out(batch.images, batch.views)
+
     return {
+        "Samples and cut_out / Samples of one picture after another": (
+            cut,
+            lambda: collate([samples._make(each) for each in draws], image=(SIDE, SIDE)),
+        ),
         "RandomResizedCrop / resize of Pillow alone": (lambda: [crop(each) for each in images], resized),
         "RandomResizedCrop and flip / TrainTransform": (
             lambda: [to_tensor(both(each)) for each in images],

@@ -14,6 +14,7 @@ from PIL import Image
 from visiongraft.data.loader import Batch, Draw, EpochSampler, Failure, Sample, Samples, collate, make_loader, mix
 from visiongraft.data.sets import ArrayImages, FileImages
 from visiongraft.data.transforms import EvalTransform, TrainTransform
+from visiongraft.data.views import Views, cut_out
 from visiongraft.errors import DataError
 from visiongraft.preprocessing import Preprocessing
 
@@ -248,4 +249,53 @@ def test_images_grow_with_the_epochs_and_keep_the_last_size() -> None:
     loader = make_loader(samples, batch_size=4, order="shuffled")
     for epoch, size in ((0, (8, 8)), (1, (12, 16)), (5, (12, 16))):
         loader.sampler.set_epoch(epoch)
-        assert next(iter(loader)).images.shape[2:] == size
+        batch = next(iter(loader))
+        assert batch.views.size == size
+        assert cut_out(batch.images, batch.views).shape == (4, 3, *size)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("size", [(9, 16), (24, 24), (60, 50)])
+@pytest.mark.parametrize("shape", [(30, 40), (30, 40, 1), (30, 40, 3), (30, 40, 4)])
+def test_pictures_in_memory_are_shown_as_their_transform_shows_them_one_by_one(size, interpolation, shape):
+    pixels = np.random.default_rng(0).integers(60, 196, (64, *shape), np.uint8)  # far from black and white
+    images = ArrayImages("train", pixels, np.arange(64) % 7)
+    whole = Samples(images, TrainTransform(Preprocessing(size, interpolation=interpolation)), seed=3)
+    draws = [Draw(2, index) for index in range(64)]
+    batch = collate(whole.__getitems__(draws), image=size)
+    expected = collate([whole[draw] for draw in draws], image=size)
+    assert torch.equal(batch.labels, expected.labels)
+    assert torch.equal(batch.indices, expected.indices)
+    shown = cut_out(batch.images, batch.views)
+    assert shown.is_contiguous(memory_format=torch.channels_last)
+    # Pillow rounds to whole numbers after each of its two steps.
+    assert (shown - expected.images).abs().max() < 1.7
+
+
+def test_what_a_filter_shoots_over_is_cut_at_black_and_white():
+    edge = torch.tensor([0, 255], dtype=torch.uint8).repeat_interleave(20).expand(1, 3, 9, 40)
+    shown = cut_out(edge, Views(torch.tensor([[10.0, 0.0, 30.0, 9.0, 0.0]]), (9, 70), "bicubic"))
+    assert (shown.min(), shown.max()) == (0.0, 255.0)
+
+
+def test_a_view_of_the_whole_picture_at_its_size_is_the_picture():
+    pixels = torch.randint(0, 256, (2, 3, 12, 10), dtype=torch.uint8)
+    parts = torch.tensor([[0.0, 0.0, 10.0, 12.0, 0.0], [0.0, 0.0, 10.0, 12.0, 1.0]])
+    shown = cut_out(pixels, Views(parts, (12, 10), "bicubic"))
+    assert torch.equal(shown, torch.stack([pixels[0], pixels[1].flip(2)]).float())
+
+
+def test_half_precision_around_it_does_not_change_what_is_shown():
+    pixels = torch.randint(0, 256, (2, 3, 12, 10), dtype=torch.uint8)
+    views = Views(torch.tensor([[1.0, 2.0, 8.0, 11.0, 0.0]]).expand(2, 5), (9, 9), "bilinear")
+    with torch.autocast("cpu", torch.bfloat16):
+        found = cut_out(pixels, views)
+    assert torch.equal(found, cut_out(pixels, views))
+
+
+def test_drawing_views_leaves_the_generators_as_they_were():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    Samples(images(), TrainTransform(PRE)).__getitems__([Draw(0, 1)])
+    assert torch.equal(torch.rand(3), expected)

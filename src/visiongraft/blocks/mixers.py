@@ -7,7 +7,16 @@ import torch
 from torch import Tensor, nn
 
 from visiongraft.blocks.positions import AxisVectors, CellVectors
-from visiongraft.blocks.primitives import HalveBlur, HalveMean, SqueezeExcite, activation, conv, norm, start_normal
+from visiongraft.blocks.primitives import (
+    HalveBlur,
+    HalveMean,
+    SqueezeExcite,
+    activation,
+    channel_means,
+    conv,
+    norm,
+    start_normal,
+)
 from visiongraft.blocks.site import Mixer, Site
 from visiongraft.errors import SpecError
 from visiongraft.kernels.attention import attention, axial_attention, listing_attention
@@ -259,7 +268,7 @@ class ContextualTransformerMixer(nn.Module):
         key = self.key(maps)
         both = torch.cat([maps, key], 1) if self.groups == 1 else torch.stack([maps, key], 2).flatten(1, 2)
         dynamic = self.act(self.norm(self._mix(self.value(maps), self.kernels(both))))
-        means = (dynamic + key).mean((2, 3), keepdim=True)
+        means = channel_means(dynamic + key)[..., None, None]
         share = self.gate(means).unflatten(1, (-1, 2)).softmax(dim=2)  # b c 2 1 1
         return dynamic * share[:, :, 0] + key * share[:, :, 1]
 

@@ -19,8 +19,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from visiongraft.data.images import UnreadableImage
-from visiongraft.data.sets import ImageSet
-from visiongraft.data.transforms import Transform
+from visiongraft.data.sets import ArrayImages, ImageSet
+from visiongraft.data.transforms import TrainTransform, Transform
+from visiongraft.data.views import Views
 from visiongraft.errors import DataError
 
 Order = Literal["shuffled", "sequential"]
@@ -51,12 +52,16 @@ class Failure(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Images with labels. Those that could not be read are missing from the tensors, which may hold none at all."""
+    """Images with labels. Those that could not be read are missing from the tensors, which may hold none at all.
+
+    Where there are `views`, the images are whole pictures, of which `cut_out` shows these parts.
+    """
 
     images: UInt8[Tensor, "b 3 h w"]
     labels: Int64[Tensor, " b"]
     indices: Int64[Tensor, " b"]
     failures: tuple[Failure, ...]
+    views: Views | None = None
 
 
 class Samples(Dataset[Sample | Failure]):
@@ -79,11 +84,19 @@ class Samples(Dataset[Sample | Failure]):
 
     def __getitem__(self, draw: Draw) -> Sample | Failure:
         """Make one sample."""
-        return self.__getitems__([draw])[0]
-
-    def __getitems__(self, draws: Sequence[Draw]) -> list[Sample | Failure]:
-        """Make the samples of a batch; torch calls this where it exists, so the generators are kept once a batch."""
         with _generators_kept():
+            return self._make(draw)
+
+    def __getitems__(self, draws: Sequence[Draw]) -> list[Sample | Failure] | Batch:
+        """Make what `collate` takes for a batch; torch calls this where it exists.
+
+        Pictures in memory of which a `TrainTransform` would cut out parts come as a batch of whole ones with views,
+        drawn as it draws them: to cut them out at once takes a third of the time.
+        """
+        transform = self._transform(draws[0].epoch)
+        with _generators_kept():
+            if isinstance(self.images, ArrayImages) and isinstance(transform, TrainTransform):
+                return self._view(self.images, transform, draws)
             return [self._make(draw) for draw in draws]
 
     def _make(self, draw: Draw) -> Sample | Failure:
@@ -93,8 +106,27 @@ class Samples(Dataset[Sample | Failure]):
             image = self.images.load(draw.index)
         except UnreadableImage as error:
             return Failure(draw.index, error.name, error.reason)
-        transform = self.transforms[min(draw.epoch, len(self.transforms) - 1)]
-        return Sample(transform(image), int(self.images.labels[draw.index]), draw.index)
+        return Sample(self._transform(draw.epoch)(image), int(self.images.labels[draw.index]), draw.index)
+
+    def _view(self, images: ArrayImages, transform: TrainTransform, draws: Sequence[Draw]) -> Batch:
+        """Give whole pictures, and what to show of each."""
+        height, width = images.native
+        parts = []
+        for draw in draws:
+            torch.default_generator.manual_seed(mix("sample", self.seed, *draw))
+            parts.append(transform.draw((width, height)))
+        indices = [draw.index for draw in draws]
+        return Batch(
+            torch.from_numpy(images.stack(indices)).permute(0, 3, 1, 2),  # b 3 h w
+            torch.from_numpy(images.labels[indices]),
+            torch.tensor(indices),
+            (),
+            Views(torch.tensor(parts, dtype=torch.float32), transform.pre.image, transform.pre.interpolation),
+        )
+
+    def _transform(self, epoch: int) -> Transform:
+        """Give the transform of an epoch."""
+        return self.transforms[min(epoch, len(self.transforms) - 1)]
 
 
 class EpochSampler(Sampler[Draw]):
@@ -177,13 +209,15 @@ def make_loader(
     )
 
 
-def collate(samples: Sequence[Sample | Failure], *, image: tuple[int, int]) -> Batch:
+def collate(samples: Sequence[Sample | Failure] | Batch, *, image: tuple[int, int]) -> Batch:
     """Put samples into tensors, images in channels-last order, and failures aside.
 
     Args:
-        samples: of one size.
+        samples: of one size, or a batch, which is passed on.
         image: height and width of a batch without any image.
     """
+    if isinstance(samples, Batch):
+        return samples
     made = [each for each in samples if isinstance(each, Sample)]
     failures = tuple(each for each in samples if isinstance(each, Failure))
     size = made[0].image.shape[1:] if made else image

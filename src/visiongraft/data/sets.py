@@ -111,9 +111,18 @@ class ArrayImages:
         image = Image.fromarray(pixels)
         return image if image.mode == "RGB" else image.convert("RGB")
 
+    def stack(self, indices: Sequence[int]) -> Pixels:
+        """Give several images as RGB, (count, height, width, 3)."""
+        pixels = self.pixels[list(indices)]
+        return pixels[..., :3] if pixels.ndim == 4 and pixels.shape[3] > 1 else _colored(pixels)
+
     def name_of(self, index: int) -> str:
         """Give the name of an image, or its place in the set."""
         return self.names[index] if self.names else f"{self.name}[{index}]"
+
+
+def _colored(gray: Pixels) -> Pixels:
+    return np.repeat(gray if gray.ndim == 4 else gray[..., None], 3, axis=3)
 
 
 @dataclass(frozen=True, eq=False)

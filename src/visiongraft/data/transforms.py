@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
+from visiongraft.data.views import View
 from visiongraft.errors import DataError
 from visiongraft.preprocessing import Preprocessing
 
@@ -121,12 +122,17 @@ class TrainTransform:
     def __call__(self, image: Image.Image) -> UInt8[Tensor, "3 h w"]:
         """Transform an image."""
         height, width = self.pre.image
-        # One call draws all that the crop and the flip can need; a call for each number would take far longer.
-        *draws, mirror = torch.rand(2 * CROP_ATTEMPTS + 3).tolist()
-        image = image.resize((width, height), RESAMPLING[self.pre.interpolation], box=self._box(image.size, draws))
-        if mirror < self.flip:
+        view = self.draw(image.size)
+        image = image.resize((width, height), RESAMPLING[self.pre.interpolation], box=view[:4])
+        if view.mirrored:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         return to_tensor(image)
+
+    def draw(self, size: tuple[int, int]) -> View:
+        """Choose, from torch's global generator, what to show of an image of a width and a height."""
+        # One call draws all that the crop and the flip can need; a call for each number would take far longer.
+        *draws, mirror = torch.rand(2 * CROP_ATTEMPTS + 3).tolist()
+        return View(*self._box(size, draws), mirrored=mirror < self.flip)
 
     def _box(self, size: tuple[int, int], draws: Sequence[float]) -> tuple[int, int, int, int]:
         """Choose the part to cut out: left, top, right and bottom."""
@@ -171,10 +177,11 @@ def rotate(pixels: Float[Tensor, "b 3 h w"], degrees: float) -> Float[Tensor, "b
 def _turned(pixels: Tensor, degrees: float) -> Tensor:
     height, width = pixels.shape[2:]
     angles = (2.0 * torch.rand(len(pixels), device=pixels.device) - 1.0) * math.radians(degrees)
-    cos, sin, zero = angles.cos(), angles.sin(), torch.zeros_like(angles)
-    # In units of half a side, in which the sampling grid is told, a turn of an image that is no square is skewed.
-    turns = torch.stack([cos, -sin * (height / width), zero, sin * (width / height), cos, zero], 1)  # b 6
-    grid = F.affine_grid(turns.view(-1, 2, 3), list(pixels.shape), align_corners=False)
+    cos, sin = angles.cos()[:, None, None], angles.sin()[:, None, None]  # b 1 1
+    x, y = (2.0 * torch.arange(side, device=pixels.device) + 1.0 - side for side in (width, height))
+    y = y[:, None]
+    # Counted in half pixels from the middle; the sampling grid is told in halves of a side.
+    grid = torch.stack([(x * cos - y * sin) / width, (x * sin + y * cos) / height], dim=-1)  # b h w 2
     return F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
 
 

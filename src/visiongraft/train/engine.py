@@ -21,6 +21,7 @@ from torch import Tensor
 from visiongraft.data.loader import Batch, Failure, Samples, make_loader, mix
 from visiongraft.data.sets import ImageData
 from visiongraft.data.transforms import TrainTransform, jitter_colors, rotate
+from visiongraft.data.views import cut_out
 from visiongraft.errors import DataError, DivergedError
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing, normalize
@@ -241,7 +242,8 @@ class _Lesson(L.LightningModule):
         self._step, self._lr = self.global_step + 1, self.trainer.optimizers[0].param_groups[0]["lr"]
         # What a step draws follows from its number, not from what was drawn before it.
         torch.manual_seed(mix("step", self.recipe.seed, self.global_step))
-        pixels = rotate(batch.images.float(), self.recipe.rotation)
+        pixels = batch.images.float() if batch.views is None else cut_out(batch.images, batch.views)
+        pixels = rotate(pixels, self.recipe.rotation)
         pixels = jitter_colors(pixels, self.recipe.color_jitter)
         logits = self.network(normalize(pixels, self.preprocessing))
         loss = F.cross_entropy(logits.float(), batch.labels, label_smoothing=self.recipe.label_smoothing)

@@ -114,11 +114,12 @@ def orthogonalized(matrices: Tensor) -> Tensor:
     wide = matrices.mT if tall else matrices
     wide = wide / torch.linalg.matrix_norm(wide, keepdim=True).clamp(min=_SMALLEST_NORM)
     square, product = wide @ wide.mT, None
-    for a, b, c in _TOWARDS_ONE:
+    for place, (a, b, c) in enumerate(_TOWARDS_ONE):
         step = torch.add(b * square, square @ square, alpha=c)
         step.diagonal(dim1=-2, dim2=-1).add_(a)
         product = step if product is None else step @ product
-        square = step @ square @ step
+        if place < len(_TOWARDS_ONE) - 1:
+            square = step @ square @ step
     assert product is not None
     wide = product @ wide
     return wide.mT if tall else wide
