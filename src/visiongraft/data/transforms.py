@@ -162,7 +162,9 @@ def rotate(pixels: Float[Tensor, "b 3 h w"], degrees: float) -> Float[Tensor, "b
     """Turn each image around its middle by an angle drawn from -degrees to degrees; its edge fills the corners.
 
     The angles come from torch's global generator of the images' device. As for `jitter_colors`, a batch is turned at
-    once, bilinearly; torchvision's `RandomRotation` turns one image after another.
+    once; torchvision's `RandomRotation` turns one image after another. The filter is bicubic, and so may shoot over
+    the range of the pixels a little: a bilinear one blurs, and a network that learns from blurred images does worse
+    on sharp ones (docs/decisions/0004-muon.md has the figures).
 
     Args:
         pixels: of any scale.
@@ -182,7 +184,7 @@ def _turned(pixels: Tensor, degrees: float) -> Tensor:
     y = y[:, None]
     # Counted in half pixels from the middle; the sampling grid is told in halves of a side.
     grid = torch.stack([(x * cos - y * sin) / width, (x * sin + y * cos) / height], dim=-1)  # b h w 2
-    return F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
+    return F.grid_sample(pixels, grid, mode="bicubic", padding_mode="border", align_corners=False)
 
 
 def jitter_colors(pixels: Float[Tensor, "b 3 h w"], strength: float) -> Float[Tensor, "b 3 h w"]:
