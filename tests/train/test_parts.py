@@ -94,16 +94,30 @@ def test_muon_counts_a_grouped_convolution_as_a_matrix_for_each_group() -> None:
     torch.testing.assert_close(grouped.weight, torch.cat([each.weight for each in apart]))
 
 
-@pytest.mark.parametrize("shape", [(6, 40), (40, 6), (16, 16), (1, 9), (3, 5, 7)])
-def test_an_orthogonalised_matrix_keeps_its_directions_and_loses_their_sizes(shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("shape", [(1, 6, 40), (1, 40, 6), (1, 16, 16), (1, 1, 9), (3, 5, 7)])
+def test_an_orthogonalised_matrix_keeps_its_directions_and_loses_their_sizes(shape: tuple[int, int, int]) -> None:
     torch.manual_seed(0)
     left, sizes, right = torch.linalg.svd(torch.randn(shape, dtype=torch.float64), full_matrices=False)
     sizes = torch.logspace(0, -1.2, sizes.shape[-1], dtype=torch.float64).expand(sizes.shape)
-    found = orthogonalized(left @ torch.diag_embed(sizes) @ right)
+    (found,) = orthogonalized([left @ torch.diag_embed(sizes) @ right])
     turned = left.mT @ found @ right.mT
     kept = turned.diagonal(dim1=-2, dim2=-1)
     torch.testing.assert_close(turned, torch.diag_embed(kept), atol=1e-9, rtol=0)
     assert ((kept > 0.9) & (kept < 1.1)).all()
+
+
+def test_matrices_that_are_worked_on_together_are_what_each_is_alone() -> None:
+    torch.manual_seed(0)
+    shapes = [(1, 6, 9), (1, 9, 6), (2, 6, 6), (1, 4, 30), (3, 6, 8)]
+    matrices = [torch.randn(shape, dtype=torch.float64) for shape in shapes]
+    for together, matrix in zip(orthogonalized(matrices), matrices, strict=True):
+        (alone,) = orthogonalized([matrix])
+        torch.testing.assert_close(together, alone)
+
+
+def test_a_gradient_of_zeros_gives_no_step() -> None:
+    (found,) = orthogonalized([torch.zeros(1, 3, 5)])
+    assert torch.equal(found, torch.zeros(1, 3, 5))
 
 
 def test_muon_leaves_what_is_no_matrix_to_adamw() -> None:

@@ -64,7 +64,7 @@ class MuonAdamW(AdamW):
     def _step_matrices(self, group: dict[str, Any]) -> None:
         weights = [each for each in group["params"] if each.grad is not None]
         steps = [self._averaged(each).flatten(1).unflatten(0, (group["matrices"], -1)) for each in weights]
-        for weight, step in zip(weights, each_orthogonalized(steps), strict=True):
+        for weight, step in zip(weights, orthogonalized(steps), strict=True):
             scale = 0.2 * math.sqrt(max(step.shape[1:]))
             weight.mul_(1.0 - group["lr"] * group["weight_decay"])
             weight.add_(step.reshape(weight.shape), alpha=-group["lr"] * scale)
@@ -81,48 +81,51 @@ class MuonAdamW(AdamW):
         return weight.grad.lerp(mean, self.momentum)
 
 
-def each_orthogonalized(matrices: Sequence[Tensor]) -> list[Tensor]:
-    """Give each of `matrices` as `orthogonalized` does; those of one shape are worked on together, which is faster."""
-    found = list(matrices)
-    shapes: dict[tuple[int, ...], list[int]] = {}
-    for index, each in enumerate(matrices):
-        shapes.setdefault(tuple(each.shape), []).append(index)
-    for alike in shapes.values():
-        for index, each in zip(alike, orthogonalized(torch.stack([matrices[at] for at in alike])), strict=True):
-            found[index] = each
-    return found
-
-
 # Odd polynomials a s + b s^3 + c s^5 that carry a singular value s from [0.02, 1] to within a tenth of 1, one after
 # the other: each is the one that is nearest to 1, at worst, on the interval that the one before it leaves.
 _TOWARDS_ONE = ((7.7063, -22.0935, 16.2314), (3.2160, -2.4134, 0.5022), (2.2189, -1.5949, 0.4111))
 
 
-def orthogonalized(matrices: Tensor) -> Tensor:
+def orthogonalized(matrices: Sequence[Tensor]) -> list[Tensor]:
     """Give matrices with the same singular vectors and all singular values near 1, by three Newton-Schulz steps.
 
     Singular values below a fiftieth of the matrix' Euclidean norm stay below 0.9.
 
     Args:
-        matrices: of shape (..., rows, columns).
+        matrices: each of shape (count, rows, columns), a stack of matrices of one shape.
 
     Source: as for `MuonAdamW`, whose five steps use one polynomial. One for each step, as in arXiv:2505.16932,
-    needs three. They are taken on the matrix times its transpose, which is as small as its shorter side, and all three
-    are then applied at once.
+    needs three. They are taken on each matrix times its transpose, which is as small as its shorter side, and then
+    applied at once. Those of one shorter side are worked on together, which is faster.
     """
-    tall = matrices.shape[-2] > matrices.shape[-1]
-    wide = matrices.mT if tall else matrices
-    wide = wide / torch.linalg.matrix_norm(wide, keepdim=True).clamp(min=_SMALLEST_NORM)
-    square, product = wide @ wide.mT, None
+    tall = [each.shape[1] > each.shape[2] for each in matrices]
+    squares = [each.mT @ each if high else each @ each.mT for each, high in zip(matrices, tall, strict=True)]
+    places: dict[int, list[int]] = {}
+    for place, square in enumerate(squares):
+        places.setdefault(square.shape[-1], []).append(place)
+    found = list(matrices)
+    for alike in places.values():
+        factors = _inverse_roots(torch.cat([squares[place] for place in alike]))
+        for place, factor in zip(alike, factors.split([len(matrices[place]) for place in alike]), strict=True):
+            found[place] = matrices[place] @ factor if tall[place] else factor @ matrices[place]
+    return found
+
+
+def _inverse_roots(squares: Tensor) -> Tensor:
+    """Give about the inverse square root of each of `squares` (b, r, r), symmetric and with no negative eigenvalue.
+
+    Their traces are the squared norms of the matrices that they are made of.
+    """
+    sizes = squares.diagonal(dim1=1, dim2=2).sum(1).clamp(min=_SMALLEST_NORM**2)[:, None, None]
+    square, product = squares / sizes, None
     for place, (a, b, c) in enumerate(_TOWARDS_ONE):
-        step = torch.add(b * square, square @ square, alpha=c)
-        step.diagonal(dim1=-2, dim2=-1).add_(a)
+        step = torch.baddbmm(square, square, square, beta=b, alpha=c)
+        step.diagonal(dim1=1, dim2=2).add_(a)
         product = step if product is None else step @ product
         if place < len(_TOWARDS_ONE) - 1:
             square = step @ square @ step
     assert product is not None
-    wide = product @ wide
-    return wide.mT if tall else wide
+    return product / sizes.sqrt()
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
