@@ -39,7 +39,7 @@ class Recipe:
         seed: of weights, order and augmentation.
     """
 
-    epochs: int = 48
+    epochs: int = 52
     batch_size: int = 128
     opt: Optimiser = "muon"
     lr: float = 8e-3
@@ -56,7 +56,7 @@ class Recipe:
     color_jitter: float = 0.3
     flip: float = 0.5
     precision: Precision = "float32"
-    val_every: int = 3
+    val_every: int = 4
     seed: int = 0
 
     def __post_init__(self) -> None:
