@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -213,6 +213,11 @@ def test_a_network_with_parts_that_a_source_does_not_name_says_which(weights: di
     odd = Backbone(NAME, SmallStem(8), (Stage(16, 2, (vg.Bottleneck(),)),))
     with pytest.raises(WeightsError, match="Block 0 of stage 0 of .* is a Bottleneck, which has no foreign names"):
         convert(weights, source="timm", name=odd)
+
+
+def test_a_module_in_the_place_of_a_state_dict_is_told_to_give_its_own() -> None:
+    with pytest.raises(WeightsError, match=r"and this is of type Linear\. Give its state_dict\(\)\.$"):
+        convert(nn.Linear(2, 2), source="timm", name="coatnet_pico_rw_224")  # type: ignore[arg-type]
 
 
 def test_a_path_in_the_place_of_a_state_dict_is_told_what_takes_paths() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import visiongraft as vg
 from visiongraft.errors import WeightsError
@@ -66,6 +66,8 @@ def test_what_takes_other_peoples_layers_needs_no_network() -> None:
         (foreign(), {"site": vg.Site(8, 8, 1, (2, 4))}, "'rel_h' has the shape (1, 2, 4, 1, 3) instead of (1, 2, 4, "),
         (foreign() | {"key.bias": torch.full((8,), float("inf"))}, {}, "'key.bias' of these weights for Grid"),
         (foreign() | {"key": {}}, {}, "'key' is of type dict."),
+        (nn.Linear(2, 2), {"at": "attn"}, "and this is of type Linear. Give its state_dict()."),
+        ({0: torch.ones(1)}, {"at": "attn"}, "holds tensors by name, and 0 is none. Give the state_dict() itself."),
     ],
 )  # fmt: skip
 def test_weights_that_are_not_those_of_the_layer_are_refused(

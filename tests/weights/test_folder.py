@@ -112,7 +112,7 @@ def test_damaged_or_foreign_weights_are_refused(saved: Path) -> None:
     path.write_bytes(whole[:-100])
     assert "is no whole safetensors file" in refusal(saved)
     path.write_bytes(b"PK\x03\x04" + whole)
-    assert "is a checkpoint of PyTorch, a pickle" in refusal(saved)
+    assert "is a zip archive, as torch.save writes, and no file of ours" in refusal(saved)
 
 
 def test_a_folder_that_cannot_be_written_is_refused(saved: Path) -> None:

@@ -92,13 +92,13 @@ def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
         def __reduce__(self):
             return (Path.touch, (tmp_path / "ran",))
 
-    for name, write in (
-        ("old.pt", lambda path: path.write_bytes(pickle.dumps(Bomb()))),
-        ("new.pt", lambda path: torch.save(Bomb(), path)),
+    for kind, write in (
+        ("pickle, as older PyTorch wrote", lambda path: path.write_bytes(pickle.dumps(Bomb()))),
+        ("zip archive, as torch.save writes", lambda path: torch.save(Bomb(), path)),
     ):
-        write(tmp_path / name)
-        with pytest.raises(WeightsError, match="is a checkpoint of PyTorch, a pickle, and no file of ours. If its"):
-            load(tmp_path / name)
+        write(tmp_path / "m.pt")
+        with pytest.raises(WeightsError, match=f"is a {kind}, and no file of ours. If it holds the weights of a net"):
+            load(tmp_path / "m.pt")
     assert not (tmp_path / "ran").exists()
 
 

@@ -75,7 +75,8 @@ def convert_layer(
     with torch.device("meta"):
         module = layer.build(site)
     wanted = wanted_by(module, under(at, "", tables[type(layer)](layer, site)), called=called)
-    inside = checked({name: each for name, each in state_dict.items() if not at or name.startswith(f"{at}.")})
+    given = checked(state_dict).items()
+    inside = {name: each for name, each in given if not at or name.startswith(f"{at}.")}
     found = {**counters(inside, wanted), **inside}
     faults = faults_of(found, wanted)
     if faults.count:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from visiongraft.errors import WeightsError
 from visiongraft.spec import Backbone
@@ -93,9 +93,11 @@ def checked(state_dict: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         WeightsError: if it is none, or one of its values is no tensor.
     """
     if not isinstance(state_dict, Mapping):
+        remedy = "For a file, use `graft convert`, or create_model(weights=FILE)."
+        if isinstance(state_dict, nn.Module):
+            remedy = "Give its state_dict()."
         raise WeightsError(
-            f"A state dict holds tensors by name, and this is of type {type(state_dict).__name__}. For a file, use"
-            " `graft convert`, or create_model(weights=FILE)."
+            f"A state dict holds tensors by name, and this is of type {type(state_dict).__name__}. {remedy}"
         )
     for name, each in state_dict.items():
         if not isinstance(name, str):

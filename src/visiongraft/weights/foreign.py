@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
+from zipfile import BadZipFile, ZipFile
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -168,6 +169,8 @@ def _unpickle(path: Path, *, mapped: bool) -> Any:  # noqa: ANN401 - whatever a 
             warnings.simplefilter("ignore")  # of archives and protocols that are refused in the next moment
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # a damaged file can make it raise anything
+        if not mapped and (name := _called_by(path)):
+            raise WeightsError(f"{path} {_of_plain_pickle(name)}") from None
         found = _RUNS.search(str(error)) if isinstance(error, pickle.UnpicklingError) else None
         if found:
             raise WeightsError(
@@ -175,11 +178,11 @@ def _unpickle(path: Path, *, mapped: bool) -> Any:  # noqa: ANN401 - whatever a 
                 " source, save its tensors alone, with torch.save(torch.load(FILE, weights_only=False)['state_dict'],"
                 " NEW), or ....state_dict() if it holds a whole model, and give that."
             ) from None
-        if not mapped and (name := _called_by(path)):
-            raise WeightsError(f"{path} {_of_plain_pickle(name)}") from None
         if "TorchScript" in str(error):
             reason = "is a TorchScript archive, which is code. Save the state_dict() of what torch.jit.load gives"
             raise WeightsError(f"{path} {reason}.") from None
+        if mapped and _is_another_archive(path):
+            raise WeightsError(f"{path} is a zip archive without tensors of PyTorch. {_GIVE}") from None
         raise WeightsError(f"{path} is no whole checkpoint of PyTorch. {_REMEDY}.") from error
 
 
@@ -197,6 +200,15 @@ def _called_by(path: Path) -> str:
     except (ValueError, OSError):
         pass  # it is damaged from there on
     return ""
+
+
+def _is_another_archive(path: Path) -> bool:
+    """Tell whether a zip archive is whole and lacks the pickle in which torch.save describes tensors."""
+    try:
+        with ZipFile(path) as archive:
+            return not any(name.rpartition("/")[2] == "data.pkl" for name in archive.namelist())
+    except (BadZipFile, OSError, ValueError, NotImplementedError):
+        return False  # it is damaged
 
 
 def _of_plain_pickle(name: str) -> str:

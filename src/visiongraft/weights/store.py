@@ -222,9 +222,10 @@ def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             f"{path} cannot be read: {error.strerror}. Give the path of a .safetensors file."
         ) from error
     if looks_like_a_pickle(start):
+        kind = "zip archive, as torch.save writes" if start[:2] == b"PK" else "pickle, as older PyTorch wrote"
         raise WeightsError(
-            f"{path} is a checkpoint of PyTorch, a pickle, and no file of ours. If its weights are of a network of the"
-            " zoo, `graft convert FILE OUT.safetensors --from SOURCE --model NAME` makes one of it and runs nothing"
-            " that is in it; else give a .safetensors file."
+            f"{path} is a {kind}, and no file of ours. If it holds the weights of a network of the zoo, `graft convert"
+            " FILE OUT.safetensors --from SOURCE --model NAME` makes one of it and runs nothing that is in it; else"
+            " give a .safetensors file."
         )
     return read_safetensors(path)
