@@ -46,6 +46,14 @@ class Stage:
 register(Stage)
 
 
+def way_to_other_strides() -> str:
+    """Say what to do for another output stride than a spec has, as the end of an error."""
+    return (
+        "strides are those of the spec. Give a spec whose last stages have stride=1, as many as it takes, made with"
+        " dataclasses.replace"
+    )
+
+
 @dataclass(frozen=True)
 class Backbone:
     """A network, as data.

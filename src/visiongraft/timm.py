@@ -26,7 +26,7 @@ from visiongraft.families.zoo import customized, get_spec, list_models
 from visiongraft.kernels.types import Grid
 from visiongraft.network import CLASSIFIER, FeatureExtractor, Network, chosen_maps
 from visiongraft.preprocessing import Preprocessing
-from visiongraft.spec import Backbone
+from visiongraft.spec import Backbone, way_to_other_strides
 from visiongraft.weights.convert import convert, fitting_form
 from visiongraft.weights.folder import save_pretrained
 from visiongraft.weights.hub import fetch
@@ -261,9 +261,8 @@ def _without_stride(spec: Backbone, choices: Mapping[str, Any]) -> dict[str, Any
     own, asked = spec.strides[-1], choices.get("output_stride")
     if asked not in (None, own):
         raise SpecError(
-            f"{PREFIX}{spec.name} has an output stride of {own}, and output_stride={asked!r} asks for another: strides"
-            " are those of the spec. Leave it out, or build a spec whose last Stage has stride=1 with"
-            " visiongraft.create_model."
+            f"{PREFIX}{spec.name} has an output stride of {own}, and output_stride={asked!r} asks for another:"
+            f" {way_to_other_strides()}, to visiongraft.create_model; or leave it out."
         )
     return {name: each for name, each in choices.items() if name != "output_stride"}
 

@@ -9,8 +9,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tests.cli.running import answer, complaint
+from tests.weights.shapes import PICO, shapes
 from visiongraft.cli.main import main
 from visiongraft.spec import Backbone
+from visiongraft.train.run import RunFolder
 from visiongraft.weights.convert import convert
 from visiongraft.weights.models import create_model
 from visiongraft.weights.origins import SOURCES
@@ -301,14 +303,35 @@ def test_a_tag_says_what_images_go_through_and_without_one_a_guess_is_called_so(
 def test_what_a_run_keeps_of_its_training_is_told_from_its_weights(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    save(create_model("convmixer_pico", num_classes=2), tmp_path / "best.safetensors")
-    torch.save({"state_dict": {"network.stem.0.weight": torch.ones(1)}}, tmp_path / "last.ckpt")
-    for words in (["predict", tmp_path / "last.ckpt", "x.jpg"], ["train", "--weights", tmp_path / "last.ckpt"],
-                  ["convert", tmp_path / "last.ckpt", tmp_path / "out.safetensors", *FROM]):  # fmt: skip
-        said = complaint(capsys, *words)
-        assert (
-            f"last.ckpt is what `graft train` keeps of its training. Give {tmp_path}/best.safetensors, beside" in said
+    run = RunFolder(tmp_path)
+    run.create({})
+    run.append_metrics({"epoch": 1})
+    torch.save({"state_dict": {"network.stem.0.weight": torch.ones(1)}}, run.last)
+    verbs = (
+        ["predict", run.last, "x.jpg"],
+        ["train", "--weights", run.last],
+        ["convert", run.last, tmp_path / "out.safetensors", *FROM],
+    )
+    for words in verbs:
+        assert complaint(capsys, *words).endswith(
+            f"{run.last} is what `graft train` keeps of its training. There is no best.safetensors beside it, so"
+            " nothing to use or to convert: train again.\n"
         )
+    save(create_model("convmixer_pico", num_classes=2), run.best)
+    for words in verbs:
+        assert complaint(capsys, *words).endswith(
+            f"{run.last} is what `graft train` keeps of its training. Its weights are in {run.best}, which"
+            " `graft eval`, `predict` and `train --weights` take.\n"
+        )
+
+
+def test_a_checkpoint_of_others_is_not_taken_for_ours_by_its_name(
+    tmp_path: Path, weights: dict[str, Tensor], capsys: pytest.CaptureFixture
+) -> None:
+    torch.save({"state_dict": weights}, tmp_path / "last.ckpt")
+    save(create_model(NAME, num_classes=2), tmp_path / "best.safetensors")
+    out = tmp_path / "out.safetensors"
+    assert answer(capsys, "convert", tmp_path / "last.ckpt", out, *FROM)["file"] == str(out)
 
 
 @pytest.mark.parametrize(
@@ -325,3 +348,14 @@ def test_a_network_of_gray_images_is_refused_with_the_way_to_colour(
     save(create_model(weights=gray, in_chans=3), tmp_path / "rgb.safetensors")
     assert read(tmp_path / "rgb.safetensors").network.spec.in_chans == 3
     assert not (tmp_path / "run").exists()
+
+
+def test_gray_weights_by_timms_names_are_shown_the_way_to_colour_with_the_name_of_their_network(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    gray = tmp_path / "gray.safetensors"
+    wanted = shapes(PICO, num_classes=2, in_chans=1)
+    save_file({name: torch.zeros(each.shape) for name, each in wanted.items()}, gray)
+    said = complaint(capsys, "train", "--weights", gray, "--model", PICO, "--output", tmp_path / "run")
+    assert f"visiongraft.create_model({PICO!r}, weights=FILE, in_chans=3) fits it, and visiongraft.save" in said
+    assert create_model(PICO, weights=gray, in_chans=3).spec.in_chans == 3

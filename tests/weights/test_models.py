@@ -246,7 +246,8 @@ def test_what_weights_are_fitted_to_makes_no_other_network(tmp_path: Path) -> No
         (
             {"model": "resnet50", "output_stride": 16},
             SpecError,
-            "create_model takes no output_stride: strides are those of the spec. Give a spec whose last Stage has",
+            "create_model takes no output_stride: strides are those of the spec. Give a spec whose last stages have"
+            " stride=1, as many as it takes, made with dataclasses.replace.",
         ),
         (
             {"img_size": 64},

@@ -186,7 +186,7 @@ def _network(start: Trained | None, model: str | None, size: Grid | None) -> Bac
         GraftError: if it takes no colour images, or none of that size.
     """
     spec = customized(start.network.spec if start else model or MODEL, image=size)
-    check_takes_rgb(spec)
+    check_takes_rgb(spec, model=model)
     spec.grids(spec.image)
     return spec
 

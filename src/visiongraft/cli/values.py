@@ -59,17 +59,22 @@ def find_weights(
     return read(best_of(weights), image=size)
 
 
-def check_takes_rgb(spec: Backbone) -> None:
+def check_takes_rgb(spec: Backbone, *, model: str | None = None) -> None:
     """Refuse, before any image is read, a network of other channels than those in which the verbs read images.
+
+    Args:
+        spec: the network.
+        model: what the user said that its weights are of, which a file of others does not tell by itself.
 
     Raises:
         GraftError: if it takes another number than 3.
     """
     if spec.in_chans != _RGB:
+        named = f"{model!r}, " if model else ""
         raise GraftError(
             f"{spec.name} takes images of {counted(spec.in_chans, 'channel')}, and images are read as red, green and"
-            " blue here. In Python, visiongraft.create_model(weights=FILE, in_chans=3) fits it, and visiongraft.save"
-            " writes it."
+            f" blue here. In Python, visiongraft.create_model({named}weights=FILE, in_chans=3) fits it, and"
+            " visiongraft.save writes it."
         )
 
 
@@ -123,16 +128,17 @@ def best_of(path: Path) -> Path:
 
 
 def check_no_training_state(path: Path) -> None:
-    """Refuse what a run keeps of its training, where its weights lie beside it.
+    """Refuse what a run keeps of its training. A file of that name alone, in no run folder, may be anybody's.
 
     Raises:
         WeightsError: if it is that.
     """
     run = RunFolder(path.parent)
-    if path.name == run.last.name and os.path.lexists(run.best):
-        raise WeightsError(
-            f"{path} is what `graft train` keeps of its training. Give {run.best}, beside it, or the whole run folder."
-        )
+    if path.name == run.last.name and os.path.lexists(run.config) and os.path.lexists(run.metrics):
+        remedy = f"There is no {run.best.name} beside it, so nothing to use or to convert: train again."
+        if os.path.lexists(run.best):
+            remedy = f"Its weights are in {run.best}, which `graft eval`, `predict` and `train --weights` take."
+        raise WeightsError(f"{path} is what `graft train` keeps of its training. {remedy}")
 
 
 def check_positive(number: int, option: str) -> None:

@@ -13,7 +13,7 @@ from visiongraft.families import zoo
 from visiongraft.families.zoo import customized, get_spec
 from visiongraft.kernels.types import Grid
 from visiongraft.network import FeatureExtractor, Network
-from visiongraft.spec import Backbone
+from visiongraft.spec import Backbone, way_to_other_strides
 from visiongraft.weights import hub, store
 from visiongraft.weights.adapt import adapted, check_alike
 from visiongraft.weights.convert import convert, fitting_form
@@ -121,6 +121,7 @@ def create_model(
     Raises:
         UnknownModel: if no network, or no weights, have that name.
         WeightsError: if there are no such weights, they cannot be fetched or read, or do not fit.
+        ImageSizeError: if the network cannot take `image`.
         SpecError: if the parts do not fit together, or there is no such argument.
     """
     if unknown:
@@ -155,10 +156,7 @@ _OF_TIMM = {
 def _refusal(argument: str) -> str:
     """Say what to give in the place of an argument that `create_model` does not have."""
     if argument == "output_stride":
-        return (
-            "create_model takes no output_stride: strides are those of the spec. Give a spec whose last Stage has"
-            " stride=1, made with dataclasses.replace."
-        )
+        return f"create_model takes no output_stride: {way_to_other_strides()}."
     known = [each for each in inspect.signature(create_model).parameters if each != "unknown"]
     ours = f" What timm calls so is {_OF_TIMM[argument]!r} here." if argument in _OF_TIMM else nearest(argument, known)
     return f"create_model takes no {argument!r}.{ours} It takes {', '.join(known)}."
@@ -182,6 +180,7 @@ def load_pretrained(
     Raises:
         UnknownModel: if no network, or no weights, have that name.
         WeightsError: if there are none, or they cannot be fetched or do not fit.
+        ImageSizeError: if the network cannot take `image`.
     """
     weights = get_weight_set(name)
     network = _published(weights, weights_dir=weights_dir, offline=offline)
@@ -215,7 +214,9 @@ def read_weights(path: str | Path, *, model: str | Backbone | None = None, image
             do not tell timm's (192x256 or 256x192), it says which one it is.
 
     Raises:
+        UnknownModel: if no network has the name `model`, or none whose weights come from timm.
         WeightsError: if the file is missing, damaged, of another format, or of another network.
+        ImageSizeError: if the network cannot take `image`.
     """
     if model is None or store.is_ours(path):
         trained = store.read(path, image=image)
