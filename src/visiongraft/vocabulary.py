@@ -2,6 +2,7 @@
 
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
+from inspect import get_annotations
 from itertools import groupby
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -63,11 +64,12 @@ def register(word: Word) -> Word:
         word: a frozen dataclass with `build(site)`; usable as a decorator.
 
     Raises:
-        SpecError: if it is no frozen dataclass, or another word has its name.
+        SpecError: if it is no frozen dataclass, the type of a field cannot be found, or another word has its name.
     """
     parameters = getattr(word, "__dataclass_params__", None)
     if parameters is None or not parameters.frozen:
         raise SpecError(f"{word.__name__} must be a frozen dataclass: write @dataclass(frozen=True) above it.")
+    _check_types(word)
     if _WORDS.setdefault(word.__name__, word) is not word:
         raise SpecError(f"The vocabulary already has a {word.__name__}. Give yours another name.")
     return word
@@ -153,8 +155,26 @@ def check_choices(word: object) -> None:
 @cache
 def _hints(word: type) -> dict[str, Any]:
     """Give the types of a word's fields."""
-    hints = get_type_hints(word)
+    hints = get_type_hints(word, localns={word.__name__: word})  # a decorated class has no name yet
     return {each.name: hints[each.name] for each in fields(word)}
+
+
+def _check_types(word: type) -> None:
+    """See that the types of a word's fields, which may be written as text, can be found.
+
+    Raises:
+        SpecError: if one cannot.
+    """
+    for each in fields(word):
+        owner = next(base for base in word.__mro__ if each.name in get_annotations(base))
+        alone = type(word.__name__, (), {"__annotations__": {each.name: each.type}, "__module__": owner.__module__})
+        try:
+            get_type_hints(alone, localns={word.__name__: word})
+        except (NameError, AttributeError, TypeError, SyntaxError) as error:
+            raise SpecError(
+                f"The type of the {each.name} of a {word.__name__}, {each.type!r}, cannot be found: {error}. Import or"
+                " define what it names above the class, for the whole module and not under TYPE_CHECKING alone."
+            ) from error
 
 
 def _has_default(field: Field[Any]) -> bool:

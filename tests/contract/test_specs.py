@@ -10,6 +10,7 @@ from torch import nn
 
 import visiongraft
 from tests.networks import BRIEF, KINDS, PICOS, SPEAKERS, narrow, parts, words_of
+from visiongraft import vocabulary
 from visiongraft.blocks.bottleneck import Bottleneck
 from visiongraft.blocks.convmixer import ConvMixerBlock
 from visiongraft.blocks.convnext import ConvNeXt
@@ -26,7 +27,7 @@ from visiongraft.families.resnet import with_non_local
 from visiongraft.families.zoo import FAMILIES, get_spec, list_models
 from visiongraft.network import Network
 from visiongraft.spec import Backbone, Stage
-from visiongraft.vocabulary import register
+from visiongraft.vocabulary import decode, encode, register
 from visiongraft.weights.models import create_model
 
 
@@ -334,6 +335,33 @@ def test_a_word_must_be_frozen_new_and_registered() -> None:
     stranger = replace(get_spec("resnet_pico"), stages=(Stage(8, 1, (Conv(),)),))
     with pytest.raises(SpecError, match="Conv is not in the vocabulary"):
         stranger.to_json()
+
+
+def test_a_word_with_a_type_that_cannot_be_found_is_refused_with_its_field() -> None:
+    @dataclass(frozen=True)
+    class Lost:
+        width: "int"
+        inner: "Grit | None" = None  # noqa: F821 - it is what is missing
+
+    with pytest.raises(SpecError) as caught:
+        register(Lost)
+    assert str(caught.value) == (
+        "The type of the inner of a Lost, 'Grit | None', cannot be found: name 'Grit' is not defined. Import or define"
+        " what it names above the class, for the whole module and not under TYPE_CHECKING alone."
+    )
+    assert "Lost" not in vocabulary._WORDS
+
+
+def test_a_word_may_hold_one_of_its_own_kind() -> None:
+    @dataclass(frozen=True)
+    class Nested:
+        inner: "Nested | None" = None
+
+    try:
+        word = Nested(register(Nested)())
+        assert decode(encode(word)) == word
+    finally:
+        del vocabulary._WORDS["Nested"]
 
 
 def test_the_json_form_is_short_because_equal_blocks_are_written_once() -> None:

@@ -64,6 +64,31 @@ def test_what_a_wrapper_put_before_every_name_is_taken_off(prefix: str) -> None:
         assert convert(weights, source=source, name=form).keys() == create_model(form).state_dict().keys()
 
 
+@pytest.mark.parametrize("way", range(3))
+@pytest.mark.parametrize("prefix", ["0.", "model.0."])
+def test_a_wrapper_that_is_called_like_the_first_part_of_the_network_is_taken_off(prefix: str, way: int) -> None:
+    spec = get_spec("convmixer_pico")
+    plain = wanted_tensors(spec, SOURCES["convmixer"][spec.name].ways[way])
+    weights = {f"{prefix}{key}": torch.empty(each.foreign_shape, device="meta") for key, each in plain.items()}
+    assert unwrapped(weights, source="convmixer", name=spec)[1] == prefix
+    assert convert(weights, source="convmixer", name=spec).keys() == create_model(spec).state_dict().keys()
+
+
+def test_faults_of_wrapped_weights_say_that_they_are_told_without_the_prefix() -> None:
+    weights = {f"model.{name}": each for name, each in shapes("convmixer_pico", "convmixer").items()}
+    del weights["model.3.0.fn.0.weight"]
+    with pytest.raises(WeightsError) as caught:
+        convert(weights, source="convmixer", name="convmixer_pico")
+    assert "convmixer_pico: '3.0.fn.0.weight' is missing." in str(caught.value)
+    assert str(caught.value).endswith(" (Told without the prefix 'model.' that all names have.)")
+    spoilt = {"model.0.bias": torch.full((256,), torch.nan)}
+    whole = {f"model.{name}": each for name, each in shapes("convmixer_pico", "convmixer").items()}
+    with pytest.raises(
+        WeightsError, match=r"^'model\.0\.bias' of these weights for convmixer_pico holds numbers that"
+    ):
+        convert(whole | spoilt, source="convmixer", name="convmixer_pico")
+
+
 def test_wrapped_weights_of_another_network_are_known_as_well() -> None:
     weights = {f"model.{name}": each for name, each in shapes(PICO).items()}
     with pytest.raises(WeightsError, match=f"These look like timm's {PICO} weights: ask for '{PICO}' from 'timm'"):

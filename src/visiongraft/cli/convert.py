@@ -89,14 +89,11 @@ def show(found: Conversion) -> None:
     )
     print(f"weights  {_taken(found)}")
     prefix = f", {printable(found.prefix)!r} taken off every name" if found.prefix else ""
-    print(f"tensors  {found.tensors} read{prefix}, {_changes(found)}; none left over")
+    changes = f"{found.renamed} renamed, {found.rearranged} rearranged"
+    print(f"tensors  {found.tensors} read{prefix}, {changes}; none left over")
     mean, std = (" ".join(f"{each:g}" for each in values) for values in (pre.mean, pre.std))
     note = f"; assumed, {_why(spec.name)}" if found.assumed else ""
     print(f"images   {pre.interpolation}, {pre.fit} {pre.crop:g}, mean {mean}, std {std}{note}")
-
-
-def _changes(found: Conversion) -> str:
-    return f"{found.renamed} renamed, {found.rearranged} rearranged"
 
 
 def _why(name: str) -> str:

@@ -52,6 +52,12 @@ def find_weights(
         image: size in pixels to resample position tables for; by default that of the weights.
         weights_dir: where published weights are kept.
         offline: fetch nothing.
+
+    Raises:
+        GraftError: if `image` is no size.
+        UnknownModel: if no published weights have that name.
+        WeightsError: if there are no such weights, or they cannot be fetched or read.
+        ImageSizeError: if the network cannot take `image`.
     """
     size = parse_image(image)
     if not os.path.lexists(weights) and _may_be_a_name(str(weights)):
@@ -98,7 +104,7 @@ def _may_be_a_name(text: str) -> bool:
 
 
 def fetched(name: str, *, image: Grid | None, weights_dir: Path | None, offline: bool) -> Trained:
-    """Give published weights, as `load_pretrained` does. Ctrl-C leaves no half of a file behind."""
+    """Give published weights, with arguments and errors as in `load_pretrained`. Ctrl-C leaves no half of a file."""
     with raising_on_interrupt():
         return load_pretrained(name, image=image, weights_dir=weights_dir, offline=offline)
 
@@ -117,7 +123,11 @@ def raising_on_interrupt() -> Iterator[None]:
 
 
 def best_of(path: Path) -> Path:
-    """Give the best weight file of a run folder, or the file itself."""
+    """Give the best weight file of a run folder, or the file itself.
+
+    Raises:
+        WeightsError: if the folder holds none, or the file is what a run keeps of its training.
+    """
     if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a path is too long or not to be entered
         check_no_training_state(path)
         return path

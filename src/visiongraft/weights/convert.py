@@ -41,8 +41,12 @@ def convert(state_dict: Mapping[str, Tensor], *, source: str, name: str | Backbo
     called, found, wanted = compared.spec.name, compared.found, compared.wanted
     if compared.faults.count:
         said = compared.faults.in_words(found, wanted)
-        raise WeightsError(f"These weights do not fit {source}'s {called}: {said}. {remedy(compared, source)}")
-    return joined((each.ours, each.take(_finite(theirs, found[theirs], called))) for theirs, each in wanted.items())
+        bare = f" (Told without the prefix {compared.prefix!r} that all names have.)" if compared.prefix else ""
+        raise WeightsError(f"These weights do not fit {source}'s {called}: {said}. {remedy(compared, source)}{bare}")
+    return joined(
+        (each.ours, each.take(_finite(compared.prefix + theirs, found[theirs], called)))
+        for theirs, each in wanted.items()
+    )
 
 
 def convert_layer(
@@ -144,8 +148,8 @@ def names_of(spec: Backbone, *, source: str, state_dict: Mapping[str, Tensor]) -
 def _compared(state_dict: Mapping[str, Tensor], source: str, name: str | Backbone) -> Comparison:
     """Lay weights beside the network that was asked for, both by the names of the source that the weights have."""
     spec, layout = _asked_for(source, name)
-    tensors, _ = unwrapped(state_dict, source=source, name=name)
-    return Comparison.of(tensors, spec, layout.spoken_in(tensors.keys(), spec))
+    tensors, prefix = unwrapped(state_dict, source=source, name=name)
+    return Comparison.of(tensors, spec, layout.spoken_in(tensors.keys(), spec), prefix=prefix)
 
 
 def _asked_for(source: str, name: str | Backbone) -> tuple[Backbone, Layout]:

@@ -88,15 +88,15 @@ def convert_file(
     if tag:
         get_weight_set(name)  # likewise
     foreign = read_state_dict(path, which=which)
-    theirs, prefix = unwrapped(foreign.tensors, source=source, name=network)
-    spec = fitting_form(theirs, source=source, name=network, image=image)
-    tensors = convert(theirs, source=source, name=spec)
+    spec = fitting_form(foreign.tensors, source=source, name=network, image=image)
+    tensors = convert(foreign.tensors, source=source, name=spec)
     if image is not None and spec.image != spec.at(image).image:
         own, asked = (f"{height}x{width}" for height, width in (spec.image, spec.at(image).image))
         raise WeightsError(
             f"The position tables of these weights are for images of {own} pixels (height x width), not {asked}. Leave"
             " the image size out: any other size can be asked for when they are used."
         )
+    theirs, prefix = unwrapped(foreign.tensors, source=source, name=network)
     names = names_of(spec, source=source, state_dict=theirs)
     shares = [each.ours for each in names.values()]
     preprocessing, assumed = preprocessing_of(name, spec.image)

@@ -56,18 +56,24 @@ class Comparison:
         layout: how the source names its parts.
         wanted: what it needs, by the source's names.
         found: the tensors that count, by these names.
+        prefix: what a wrapper had put before every name, such as "model.", and these names lack.
     """
 
     spec: Backbone
     layout: Layout
     wanted: dict[str, Wanted]
     found: Mapping[str, Tensor]
+    prefix: str = ""
 
     @staticmethod
-    def of(tensors: Mapping[str, Tensor], spec: Backbone, layout: Layout) -> "Comparison":
-        """Compare tensors, by the source's names, with a network."""
+    def of(tensors: Mapping[str, Tensor], spec: Backbone, layout: Layout, *, prefix: str = "") -> "Comparison":
+        """Compare tensors, by the source's names, with a network.
+
+        Raises:
+            WeightsError: if one of the values is no tensor, or a tensor of the network has no name at the source.
+        """
         wanted = wanted_tensors(spec, layout)
-        return Comparison(spec, layout, wanted, learnt(tensors, wanted, layout))
+        return Comparison(spec, layout, wanted, learnt(tensors, wanted, layout), prefix)
 
     @cached_property
     def faults(self) -> Faults:

@@ -16,7 +16,8 @@ from visiongraft.weights.renaming import Layout, Wanted, known, places, wanted_t
 def wrapper_of(names: Collection[str], layout: Layout, spec: Backbone) -> str:
     """Give what a wrapper put before every name, such as "model."; empty where the names are the source's own.
 
-    It is what all names begin with, up to a dot, and as little of it as makes the source know nearly all of them.
+    It is what all names begin with, up to a dot, and as little of it as makes the source know nearly all of them and
+    find a tensor in every block: where its own names begin with "0.", those inside a wrapper "0." are known as well.
     """
     shared = os.path.commonprefix([name.split(".")[:-1] for name in names])
     prefixes = [f"{each}." for each in accumulate(shared, "{}.{}".format)]
@@ -24,7 +25,10 @@ def wrapper_of(names: Collection[str], layout: Layout, spec: Backbone) -> str:
         return ""
     parts = _parts(layout, spec)
     known_in = {each: _known([name[len(each) :] for name in names], parts) for each in ("", *prefixes)}
-    best = max(known_in, key=lambda each: known_in[each])
+    most = max(known_in.values())
+    equal = [each for each, count in known_in.items() if count == most]
+    inside = ([name[len(each) :] for name in names] for each in equal)
+    best = next((each for each, own in zip(equal, inside, strict=True) if _in_blocks(own, layout, spec)), equal[0])
     return best if known_in[best] > _NEARLY * len(names) else ""
 
 
@@ -39,10 +43,7 @@ def place_of(names: Collection[str], layout: Layout, spec: Backbone) -> str:
         if count < spec.depth:
             break
         inside = [name[len(place) + 1 :] for name in names if name.startswith(f"{place}.")]
-        there = {each for name in inside for each in places(name)}
-        if _known(inside, parts) > _NEARLY * count and any(
-            there.issuperset(each.blocks(spec)) for each in layout.ways
-        ):
+        if _known(inside, parts) > _NEARLY * count and _in_blocks(inside, layout, spec):
             return place
     return ""
 
@@ -83,6 +84,12 @@ def _parts(layout: Layout, spec: Backbone) -> list[frozenset[str]]:
 def _known(names: Collection[str], ways: Collection[frozenset[str]]) -> int:
     """Count the names that lie in parts of a network, in the way of naming them that knows the most."""
     return max(known(names, parts) for parts in ways)
+
+
+def _in_blocks(names: Collection[str], layout: Layout, spec: Backbone) -> bool:
+    """Tell whether there is a name in every block of a network, in one of the ways of naming them."""
+    there = {each for name in names for each in places(name)}
+    return any(there.issuperset(each.blocks(spec)) for each in layout.ways)
 
 
 def _is_whole(tensors: Mapping[str, Tensor], place: str, wanted: Mapping[str, Wanted]) -> bool:
