@@ -3,7 +3,9 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass, replace
+from functools import cache
 from itertools import groupby
+from typing import Any, Literal, get_origin, get_type_hints
 
 import torch
 from torch import nn
@@ -118,14 +120,32 @@ def words_of(word: object) -> Iterator[object]:
             yield from words_of(each)
 
 
+def choices_of(spec: Backbone) -> set[object]:
+    """Give every word with each of its choices, and what the place asks of it in which the choice is made.
+
+    The place belongs to it, since a shortcut and a halving are chosen everywhere and computed in some places. A choice
+    is also which word stands inside, or whether there is a number; but which number only where a few are listed.
+    """
+    found: set[object] = set()
+    for part in parts(spec):
+        whole, *place = part if isinstance(part, tuple) else (part,)
+        for word in words_of(whole):
+            found.add((type(word), *place))
+            for name, hint in _hints(type(word)).items():
+                value = getattr(word, name)
+                listed = get_origin(hint) is Literal or isinstance(value, str | bool)
+                found.add((type(word), name, value if listed else type(value), *place))
+    return found
+
+
 def speakers(specs: dict[str, Backbone]) -> list[str]:
-    """List those that say a word which none before them has said, whatever its choices."""
-    names, said = [], set()
-    for name, spec in specs.items():
-        new = {type(word) for word in words_of(spec)} - said
-        if new:
-            names.append(name)
-            said |= new
+    """List few that together make every choice: the smallest of each family, then always what brings the most new."""
+    choices = {name: choices_of(spec) for name, spec in specs.items()}
+    names = [name for name in specs if name in PICOS]
+    missing = set().union(*choices.values()).difference(*(choices[name] for name in names))
+    while missing:
+        names.append(max(choices, key=lambda name: len(choices[name] & missing)))
+        missing -= choices[names[-1]]
     return names
 
 
@@ -157,6 +177,12 @@ def awake(spec: Backbone, **options: object) -> Network:
     return network.eval()
 
 
+@cache
+def _hints(word: type) -> dict[str, Any]:
+    hints = get_type_hints(word)
+    return {field.name: hints[field.name] for field in fields(word)}
+
+
 def _unit(block: Block) -> int:
     """Give the smallest width of which every multiple suits a block: its mixer gets a multiple of 16 channels."""
     ratio = block.ratio if isinstance(block, Bottleneck) else 1.0
@@ -182,5 +208,5 @@ and in every kind of place. A new network with a new part joins by itself."""
 BRIEF = brief(KINDS)
 
 SPEAKERS = speakers(BRIEF)
-"""Of these kinds one for each word of the vocabulary, among them the smallest of each family. For checks that cost
-much, and depend on how a word computes and not on its choices and its place."""
+"""Few of these kinds that together make every choice of every word in every kind of place, each choice by itself and
+not with every other one. Among them are the smallest of each family. For checks that cost much."""

@@ -55,7 +55,7 @@ def test_every_kind_of_network_learns_at_any_size(name: str, image: Grid) -> Non
 
 
 @pytest.mark.parametrize("name", SPEAKERS)
-def test_every_word_learns_at_a_large_size(name: str) -> None:
+def test_every_choice_of_every_word_learns_at_a_large_size(name: str) -> None:
     assert_learns(name, LARGE)
 
 

@@ -50,7 +50,7 @@ def assert_same(
 
 @pytest.mark.parametrize("name", KINDS)
 def test_every_kind_of_network_is_one_graph_that_trains_alike(name: str) -> None:
-    """Each word has its way back recorded as well, which takes as long again and depends on no choice of a word's."""
+    """Every choice of every word has its way back recorded as well, which takes as long again, in one of the kinds."""
     torch._dynamo.reset()
     network = undropped(awake(BRIEF[name]).double().train())
     state = {key: value.clone() for key, value in network.state_dict().items()}

@@ -1,6 +1,7 @@
 """Specs are values: they round-trip through JSON, refuse what is none, and differ only where they say so."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import FrozenInstanceError, dataclass, is_dataclass, replace
 from typing import ClassVar, Literal, get_args, get_origin, get_type_hints
 
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 import visiongraft
-from tests.networks import BRIEF, KINDS, PICOS, SPEAKERS, narrow, parts, words_of
+from tests.networks import BRIEF, KINDS, PICOS, SPEAKERS, choices_of, narrow, parts, words_of
 from visiongraft import vocabulary
 from visiongraft.blocks.bottleneck import Bottleneck
 from visiongraft.blocks.convmixer import ConvMixerBlock
@@ -58,11 +59,21 @@ def test_the_kinds_that_the_contract_is_tested_with_speak_every_word_with_every_
     assert all(choices == set(get_args(annotation)) for annotation, choices in chosen.items()), chosen
 
 
-def test_the_speakers_that_costly_checks_are_made_with_have_every_word_and_family() -> None:
-    spoken = {type(word) for name in SPEAKERS for word in words_of(BRIEF[name])}
-    assert spoken == {type(word) for name in list_models() for word in words_of(get_spec(name))}
+def test_the_speakers_that_costly_checks_are_made_with_have_every_word_choice_and_family() -> None:
+    assert said(BRIEF[name] for name in SPEAKERS) == said(get_spec(name) for name in list_models())
+    in_places = set().union(*(choices_of(narrow(name)) for name in list_models()))
+    assert set().union(*(choices_of(BRIEF[name]) for name in SPEAKERS)) == in_places
     assert set(SPEAKERS) <= set(KINDS)
     assert set(PICOS) <= set(SPEAKERS)
+
+
+def said(specs: Iterable[Backbone]) -> set[object]:
+    """Give each word, and each of its choices that has a name."""
+    found: set[object] = set()
+    for word in (word for spec in specs for word in words_of(replace(spec, name=""))):
+        found.add(type(word))
+        found |= {(type(word), key, value) for key, value in vars(word).items() if isinstance(value, str)}
+    return found
 
 
 def test_the_kinds_that_the_contract_is_tested_with_have_every_part_of_the_zoo() -> None:
