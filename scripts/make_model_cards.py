@@ -49,6 +49,17 @@ TITLES = {
 }
 """What each family is called."""
 
+TESTED = (
+    "Tests hold each network to 1e-4 (logits) and 1e-3 (gradients) in a form that costs seconds. Up to 20 million"
+    " parameters it is whole and at its own size. Up to 100 million it is whole at 128 pixels at most; `resnet50`,"
+    " `seresnet50`, `botnet50_listing`, `coatnet_0_224` and `coatnet_bn_0_rw_224` keep their own size as well, and"
+    " `coatnet_rmlp_2_rw_384` its own with two blocks in a stage. Above, it has two blocks in a stage and a quarter"
+    " of the widths, at its own size. ConvMixers see at most 70 pixels; the authors' own ConvMixers and CoTNets have"
+    " two blocks in a stage and half the widths; lucidrains' have two blocks in a stage, 512 channels in the last"
+    " and 96 pixels. Gradients are those of this form with at most two blocks in a stage and at 96 pixels at most."
+)
+"""In which forms tests compare networks with their originals: `affordable` in tests/parity/originals.py."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -228,7 +239,7 @@ def parity(cards: list[Card]) -> str:
         " training step on four photographs of 96 pixels with at most two blocks in a stage, the largest"
         " difference in any tensor as a share of its largest number. All in float32 unless it says otherwise;"
         " 0 is equality to the bit. `python -m scripts.measure_parity FOLDER` measures it on the photographs"
-        " in `FOLDER/data/demo`; tests hold every network to 1e-4 and 1e-3.\n\n" + "\n\n".join(parts)
+        f" in `FOLDER/data/demo`.\n\n{TESTED}\n\n" + "\n\n".join(parts)
     )
 
 

@@ -165,11 +165,22 @@ ORIGINALS = [
 ]
 
 LARGE = 100_000_000
-"""Networks with more parameters are compared in a reduced form."""
+"""Networks with more parameters are compared with two blocks in a stage and a quarter of the widths."""
 
 COSTLY = 20_000_000
-"""Networks with more parameters are compared whole, at 128 pixels. Smaller ones of each kind keep their own size, and
-scripts/measure_parity.py compares all at theirs."""
+"""Networks with more parameters are compared whole, at 128 pixels at most, but for those of `NATIVE`. Smaller ones
+keep their own size. At full depth and width and its own size only scripts/measure_parity.py compares every network."""
+
+NATIVE = (
+    "resnet50",
+    "seresnet50",
+    "botnet50_listing",
+    "coatnet_0_224",
+    "coatnet_bn_0_rw_224",
+    "coatnet_rmlp_2_rw_384",
+)
+"""One costly network of each family and kind of position: these keep their own size, and where that is over 256 pixels
+two blocks in a stage."""
 
 
 def perturbed(network: nn.Module) -> nn.Module:
@@ -240,9 +251,11 @@ def reduced(spec: Backbone, *, depth: int, narrower: int = 1) -> Backbone:
 
 @cache
 def affordable(original: Original) -> Backbone:
-    """Give our spec of a network, in a reduced form where it is large, and for smaller images where these do.
+    """Give our spec of a network in the form in which it is compared.
 
-    The authors' networks, whose blocks repeat, have two in a stage.
+    ConvMixers of all sources get images of 70 pixels at most. The authors' CoTNets and ConvMixers, whose blocks
+    repeat, have two blocks in a stage and half the widths; lucidrains' stack and torchvision's stages before it have
+    two blocks in a stage at 96 pixels, and the stack 512 channels. Others: see `LARGE`, `COSTLY` and `NATIVE`.
     """
     spec = get_spec(original.name)
     if isinstance(spec.stem, PatchStem):
@@ -258,6 +271,8 @@ def affordable(original: Original) -> Backbone:
         size = sum(each.numel() for each in Network(spec).parameters())
     if size > LARGE:
         return reduced(spec, depth=2, narrower=4)
+    if original.name in NATIVE:
+        return reduced(spec, depth=2) if max(spec.image) > 256 else spec
     return spec.at(min(128, *spec.image)) if size > COSTLY else spec
 
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from tests.parity.lucidrains import BottleStack
 from tests.parity.originals import (
+    NATIVE,
     ORIGINALS,
     Original,
     affordable,
@@ -32,6 +33,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even k
 def test_every_network_whose_weights_convert_has_its_original_here() -> None:
     table = {(source, whole(name)) for source, layouts in SOURCES.items() for name in layouts}
     assert {(each.source, whole(each.name)) for each in ORIGINALS} == table
+
+
+def test_of_the_costly_networks_one_of_each_family_and_kind_of_position_is_compared_at_its_own_size() -> None:
+    forms = {each.name: affordable(each) for each in ORIGINALS if each.name in NATIVE}
+    assert {name: spec.image for name, spec in forms.items()} == {name: get_spec(name).image for name in NATIVE}
 
 
 def whole(name: str) -> str:
