@@ -52,7 +52,7 @@ def comparisons() -> dict[str, tuple[Work, Work]]:
     crop = v2.RandomResizedCrop(SIDE, scale=ours.scale, interpolation=InterpolationMode.BICUBIC)
     both = v2.Compose([crop, v2.RandomHorizontalFlip()])
     jitter = v2.ColorJitter(STRENGTH, STRENGTH, STRENGTH)
-    turn = v2.RandomRotation(DEGREES, interpolation=InterpolationMode.BILINEAR)
+    turn = v2.RandomRotation(DEGREES, interpolation=InterpolationMode.BICUBIC)
 
     def resized() -> object:
         size, filters = (SIDE, SIDE), Image.Resampling.BICUBIC
@@ -101,7 +101,7 @@ def main() -> None:
     keep_freed_memory()  # as `graft train` does
     for name, (first, second) in comparisons().items():
         low, middle, high = statistics.quantiles(ratios(first, second), n=4)
-        print(f"{name:44} {middle:.2f} ({low:.2f} to {high:.2f})")
+        print(f"{name:58} {middle:.2f} ({low:.2f} to {high:.2f})")
 
 
 if __name__ == "__main__":

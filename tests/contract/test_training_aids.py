@@ -201,3 +201,19 @@ def test_the_features_of_the_last_map_and_of_the_head_are_told_apart() -> None:
     assert (network.num_features, network.head_hidden_size) == (768, 768)
     head = network.forward_head(torch.randn(1, network.num_features, 2, 2), pre_logits=True)
     assert head.shape == (1, network.head_hidden_size)
+
+
+@pytest.mark.parametrize("name", ["resnet_pico", "cotnet_pico", "coatnet_pico"])
+def test_hooks_on_any_module_see_what_it_gave_outside_training(name: str) -> None:
+    network = create_model(name).eval()
+    seen: dict[str, tuple[Tensor, Tensor]] = {}
+    for place, module in network.named_modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.register_forward_hook(
+                lambda _, __, out, place=place: seen.__setitem__(place, (out, out.detach().clone()))
+            )
+            module.register_full_backward_hook(lambda *_: None)
+    network(torch.randn(2, 3, 64, 64)).sum().backward()
+    assert seen
+    for place, (kept, was) in seen.items():
+        assert torch.equal(kept, was), place

@@ -205,7 +205,7 @@ def test_colours_are_jittered_image_by_image_around_what_they_were() -> None:
     torch.manual_seed(0)
     picture = torch.tensor([200.0, 100.0, 50.0]).view(1, 3, 1, 1).expand(4000, 3, 2, 2)
     found = jitter_colors(picture, 0.2)
-    assert jitter_colors(picture, 0.0) is picture
+    assert torch.equal(jitter_colors(picture, 0.0), picture)
     assert len(found[:, :, 0, 0].unique(dim=0)) > 1000
     torch.testing.assert_close(found.mean((0, 2, 3)), torch.tensor([200.0, 100.0, 50.0]), atol=2.0, rtol=0)
     brightness = jitter_colors(torch.full((4000, 3, 2, 2), 100.0), 0.2) / 100
@@ -249,6 +249,21 @@ def test_images_are_turned_one_by_one_by_at_most_the_angle_asked_for() -> None:
     assert angles.min() < -25
     assert angles.max() > 25
     assert angles.mean().abs() < 5
+
+
+def test_a_fine_pattern_keeps_its_contrast_when_it_is_turned() -> None:
+    pattern = 127.0 + 100.0 * torch.sin(torch.arange(64) * 1.7).expand(200, 3, 64, 64)
+    torch.manual_seed(0)
+    middle = (slice(None), slice(None), slice(20, 44), slice(20, 44))
+    kept = rotate(pattern, 15.0)[middle].var() / pattern[middle].var()
+    assert 0.8 < kept < 1.1  # a bilinear filter leaves 0.65
+
+
+def test_colours_end_within_the_range_of_pixels_whether_they_are_changed_or_not() -> None:
+    pixels = torch.tensor([-30.0, 100.0, 290.0]).expand(2, 3, 4, 3)
+    for strength in (0.0, 0.3):
+        found = jitter_colors(pixels, strength)
+        assert 0.0 <= found.min() <= found.max() <= 255.0
 
 
 def test_half_precision_around_it_does_not_shift_what_is_turned() -> None:

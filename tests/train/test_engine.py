@@ -250,7 +250,10 @@ def test_training_in_bfloat16_still_scores_in_float32(tmp_path: Path) -> None:
 
 
 GOLDEN = [0.743843, 0.788469, 0.721404, 0.681967, 0.651273, 0.578030, 0.524346, 0.585000, 0.489067, 0.419683]
-"""Losses of this file's run with seed 0 (x86-64, torch 2.15). They change only with the recipe or the network."""
+"""Losses of this file's run with seed 0 (x86-64, torch 2.15).
+
+They change only with the recipe, the network, or how images are resampled.
+"""
 
 
 def test_the_losses_of_ten_steps_stay_what_they_were(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_muon_leaves_what_is_no_matrix_to_adamw() -> None:
         assert torch.equal(each, adamw[name]) == (id(each) not in inner), name
 
 
-def test_muon_fits_a_linear_map_and_its_state_can_be_saved(tmp_path: Path) -> None:
+def test_muon_fits_a_linear_map(tmp_path: Path) -> None:
     torch.manual_seed(0)
     inputs, wanted = torch.randn(64, 8), torch.randn(8, 8)
     weight = torch.nn.Parameter(torch.zeros(8, 8))
@@ -147,9 +147,31 @@ def test_muon_fits_a_linear_map_and_its_state_can_be_saved(tmp_path: Path) -> No
         loss.backward()
         optimizer.step()
     assert loss < 0.01
-    torch.save(optimizer.state_dict(), tmp_path / "state.pt")
-    kept = torch.load(tmp_path / "state.pt", weights_only=True)
-    assert torch.equal(kept["state"][0]["momentum"], optimizer.state[weight]["momentum"])
+
+
+def test_muon_goes_on_from_a_state_that_was_saved(tmp_path: Path) -> None:
+    def begun() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+        torch.manual_seed(0)
+        network = create_model("coatnet_pico", num_classes=3).eval()
+        return network, make_optimizer(network, Recipe())
+
+    def step(network: torch.nn.Module, optimizer: torch.optim.Optimizer, seed: int) -> None:
+        torch.manual_seed(seed)
+        optimizer.zero_grad()
+        network(torch.randn(4, 3, 32, 32)).square().sum().backward()
+        optimizer.step()
+
+    network, optimizer = begun()
+    step(network, optimizer, 1)
+    torch.save((network.state_dict(), optimizer.state_dict()), tmp_path / "state.pt")
+    weights, state = torch.load(tmp_path / "state.pt", weights_only=True)
+    step(network, optimizer, 2)
+    again, resumed = begun()
+    again.load_state_dict(weights)
+    resumed.load_state_dict(state)
+    step(again, resumed, 2)
+    for name, each in again.state_dict().items():
+        assert torch.equal(each, network.state_dict()[name]), name
 
 
 def test_equal_probabilities_are_ranked_by_class_in_top5_as_in_top1() -> None:

@@ -12,15 +12,23 @@ from visiongraft.errors import SpecError
 
 Act = Literal["relu", "silu", "gelu"]
 
-_ACTIVATIONS: dict[Act, type[nn.Module]] = {"silu": nn.SiLU, "gelu": nn.GELU}
+
+class Rectifier(nn.ReLU):
+    """PyTorch's ReLU, which while training overwrites its input, and otherwise leaves it to hooks that keep it."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return F.relu(maps, inplace=self.training)
+
+
+_ACTIVATIONS: dict[Act, type[nn.Module]] = {"relu": Rectifier, "silu": nn.SiLU, "gelu": nn.GELU}
 
 
 def activation(name: Act) -> nn.Module:
-    """Make the activation `name`. It may overwrite what it is given: what a normalisation, convolution or sum put out.
+    """Make the activation `name`. While training it may overwrite what it is given, which spares a map.
 
-    None of those needs its output for its gradient, and a new map of that size costs as much time as the work itself.
+    So it is given what a normalisation, a convolution or a sum put out: none of them needs that for its gradient.
     """
-    return nn.ReLU(inplace=True) if name == "relu" else _ACTIVATIONS[name]()
+    return _ACTIVATIONS[name]()
 
 
 def conv(
@@ -232,8 +240,8 @@ class SqueezeExcite:
 def channel_means(maps: Tensor) -> Tensor:  # b c h w -> b c
     """Give the mean of each channel, as a sum and a division.
 
-    The gradient of a sum is one number per channel; that of PyTorch's mean is written out for every cell, which made
-    a training step of coatnet_pico longer by a twentieth. Half precision of 16 bits could not hold the sum.
+    The gradient of a sum is one number per channel; that of PyTorch's mean is written out for every cell, which takes
+    time. float16 could not hold the sum.
     """
     if maps.dtype == torch.float16:
         return maps.mean((2, 3))

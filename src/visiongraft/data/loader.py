@@ -4,6 +4,7 @@ The sampler hands out pairs of epoch and index, and the generators are seeded fr
 no worker has to be told of a new epoch, and a run that stops and starts again sees what it would have seen.
 """
 
+import math
 import random
 import signal
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,9 @@ from visiongraft.data.sets import ArrayImages, ImageSet
 from visiongraft.data.transforms import TrainTransform, Transform
 from visiongraft.data.views import Views
 from visiongraft.errors import DataError
+
+_MOST_PIXELS = 4
+"""How many pixels a picture in memory may have for each one shown, for whole pictures to be resampled at once."""
 
 Order = Literal["shuffled", "sequential"]
 """In which order an epoch goes through the images: another one each epoch, or always the stored one."""
@@ -90,13 +94,17 @@ class Samples(Dataset[Sample | Failure]):
     def __getitems__(self, draws: Sequence[Draw]) -> list[Sample | Failure] | Batch:
         """Make what `collate` takes for a batch; torch calls this where it exists.
 
-        Pictures in memory of which a `TrainTransform` would cut out parts come as a batch of whole ones with views,
-        drawn as it draws them: to cut them out at once takes a third of the time.
+        Small pictures in memory of which a `TrainTransform` would cut out parts come as a batch of whole ones with
+        views, drawn as it draws them: to cut them out at once takes less time (docs/decisions/0002-house.md), unless
+        they have many more pixels than are shown.
         """
         transform = self._transform(draws[0].epoch)
         with _generators_kept():
-            if isinstance(self.images, ArrayImages) and isinstance(transform, TrainTransform):
-                return self._view(self.images, transform, draws)
+            # Of these very types: what inherits from them may do something else.
+            if type(self.images) is ArrayImages and type(transform) is TrainTransform:
+                pixels, shown = math.prod(self.images.native), math.prod(transform.pre.image)
+                if pixels <= _MOST_PIXELS * shown:
+                    return self._view(self.images, transform, draws)
             return [self._make(draw) for draw in draws]
 
     def _make(self, draw: Draw) -> Sample | Failure:

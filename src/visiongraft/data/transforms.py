@@ -162,9 +162,9 @@ def rotate(pixels: Float[Tensor, "b 3 h w"], degrees: float) -> Float[Tensor, "b
     """Turn each image around its middle by an angle drawn from -degrees to degrees; its edge fills the corners.
 
     The angles come from torch's global generator of the images' device. As for `jitter_colors`, a batch is turned at
-    once; torchvision's `RandomRotation` turns one image after another. The filter is bicubic, and so may shoot over
-    the range of the pixels a little: a bilinear one blurs, and a network that learns from blurred images does worse
-    on sharp ones (docs/decisions/0004-muon.md has the figures).
+    once; torchvision's `RandomRotation` turns one image after another. The filter is bicubic, and so shoots over the
+    range of the pixels where they change at once: a bilinear one blurs, and a network that learns from blurred images
+    does worse on sharp ones (docs/decisions/0004-muon.md has the figures).
 
     Args:
         pixels: of any scale.
@@ -194,11 +194,14 @@ def jitter_colors(pixels: Float[Tensor, "b 3 h w"], strength: float) -> Float[Te
     a small part of what torchvision's `ColorJitter` takes for one image after another.
 
     Args:
-        pixels: from 0 to 255, and so is what comes back.
-        strength: in [0, 1]; 0 changes nothing.
+        pixels: from 0 to 255, or a little beyond.
+        strength: in [0, 1]; 0 changes nothing but what lies beyond.
+
+    Returns:
+        Pixels from 0 to 255.
     """
     if strength == 0.0:
-        return pixels
+        return pixels.clamp(0.0, 255.0)
     draws = torch.rand(3, len(pixels), 1, 1, device=pixels.device)
     saturation, contrast, brightness = 1.0 + strength * (2.0 * draws - 1.0)  # b 1 1 each
     gray = sum(share * pixels[:, channel] for channel, share in enumerate(_LUMA))  # b h w

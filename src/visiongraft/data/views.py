@@ -1,14 +1,13 @@
 """Which part of each picture a batch shows, and the resampling that shows it, for the whole batch at once."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from visiongraft.kernels.types import Grid
-
-Interpolation = Literal["bilinear", "bicubic"]
+from visiongraft.preprocessing import Interpolation
 
 
 class View(NamedTuple):
@@ -40,7 +39,8 @@ def cut_out(pictures: UInt8[Tensor, "b 3 h w"], views: Views) -> Float[Tensor, "
 
     Each side is resized by a matrix that holds the filter's weights, so that all pictures of a batch are resized by
     two products, on their device. The filters are Pillow's, which average over all pixels that an output pixel
-    covers; Pillow rounds between its two steps, so that few pixels differ by more than one of 255.
+    covers. Pillow also rounds and clips between its two steps, which shows where a bicubic filter shoots over black or
+    white.
 
     Returns:
         Pixels from 0 to 255, channels-last in memory.

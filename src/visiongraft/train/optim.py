@@ -76,6 +76,7 @@ class MuonAdamW(AdamW):
         state = self.state[weight]
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(weight)
+            state["step"] = torch.zeros(())  # AdamW asks for one when a state is loaded, and passes over these
         mean = state["momentum"]
         mean.lerp_(weight.grad, 1.0 - self.momentum)
         return weight.grad.lerp(mean, self.momentum)
@@ -94,7 +95,7 @@ def orthogonalized(matrices: Sequence[Tensor]) -> list[Tensor]:
     Args:
         matrices: each of shape (count, rows, columns), a stack of matrices of one shape.
 
-    Source: as for `MuonAdamW`, whose five steps use one polynomial. One for each step, as in arXiv:2505.16932,
+    Source: as for `MuonAdamW`; Jordan's five steps use one polynomial. One for each step, as in arXiv:2505.16932,
     needs three. They are taken on each matrix times its transpose, which is as small as its shorter side, and then
     applied at once. Those of one shorter side are worked on together, which is faster.
     """
