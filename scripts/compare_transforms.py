@@ -53,6 +53,7 @@ def comparisons() -> dict[str, tuple[Work, Work]]:
     both = v2.Compose([crop, v2.RandomHorizontalFlip()])
     jitter = v2.ColorJitter(STRENGTH, STRENGTH, STRENGTH)
     turn = v2.RandomRotation(DEGREES, interpolation=InterpolationMode.BICUBIC)
+    turn_tensor = v2.RandomRotation(DEGREES, interpolation=InterpolationMode.BILINEAR)  # it has no other for tensors
 
     def resized() -> object:
         size, filters = (SIDE, SIDE), Image.Resampling.BICUBIC
@@ -83,9 +84,9 @@ def comparisons() -> dict[str, tuple[Work, Work]]:
             lambda: jitter_colors(pixels, STRENGTH),
             lambda: [jitter(each) for each in small],
         ),
-        "rotate / RandomRotation of tensors": (
+        "rotate / RandomRotation of tensors, bilinear": (
             lambda: rotate(pixels, DEGREES),
-            lambda: [turn(each) for each in pixels],
+            lambda: [turn_tensor(each) for each in pixels],
         ),
         "rotate / RandomRotation of PIL images": (
             lambda: rotate(pixels, DEGREES),
