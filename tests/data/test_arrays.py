@@ -118,7 +118,8 @@ def test_training_labels_that_leave_a_number_out_are_refused(tmp_path):
     message = refusal(write(tmp_path, train_labels=np.array([0, 1, 9, 0, 1, 10**12])))
     assert message == (
         ": train_labels are 4 different numbers from 0 to 1000000000000. Expected every number from 0 to 3, "
-        "or the array `classes` that names those without images too."
+        "or the array `classes` that names those without images too. "
+        "To renumber them: numpy.unique(labels, return_inverse=True)[1]."
     )
     message = refusal(write(tmp_path, train_labels=np.array([0, 1, -1, 0, 1, 2])))
     assert message.startswith(": train_labels are 4 different numbers from -1 to 2.")
@@ -128,6 +129,7 @@ def test_labels_that_count_from_1_get_the_remedy(tmp_path):
     message = refusal(write(tmp_path, train_labels=np.array([1, 2, 3, 1, 2, 3]), val_labels=np.array([1, 2, 3])))
     assert message.startswith(": train_labels are 3 different numbers from 1 to 3.")
     assert message.endswith("Subtract 1.")
+    assert refusal(write(tmp_path, train_labels=np.array([0, 1, -1, 0, 1, -1]))).endswith("Add 1.")
 
 
 def test_a_named_class_may_lack_images(tmp_path):

@@ -235,7 +235,10 @@ def test_a_transfer_that_breaks_off_leaves_nothing(
     assert text.startswith(
         "model.safetensors of timm/coatnet_nano_rw_224.sw_in1k could not be fetched from http://127"
     )
-    assert "Look at the network, set HF_ENDPOINT to a mirror, or fetch the file elsewhere and use it through" in text
+    assert (
+        "Check the internet connection, set HF_ENDPOINT to a mirror, or fetch the file elsewhere and use it through"
+        in text
+    )
 
 
 def test_an_interrupt_leaves_nothing(online: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,7 +258,7 @@ def test_a_hub_that_nobody_answers_for_is_named(
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     text = refusal(tmp_path)
     assert "could not be fetched from http://127.0.0.1:9 (" in text
-    assert "Look at the network" in text
+    assert "Check the internet connection" in text
 
 
 @pytest.mark.parametrize("way", ["argument", "variable"])

@@ -83,9 +83,10 @@ def show(found: Conversion) -> None:
     """Print what was written, and what was done with the tensors."""
     spec, pre = found.spec, found.preprocessing
     height, width = spec.image
+    classes = counted(spec.head.num_classes, "class") if spec.head.num_classes else "no classifier"
     print(
         f"{printable(str(found.path))}: {printable(spec.name)}, {found.params / 1e6:.2f} million parameters,"
-        f" {counted(spec.head.num_classes, 'class')}, {counted(spec.in_chans, 'channel')}, {height}x{width} pixels"
+        f" {classes}, {counted(spec.in_chans, 'channel')}, {height}x{width} pixels"
     )
     print(f"weights  {_taken(found)}")
     prefix = f", {printable(found.prefix)!r} taken off every name" if found.prefix else ""

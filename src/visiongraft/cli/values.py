@@ -88,19 +88,17 @@ _RGB = 3
 
 
 def _may_be_a_name(text: str) -> bool:
-    """Tell whether what is no path is a network's name, or so near one that this is what was meant.
+    """Tell whether what is no path is a network's name, where it does not look like a path.
 
     Raises:
-        WeightsError: if it is near one and is none.
+        WeightsError: if it looks like a name and is none.
     """
     if names_weights(text) or os.sep in text or text.lower().endswith(WEIGHT_FILES):
         return names_weights(text)
     near = nearest(text.partition(".")[0], list_models())
-    if near:
-        raise WeightsError(
-            f"{text!r} is no file, no run folder and no network.{near} `graft list` shows all networks."
-        )
-    return False
+    raise WeightsError(
+        f"{text!r} is no file, no run folder and no network.{near} Give one of them; `graft list` shows all networks."
+    )
 
 
 def fetched(name: str, *, image: Grid | None, weights_dir: Path | None, offline: bool) -> Trained:

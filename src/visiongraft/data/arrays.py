@@ -128,7 +128,10 @@ class _ArrayFile:
         if labels.ndim == 2 and labels.shape[1] == 1:
             labels = labels[:, 0]
         if labels.ndim != 1:
-            raise self.error(f"{name} is of shape {labels.shape}. Expected (count,): one class number for each image.")
+            hint = " Of rows with a one in the class's place, save .argmax(1)." if labels.ndim == 2 else ""
+            raise self.error(
+                f"{name} is of shape {labels.shape}. Expected (count,): one class number for each image.{hint}"
+            )
         if labels.size and labels.max() > np.iinfo(np.int64).max:  # of uint64, which would wrap around
             raise self.error(f"{name} go up to {labels.max()}. Expected the numbers of classes, from 0.")
         return labels.astype(np.int64)
@@ -175,7 +178,10 @@ class _ArrayFile:
         used = np.unique(self.labels("train"))
         expected = np.arange(len(used))
         if not np.array_equal(used, expected):
-            hint = " Subtract 1." if np.array_equal(used, expected + 1) else ""
+            if np.array_equal(used, expected + used[0]):
+                hint = f" Subtract {used[0]}." if used[0] > 0 else f" Add {-used[0]}."
+            else:
+                hint = " To renumber them: numpy.unique(labels, return_inverse=True)[1]."
             raise self.error(
                 f"train_labels are {len(used)} different numbers from {used[0]} to {used[-1]}. Expected every number "
                 f"from 0 to {len(used) - 1}, or the array `classes` that names those without images too.{hint}"

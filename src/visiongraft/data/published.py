@@ -154,7 +154,7 @@ def _ask(name: str, root: Path, part: Mapping[str, str | bool], download: Downlo
         if download == "never":
             what, remedy = "is not there, or damaged", "To fetch it, add --download if_missing."
         else:
-            what, remedy = "could not be fetched", "Look at the network and the disk."
+            what, remedy = "could not be fetched", "Check the internet connection and the disk."
         said = re.sub(r" *You \w+ \w+ download=True[^.]*\.?", "", str(error))  # which is no option of ours
         reason = " ".join(said.split()) or type(error).__name__
         raise DataError(f"Looked for {name} in {str(root)!r}: it {what}. {remedy} (torchvision: {reason})") from None

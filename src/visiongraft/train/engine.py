@@ -315,8 +315,9 @@ class _Lesson(L.LightningModule):
         allowed = max(1.0, self.max_unreadable * total) if self.max_unreadable else 0.0
         if len(self.unreadable) > allowed:
             raise DataError(
-                f"{len(self.unreadable)} of {total} images cannot be read, more than the {self.max_unreadable:.1%}"
-                f" that --max-unreadable allows; {self.run.unreadable} lists them, the last: {new[-1].reason}."
+                f"Of {total} images {len(self.unreadable)} could not be read so far, more than the"
+                f" {self.max_unreadable:.1%} that --max-unreadable allows, the last {new[-1].name}: {new[-1].reason}."
+                f" Remove or mend what {self.run.unreadable} lists, or raise --max-unreadable."
             )
 
     def _diverged(self, what: str) -> DivergedError:

@@ -123,7 +123,7 @@ def _in_words(hub: Any, error: Exception, weights: WeightSet, endpoint: str, pla
         return f"{str(place)!r} cannot take {what}: {error.strerror}. Make room, or give another --weights-dir."
     reason = " ".join(str(error).split()) or type(error).__name__
     return (
-        f"{what} could not be fetched from {endpoint} ({reason[:_LONGEST_REASON]}). Look at the network, set"
+        f"{what} could not be fetched from {endpoint} ({reason[:_LONGEST_REASON]}). Check the internet connection, set"
         f" HF_ENDPOINT to a mirror, or fetch the file elsewhere and {_BY_HAND}."
     )
 
