@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tests.networks import KINDS, PICOS, awake, narrow, shallow
 from visiongraft.blocks.positions import PositionTables
-from visiongraft.blocks.primitives import DropPath
+from visiongraft.blocks.primitives import DropPath, channel_means
 from visiongraft.errors import SpecError
 from visiongraft.families.zoo import list_models
 from visiongraft.network import FeatureExtractor, Network
@@ -217,3 +217,12 @@ def test_hooks_on_any_module_see_what_it_gave_outside_training(name: str) -> Non
     assert seen
     for place, (kept, was) in seen.items():
         assert torch.equal(kept, was), place
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_the_means_of_a_gate_are_pytorchs_and_hold_in_every_precision(dtype: torch.dtype) -> None:
+    maps = (torch.rand(2, 3, 112, 100) + 100.0).to(dtype).requires_grad_()  # a sum of 1.1 million, beyond float16
+    means = channel_means(maps)
+    torch.testing.assert_close(means, maps.mean((2, 3)))
+    (found,) = torch.autograd.grad(means.sum(), maps)
+    torch.testing.assert_close(found, torch.full_like(maps, 1 / 11_200))
