@@ -171,6 +171,10 @@ def test_the_configuration_can_be_printed_and_read_back(tmp_path: Path, capsys: 
         (["info"], "MODEL is missing."),
         (["predict"], "WEIGHTS"),
         (["eval", "missing.safetensors"], "missing.safetensors cannot be read: No such file or directory."),
+        (
+            ["eval", "nope"],
+            "'nope' is no file, no run folder and no network. Give one of them; `graft list` shows all",
+        ),
         (["train", "--batch-size", "100000"], "A batch of 100000 images is larger than the data."),
     ],
 )

@@ -125,6 +125,13 @@ def test_training_labels_that_leave_a_number_out_are_refused(tmp_path):
     assert message.startswith(": train_labels are 4 different numbers from -1 to 2.")
 
 
+def test_labels_as_rows_with_a_one_get_the_remedy(tmp_path):
+    message = refusal(write(tmp_path, train_labels=np.eye(6, dtype=np.int64)))
+    assert message.endswith(
+        "Expected (count,): one class number for each image. Of rows with a one in the class's place, save .argmax(1)."
+    )
+
+
 def test_labels_that_count_from_1_get_the_remedy(tmp_path):
     message = refusal(write(tmp_path, train_labels=np.array([1, 2, 3, 1, 2, 3]), val_labels=np.array([1, 2, 3])))
     assert message.startswith(": train_labels are 3 different numbers from 1 to 3.")
