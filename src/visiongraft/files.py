@@ -1,9 +1,18 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and what reading one that is not raises."""
 
 import os
+import struct
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+DAMAGE = (
+    *(OSError, ValueError, SyntaxError, EOFError, LookupError, RuntimeError, AssertionError),
+    *(struct.error, zlib.error, zipfile.BadZipFile),
+)
+"""What numpy, zipfile, Pillow and torchvision raise where files are damaged, or are not what their names promise."""
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -128,3 +128,18 @@ def test_a_file_may_have_any_name_and_still_takes_one_line(
     assert "\x1b" not in text
     found = answer(capsys, "predict", weights, "here")
     assert {each["file"] for each in found} == {f"here/{name}" for name in ODD_NAMES}
+
+
+def test_names_of_wide_letters_are_as_wide_as_the_terminal_shows_them(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("花园.png", "garden.png"):
+        PICTURE.save(name)
+    Path("no.png").touch()
+    assert main(["predict", str(weights), "花园.png", "garden.png", "no.png", "--top", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition("  ")[0] for line in lines] == ["花园.png", "garden.png", "no.png"]
+    assert lines[0].startswith("花园.png    ")
+    assert lines[1].startswith("garden.png  ")
+    assert lines[2] == "no.png      the file is empty (0 bytes)"

@@ -187,8 +187,9 @@ def test_postscript_is_not_handed_to_ghostscript():
 
 @pytest.mark.parametrize(("width", "height"), [(10_000, 10_000), (20_000, 20_000), (2**31 - 1, 2**31 - 1)])
 def test_a_decompression_bomb_is_refused_by_its_header(width, height):
-    with pytest.raises(UnreadableImage, match=r"it has .* pixels; at most 89,478,485 are read, so shrink it first"):
+    with pytest.raises(UnreadableImage) as caught:
         read_image(png_header(width, height))
+    assert caught.value.reason == f"it has {width} x {height} pixels; at most 89,478,485 are read, so shrink it first"
 
 
 def test_the_limit_holds_where_warnings_are_errors_and_where_pillow_has_no_limit(monkeypatch):

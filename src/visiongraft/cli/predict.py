@@ -6,6 +6,8 @@ from csv import writer as table_writer
 from io import StringIO
 from pathlib import Path
 
+from rich.cells import cell_len, set_cell_size
+
 from visiongraft.cli.progress import counting
 from visiongraft.cli.values import ImageSize, check_positive, check_takes_rgb, check_writable, find_weights
 from visiongraft.deploy.predict import Prediction, find_images, predict
@@ -83,10 +85,10 @@ def as_json(found: list[Prediction]) -> list[dict[str, object]]:
 def show(found: list[Prediction]) -> None:
     """Print a line per file."""
     names = [printable(str(each.file)) for each in found]
-    width = max(map(len, names), default=0)
+    width = max(map(cell_len, names), default=0)
     for name, each in zip(names, found, strict=True):
         said = each.error or "  ".join(f"{printable(label)} {probability:.1%}" for label, probability in each.top)
-        print(f"{name:{width}}  {said}")
+        print(f"{set_cell_size(name, width)}  {said}")
 
 
 def check(found: list[Prediction]) -> None:

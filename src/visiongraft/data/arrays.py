@@ -1,8 +1,5 @@
 """One `.npz` file of images and labels, in the layout of MedMNIST."""
 
-import struct
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +8,13 @@ from numpy.typing import NDArray
 
 from visiongraft.data.sets import ArrayImages, ImageData, Labels, Parts, Pixels, no_images
 from visiongraft.errors import DataError, printable
+from visiongraft.files import DAMAGE
 
 ARRAYS = "train_images, train_labels, val_images, val_labels"
 """What a file holds."""
 
 MOST_CLASSES = 1_000_000
 """More than any data set has: larger labels are no numbers of classes."""
-
-DAMAGE = (OSError, ValueError, EOFError, SyntaxError, LookupError, NotImplementedError, struct.error, zlib.error)
-"""What numpy and zipfile raise on a file that is damaged, beside BadZipFile and MemoryError."""
 
 Array = NDArray[np.generic]
 
@@ -49,7 +44,7 @@ def open_npz(path: Path, *, parts: Parts = "both") -> ImageData:
     with stream:
         try:
             archive = np.load(stream, allow_pickle=False)
-        except (*DAMAGE, zipfile.BadZipFile):
+        except DAMAGE:
             raise DataError(
                 f"{str(path)!r} is not an .npz file, or it is cut short. Write it with numpy.savez_compressed."
             ) from None
@@ -87,13 +82,16 @@ class _ArrayFile:
         if len(pixels) != len(labels):
             raise self.error(
                 f"{part}_images holds {len(pixels)} images and {part}_labels {len(labels)} labels. "
-                "Each image needs one label."
+                "Each image needs one label: save both from one list."
             )
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= len(classes):
+            hint = "Leave such images out, or put some of their classes into train."
+            if "classes" in self.archive:
+                hint = "Correct them, or add the names that are missing to the array `classes`."
             raise self.error(
                 f"{part}_labels go from {low} to {high}. Expected 0 to {len(classes) - 1}, "
-                f"one number for each of the {len(classes)} classes."
+                f"one number for each of the {len(classes)} classes. {hint if low >= 0 else 'Number them from 0.'}"
             )
         return ArrayImages(part, pixels, labels)
 
@@ -133,7 +131,7 @@ class _ArrayFile:
                 f"{name} is of shape {labels.shape}. Expected (count,): one class number for each image.{hint}"
             )
         if labels.size and labels.max() > np.iinfo(np.int64).max:  # of uint64, which would wrap around
-            raise self.error(f"{name} go up to {labels.max()}. Expected the numbers of classes, from 0.")
+            raise self.error(f"{name} go up to {labels.max()}. Number the classes from 0.")
         return labels.astype(np.int64)
 
     def array(self, name: str) -> Array:
@@ -145,7 +143,7 @@ class _ArrayFile:
             return self.archive[name]
         except MemoryError:
             raise self.error(f"{name} does not fit into memory. Keep large sets as a folder of images.") from None
-        except (*DAMAGE, zipfile.BadZipFile) as error:
+        except DAMAGE as error:
             if "allow_pickle" in str(error):
                 raise self.error(
                     f"{name} is of Python objects, which are never unpickled. Save it as numbers or strings."
@@ -161,7 +159,7 @@ class _ArrayFile:
             )
         classes = self.named_classes() if named else self.numbered_classes()
         if len(classes) < 2:
-            raise self.error("it holds only one class. At least two are needed to learn a difference.")
+            raise self.error("it holds only one class. Put images of another into it, since two make a difference.")
         return classes
 
     def named_classes(self) -> tuple[str, ...]:
@@ -182,9 +180,10 @@ class _ArrayFile:
                 hint = f" Subtract {used[0]}." if used[0] > 0 else f" Add {-used[0]}."
             else:
                 hint = " To renumber them: numpy.unique(labels, return_inverse=True)[1]."
+            named = ", or the array `classes` that names those without images too" if used[0] >= 0 else ""
             raise self.error(
                 f"train_labels are {len(used)} different numbers from {used[0]} to {used[-1]}. Expected every number "
-                f"from 0 to {len(used) - 1}, or the array `classes` that names those without images too.{hint}"
+                f"from 0 to {len(used) - 1}{named}.{hint}"
             )
         return tuple(str(number) for number in used)
 

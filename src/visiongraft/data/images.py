@@ -1,9 +1,8 @@
 """One image file or byte string in, one 8-bit RGB image out, or one line that says why not."""
 
+import contextlib
 import io
-import struct
 import warnings
-import zlib
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from visiongraft.errors import DataError
+from visiongraft.files import DAMAGE
 
 MAX_PIXELS = 89_478_485
 """The largest image that is decoded, as width times height: Pillow's own line, above which it warns of a bomb."""
@@ -24,20 +24,7 @@ EXTENSIONS = frozenset(
 )
 """How the name of an image file ends, in lower case."""
 
-DECODER_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    ArithmeticError,
-    LookupError,
-    TypeError,
-    RuntimeError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
+DECODER_ERRORS = (*DAMAGE, ArithmeticError, TypeError, MemoryError, Image.DecompressionBombError)
 """All that Pillow's decoders raise on damaged bytes; `tests/data/test_images.py` damages some to see it."""
 
 ORIENTATION = 0x0112
@@ -127,7 +114,7 @@ def _read_stream(stream: io.BytesIO | io.BufferedReader, name: str) -> Image.Ima
     except UnreadableImage:
         raise
     except Image.DecompressionBombError:
-        raise UnreadableImage(name, f"it has more than {2 * MAX_PIXELS:,} pixels; {_LIMIT}") from None
+        raise UnreadableImage(name, f"it has {_declared_size(stream)} pixels; {_LIMIT}") from None
     except UnidentifiedImageError:
         reason = f"it is damaged, or no image of a known format (it starts with {start!r})"
         raise UnreadableImage(name, reason) from None
@@ -151,6 +138,17 @@ def _refuse_gigantic(size: tuple[int, int], name: str) -> None:
     width, height = size
     if width * height > MAX_PIXELS:
         raise UnreadableImage(name, f"it has {width} x {height} pixels; {_LIMIT}")
+
+
+def _declared_size(stream: io.BytesIO | io.BufferedReader) -> str:
+    """Say how large an image is that Pillow refuses to open: by its own readers of headers, without their check."""
+    for factory, accepts in (Image.OPEN[each] for each in _formats()):
+        stream.seek(0)
+        if accepts is not None and accepts(stream.read(16)) is True:
+            stream.seek(0)
+            with contextlib.suppress(*DECODER_ERRORS):
+                return "{} x {}".format(*factory(stream, "").size)
+    return f"more than {2 * MAX_PIXELS:,}"  # such as a frame of an animation that is larger than the animation
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:

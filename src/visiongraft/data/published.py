@@ -15,12 +15,10 @@ import numpy as np
 from visiongraft.data.folder import open_folder, split_by_name
 from visiongraft.data.sets import ArrayImages, FileImages, ImageData, ImageSet, Labels, Parts, no_images
 from visiongraft.errors import DataError, MissingExtra, counted
+from visiongraft.files import DAMAGE
 
 Download = Literal["never", "if_missing"]
 """Whether files may be fetched from the network."""
-
-DAMAGE = (RuntimeError, OSError, ValueError, EOFError, LookupError, AssertionError)
-"""What torchvision's data sets raise where files are missing, or are not what their names promise."""
 
 IMAGENET = "imagenet"
 """The one set that torchvision cannot fetch, and that everyone keeps as folders."""
