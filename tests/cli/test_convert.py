@@ -133,6 +133,18 @@ def spoilt(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         (lambda weights: without(weights, FIRST),
          f"These weights do not fit convmixer's {NAME}: {FIRST!r} is missing. Take them from their source again, or"),
         (lambda weights: weights | {"ema": torch.ones(1)}, f"convmixer's {NAME}: 'ema' is left over. Take them from"),
+        (lambda weights: weights | {"17.bias": torch.ones(5)},
+         f"graft: These weights do not fit convmixer's {NAME}: '17.weight' has the shape (7, 256) and '17.bias' has"
+         " the shape (5,), which are two numbers of classes. Take both from one training.\n"),
+        (lambda weights: {f"module.{name}": each for name, each in without(weights, FIRST).items()},
+         f"graft: These weights do not fit convmixer's {NAME}: {FIRST!r} is missing. Take them from their source"
+         " again, or ask for the network that they are of."
+         " (Told without the prefix 'module.' that all names have.)\n"),
+        (lambda weights: {"module.loss.w": torch.ones(3), **{f"module.net.{key}": weights[key] for key in weights}},
+         "Their network seems to be what 'module.net' holds, among other things: give that alone, as {name: each for"
+         " name, each in STATE_DICT.items() if name.startswith('module.net.')}; of a file, STATE_DICT is"
+         " torch.load(FILE), or the part of it that holds the tensors, and torch.save writes another.\n"),
+        (lambda weights: {name: each.numpy() for name, each in weights.items()}, "in.pth holds NumPy arrays, which"),
         (lambda weights: weights | {FIRST: torch.ones(256, 1, 7, 7)},
          f"{FIRST!r} has the shape (256, 1, 7, 7) instead of (256, 1, 5, 5). Take them from their source again"),
         (lambda _: foreign(create_model("convmixer_256_8").spec),
@@ -141,7 +153,8 @@ def spoilt(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         (lambda weights: weights | {FIRST: weights[FIRST].to(torch.int8)},
          f"{FIRST!r} of these weights for {NAME} holds no fractions but torch.int8, as after quantisation. Take the"),
     ],
-    ids=["renamed", "missing", "extra", "misshapen", "another model", "NaN", "quantised"],
+    ids=["renamed", "missing", "extra", "torn head", "wrapped", "among others", "arrays", "misshapen", "another model",
+         "NaN", "quantised"],
 )  # fmt: skip
 def test_weights_that_do_not_fit_get_one_line_and_leave_nothing(
     change, text: str, tmp_path: Path, weights: dict[str, Tensor], capsys: pytest.CaptureFixture
@@ -176,7 +189,7 @@ def truncated_safetensors(path: Path, weights: dict[str, Tensor]) -> None:
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (bomb, "asks to run code when it is read (posix.mkdir), and was refused. If you trust its source, save its"),
+        (bomb, "asks to run code when it is read (posix.mkdir), and was refused. If you trust its source, read it"),
         (truncated_checkpoint, "is no whole checkpoint of PyTorch. Take it from its source again."),
         (truncated_safetensors, "is no whole safetensors file: "),
         (lambda path, _: path.touch(), "is empty. Take it from its source again."),

@@ -160,6 +160,12 @@ SPOILT[3] = float("nan")
         (lambda weights: {1: torch.ones(1)}, "holds tensors by name, and 1 is none. Give the state_dict() itself."),
         (lambda weights: {"state_dict": weights},
          "'state_dict' is of type dict. If this is a checkpoint with more than weights in it, give the dict"),
+        (lambda weights: {name: each.numpy() for name, each in weights.items()},
+         "A state dict holds tensors by name, and 'stem.conv1.weight' is a NumPy array. Give {name:"
+         " torch.from_numpy(each) for name, each in STATE_DICT.items()}."),
+        (lambda weights: weights | {"head.fc.weight": torch.ones(7, 512), "head.fc.bias": torch.ones(5)},
+         f"These weights do not fit timm's {NAME}: 'head.fc.weight' has the shape (7, 512) and 'head.fc.bias' has the"
+         " shape (5,), which are two numbers of classes. Take both from one training."),
         (lambda weights: {}, "295 tensors, such as 'stem.conv1.weight', are missing. They look like no network"),
         (lambda weights: without(weights, "head.fc.weight", "head.fc.bias"),
          f"They fit another form of it: ask for name=create_model({NAME!r}, num_classes=0).spec."),

@@ -13,9 +13,8 @@ from visiongraft.spec import Backbone
 from visiongraft.weights.faults import Comparison, checked, counters, faults_of
 from visiongraft.weights.forms import evident_form, other_forms
 from visiongraft.weights.origins import LAYERS, layout_for
-from visiongraft.weights.prefixes import wrapper_of
 from visiongraft.weights.remedies import remedy
-from visiongraft.weights.renaming import Layout, Wanted, joined, under, wanted_by
+from visiongraft.weights.renaming import joined, under, wanted_by
 
 
 def convert(state_dict: Mapping[str, Tensor], *, source: str, name: str | Backbone) -> dict[str, Tensor]:
@@ -37,10 +36,10 @@ def convert(state_dict: Mapping[str, Tensor], *, source: str, name: str | Backbo
             error names the network that the weights fit better, if the source has one.
     """
     source = str(source).lower()
-    compared = _compared(state_dict, source, name)
+    compared = laid_beside(state_dict, source=source, name=name)
     called, found, wanted = compared.spec.name, compared.found, compared.wanted
     if compared.faults.count:
-        said = compared.faults.in_words(found, wanted)
+        said = compared.torn_head or compared.faults.in_words(found, wanted)
         bare = f" (Told without the prefix {compared.prefix!r} that all names have.)" if compared.prefix else ""
         raise WeightsError(f"These weights do not fit {source}'s {called}: {said}. {remedy(compared, source)}{bare}")
     return joined(
@@ -112,7 +111,7 @@ def fitting_form(
         WeightsError: if forms with several image sizes fit, and `image` is none of them.
         ImageSizeError: if the network cannot take `image`.
     """
-    compared = _compared(state_dict, source, name)
+    compared = laid_beside(state_dict, source=source, name=name)
     spec = compared.spec
     asked = None if image is None else spec.at(image).image
     if asked is None and not compared.faults.count:
@@ -129,33 +128,10 @@ def fitting_form(
     return customized(spec, **(forms[0] if forms else evident_form(compared)))
 
 
-def unwrapped(state_dict: Mapping[str, Tensor], *, source: str, name: str | Backbone) -> tuple[dict[str, Tensor], str]:
-    """Give foreign weights by the source's own names, and what a wrapper had put before each, such as "model.".
-
-    Arguments and errors as in `convert`, which does this by itself.
-    """
-    checked(state_dict)
-    spec, layout = _asked_for(source, name)
-    prefix = wrapper_of(state_dict.keys(), layout, spec)
-    return {each.removeprefix(prefix): tensor for each, tensor in state_dict.items()}, prefix
-
-
-def names_of(spec: Backbone, *, source: str, state_dict: Mapping[str, Tensor]) -> dict[str, Wanted]:
-    """Give what each tensor of the source becomes, by its name there. Arguments and errors as in `convert`."""
-    return _compared(state_dict, source, spec).wanted
-
-
-def _compared(state_dict: Mapping[str, Tensor], source: str, name: str | Backbone) -> Comparison:
-    """Lay weights beside the network that was asked for, both by the names of the source that the weights have."""
-    spec, layout = _asked_for(source, name)
-    tensors, prefix = unwrapped(state_dict, source=source, name=name)
-    return Comparison.of(tensors, spec, layout.spoken_in(tensors.keys(), spec), prefix=prefix)
-
-
-def _asked_for(source: str, name: str | Backbone) -> tuple[Backbone, Layout]:
-    """Find the network that was asked for, and how the source names its parts."""
+def laid_beside(state_dict: Mapping[str, Tensor], *, source: str, name: str | Backbone) -> Comparison:
+    """Compare foreign weights with the network that they are for. Arguments and errors as in `convert`."""
     layout = layout_for(source, name.lower() if isinstance(name, str) else name.name)
-    return get_spec(name) if isinstance(name, str) else name, layout
+    return Comparison.of(checked(state_dict), get_spec(name) if isinstance(name, str) else name, layout)
 
 
 def _finite(name: str, tensor: Tensor, called: str) -> Tensor:

@@ -10,7 +10,7 @@ from visiongraft.kernels.types import Grid
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
-from visiongraft.weights.convert import convert, fitting_form, names_of, unwrapped
+from visiongraft.weights.convert import convert, fitting_form, laid_beside
 from visiongraft.weights.foreign import Which, read_state_dict
 from visiongraft.weights.origins import layout_for
 from visiongraft.weights.sources import get_weight_set, preprocessing_of
@@ -96,8 +96,8 @@ def convert_file(
             f"The position tables of these weights are for images of {own} pixels (height x width), not {asked}. Leave"
             " the image size out: any other size can be asked for when they are used."
         )
-    theirs, prefix = unwrapped(foreign.tensors, source=source, name=network)
-    names = names_of(spec, source=source, state_dict=theirs)
+    compared = laid_beside(foreign.tensors, source=source, name=spec)
+    names = compared.wanted
     shares = [each.ours for each in names.values()]
     preprocessing, assumed = preprocessing_of(name, spec.image)
     save_tensors(spec, tensors, output, preprocessing=preprocessing, classes=classes)
@@ -111,9 +111,9 @@ def convert_file(
         taken=foreign.taken,
         averaged=foreign.averaged,
         others=foreign.others,
-        prefix=foreign.prefix + prefix,
+        prefix=compared.prefix,
         params=params,
-        tensors=len(foreign.tensors),
+        tensors=len(compared.tensors),
         renamed=sum(theirs != each.ours for theirs, each in names.items()),
         rearranged=sum(each.change is not None or shares.count(each.ours) > 1 for each in names.values()),
     )

@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from visiongraft.errors import WeightsError
+from visiongraft.network import CLASSIFIER
 from visiongraft.spec import Backbone
-from visiongraft.weights.renaming import Layout, Shape, Wanted, wanted_tensors
+from visiongraft.weights.prefixes import wrapper_of
+from visiongraft.weights.renaming import Layout, Wanted, shape_of, wanted_tensors
 
 
 @dataclass(frozen=True)
@@ -49,47 +52,61 @@ def faults_of(found: Mapping[str, Tensor], wanted: Mapping[str, Wanted]) -> Faul
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Foreign weights beside a network of the zoo that they may be of.
+    """Foreign weights beside a network of the zoo that they may be of. The network is built when that is asked for.
 
     Args:
         spec: the network.
-        layout: how the source names its parts.
-        wanted: what it needs, by the source's names.
-        found: the tensors that count, by these names.
+        layout: how the tensors would name its parts.
+        tensors: those that hold something learnt, by the source's names.
         prefix: what a wrapper had put before every name, such as "model.", and these names lack.
     """
 
     spec: Backbone
     layout: Layout
-    wanted: dict[str, Wanted]
-    found: Mapping[str, Tensor]
-    prefix: str = ""
+    tensors: dict[str, Tensor]
+    prefix: str
 
     @staticmethod
-    def of(tensors: Mapping[str, Tensor], spec: Backbone, layout: Layout, *, prefix: str = "") -> "Comparison":
-        """Compare tensors, by the source's names, with a network.
+    def of(state_dict: Mapping[str, Tensor], spec: Backbone, layout: Layout) -> "Comparison":
+        """Lay tensors, once they are `checked`, beside a network, as the way of naming it does that knows the most."""
+        names = [name for name in state_dict if name.rpartition(".")[2] != _COUNTER]
+        prefix = wrapper_of(names, layout, spec)
+        bare = {name.removeprefix(prefix): state_dict[name] for name in names}
+        layout = layout.spoken_in(bare.keys(), spec)
+        kept = {name: each for name, each in bare.items() if name.rpartition(".")[2] not in layout.ignored}
+        return Comparison(spec, layout, kept, prefix)
+
+    @cached_property
+    def wanted(self) -> dict[str, Wanted]:
+        """What the network needs, by the source's names.
 
         Raises:
-            WeightsError: if one of the values is no tensor, or a tensor of the network has no name at the source.
+            WeightsError: if a tensor of the network has no name at the source.
         """
-        wanted = wanted_tensors(spec, layout)
-        return Comparison(spec, layout, wanted, learnt(tensors, wanted, layout), prefix)
+        return wanted_tensors(self.spec, self.layout)
+
+    @cached_property
+    def found(self) -> dict[str, Tensor]:
+        """The tensors, and counters of batches also for files that lack them."""
+        return {**counters(self.tensors, self.wanted), **self.tensors}
 
     @cached_property
     def faults(self) -> Faults:
         """How they differ."""
         return faults_of(self.found, self.wanted)
 
+    @property
+    def torn_head(self) -> str:
+        """How the classifier's weight and bias are of different numbers of classes, in words; empty if they agree."""
+        ends = [name for name, each in self.wanted.items() if each.ours.startswith(CLASSIFIER) and name in self.found]
+        if len({shape_of(self.found[name])[:1] for name in ends}) < 2:
+            return ""
+        said = " and ".join(f"{name!r} has the shape {shape_of(self.found[name])}" for name in ends)
+        return f"{said}, which are two numbers of classes"
 
-def learnt(state_dict: Mapping[str, Tensor], wanted: Mapping[str, Wanted], layout: Layout) -> dict[str, Tensor]:
-    """Give the tensors that count: not what holds nothing learnt, and counters also for files that lack them.
 
-    Raises:
-        WeightsError: if one of the values is no tensor.
-    """
-    found = checked(state_dict).items()
-    kept = {name: each for name, each in found if name.rpartition(".")[2] not in layout.ignored}
-    return {**counters(state_dict, wanted), **kept}
+_COUNTER = "n_averaged"
+"""What PyTorch's AveragedModel counts its updates in, beside the weights."""
 
 
 def checked(state_dict: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -110,6 +127,11 @@ def checked(state_dict: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
             raise WeightsError(
                 f"A state dict holds tensors by name, and {name!r} is none. Give the state_dict() itself."
             )
+        if isinstance(each, np.ndarray):
+            raise WeightsError(
+                f"A state dict holds tensors by name, and {name!r} is a NumPy array. Give"
+                " {name: torch.from_numpy(each) for name, each in STATE_DICT.items()}."
+            )
         if not isinstance(each, Tensor):
             raise WeightsError(
                 f"A state dict holds tensors by name, and {name!r} is of type {type(each).__name__}."
@@ -126,11 +148,6 @@ def counters(state_dict: Mapping[str, Tensor], wanted: Mapping[str, Wanted]) -> 
         for name, (norm, _, last) in ends
         if last == "num_batches_tracked" and f"{norm}.running_mean" in state_dict
     }
-
-
-def shape_of(tensor: Tensor) -> Shape:
-    """Give the shape as a plain tuple."""
-    return tuple(tensor.shape)
 
 
 def _listed(names: tuple[str, ...]) -> str:

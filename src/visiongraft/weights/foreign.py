@@ -31,21 +31,18 @@ class Foreign:
         taken: the part of the file they are from, such as "state_dict_ema"; empty where the file holds nothing else.
         averaged: whether that part is called what averaged weights are called.
         others: further sets of weights in the file, which were not taken.
-        prefix: what was taken off before every name, such as "module."; empty where nothing was.
     """
 
     tensors: dict[str, Tensor]
     taken: str = ""
     averaged: bool = False
     others: tuple[str, ...] = ()
-    prefix: str = ""
 
 
 def read_state_dict(path: str | Path, *, which: Which = "auto") -> Foreign:
     """Read the tensors of a .safetensors file or of a checkpoint of PyTorch.
 
-    A checkpoint may hold more, such as an optimizer's state: it is passed over. What wrappers put before every name,
-    `module.` and `_orig_mod.`, is taken off. Nothing in a file is executed.
+    A checkpoint may hold more, such as an optimizer's state: it is passed over. Nothing in a file is executed.
 
     Args:
         path: the file; its content counts, and not how it is called.
@@ -63,14 +60,14 @@ def read_state_dict(path: str | Path, *, which: Which = "auto") -> Foreign:
         raise WeightsError(f"{path} {_what_it_is(start)}")
     content = _unpickle(path, mapped=start[:2] == b"PK")
     tensors, taken, others = _choose(path, content, which)
-    tensors, prefix = _unwrapped(tensors)
     for name, each in tensors.items():
         if isinstance(each, Tensor) and (odd := oddity(each)):
             raise WeightsError(
                 f"{path} has {name!r} as {odd}, and tensors that are dense and hold their numbers were expected. Save"
                 " the state_dict() of a network that is whole in memory, each tensor made dense with .to_dense()."
             )
-    return Foreign(tensors, taken, taken in _AVERAGED, others, prefix)
+    tensors = {name: Tensor.detach(each) if isinstance(each, Tensor) else each for name, each in tensors.items()}
+    return Foreign(tensors, taken, taken in _AVERAGED, others)
 
 
 def looks_like_a_pickle(start: bytes) -> bool:
@@ -89,7 +86,6 @@ def oddity(tensor: Tensor) -> str:
 
 _AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
 _LAST = ("state_dict", "model", "model_state_dict", "model_state", "net", "network", "weights")
-_WRAPPERS = ("module.", "_orig_mod.")
 
 _GIVE = "Give a .safetensors file, or what torch.save wrote."
 _REMEDY = "Take it from its source again"
@@ -114,7 +110,7 @@ def _what_it_is(start: bytes) -> str:
     if text.startswith(b"version https://git-lfs"):
         return f"is a pointer of Git LFS and not the file itself: `git lfs pull` fetches that. {_GIVE}"
     if found := _OLD_PICKLE.match(start):
-        return _of_plain_pickle(f"{found[1].decode()}.{found[2].decode()}")
+        return _calling(f"{found[1].decode()}.{found[2].decode()}", "pickle")
     return f"holds no weights in a form that is known here, or is damaged. {_GIVE}"
 
 
@@ -170,14 +166,10 @@ def _unpickle(path: Path, *, mapped: bool) -> Any:  # noqa: ANN401 - whatever a 
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # a damaged file can make it raise anything
         if not mapped and (name := _called_by(path)):
-            raise WeightsError(f"{path} {_of_plain_pickle(name)}") from None
+            raise WeightsError(f"{path} {_calling(name, 'pickle')}") from None
         found = _RUNS.search(str(error)) if isinstance(error, pickle.UnpicklingError) else None
         if found:
-            raise WeightsError(
-                f"{path} asks to run code when it is read ({found[1] or found[2]}), and was refused. If you trust its"
-                " source, save its tensors alone, with torch.save(torch.load(FILE, weights_only=False)['state_dict'],"
-                " NEW), or ....state_dict() if it holds a whole model, and give that."
-            ) from None
+            raise WeightsError(f"{path} {_calling(found[1] or found[2], 'checkpoint')}") from None
         if "TorchScript" in str(error):
             reason = "is a TorchScript archive, which is code. Save the state_dict() of what torch.jit.load gives"
             raise WeightsError(f"{path} {reason}.") from None
@@ -211,10 +203,19 @@ def _is_another_archive(path: Path) -> bool:
         return False  # it is damaged
 
 
-def _of_plain_pickle(name: str) -> str:
+def _calling(name: str, kind: Literal["checkpoint", "pickle"]) -> str:
+    """Say what a file is that would have Python call something, and how to get its tensors out."""
+    what = {"checkpoint": "asks to run code when it is read", "pickle": "is a plain pickle that asks to run code"}[
+        kind
+    ]
+    reader = {"checkpoint": "torch.load(FILE, weights_only=False)", "pickle": "Python's pickle"}[kind]
+    tensors = "STATE_DICT"
+    if name.startswith("numpy."):
+        what = "holds NumPy arrays, which only code can read"
+        tensors = "{name: torch.as_tensor(each) for name, each in STATE_DICT.items()}"
     return (
-        f"is a plain pickle that asks to run code when it is read ({name}), and was refused. If you trust its source,"
-        " read it with Python's pickle, save its tensors alone, with torch.save(STATE_DICT, NEW), and give that."
+        f"{what} ({name}), and was refused. If you trust its source, read it with {reader}, save its tensors alone (of"
+        f" a whole model its state_dict()), with torch.save({tensors}, NEW), and give that."
     )
 
 
@@ -256,13 +257,3 @@ def _holds_tensors(content: dict[Any, Any]) -> bool:
     """Tell whether this is a dict of tensors by name; buffers of other kinds may be among them."""
     named = all(isinstance(name, str) for name in content)
     return named and any(isinstance(each, Tensor) for each in content.values())
-
-
-def _unwrapped(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
-    """Take off what wrappers for several devices, for averages and for compilation put before every name; say what."""
-    found, taken = tensors, ""
-    for prefix in _WRAPPERS * 2:  # one may be around the other, in either order
-        inside = [name for name in found if name != "n_averaged"]  # AveragedModel's own counter
-        if inside and all(name.startswith(prefix) for name in inside):
-            found, taken = {name.removeprefix(prefix): found[name] for name in inside}, taken + prefix
-    return {name: Tensor.detach(each) if isinstance(each, Tensor) else each for name, each in found.items()}, taken

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from visiongraft.families.zoo import get_spec
 from visiongraft.spec import Backbone
-from visiongraft.weights.faults import shape_of
-from visiongraft.weights.renaming import Layout, Wanted, known, places, wanted_tensors
+from visiongraft.weights.renaming import Layout, Wanted, known, places, shape_of, wanted_tensors
 
 
 def wrapper_of(names: Collection[str], layout: Layout, spec: Backbone) -> str:
@@ -19,12 +18,11 @@ def wrapper_of(names: Collection[str], layout: Layout, spec: Backbone) -> str:
     It is what all names begin with, up to a dot, and as little of it as makes the source know nearly all of them and
     find a tensor in every block: where its own names begin with "0.", those inside a wrapper "0." are known as well.
     """
-    shared = os.path.commonprefix([name.split(".")[:-1] for name in names])
-    prefixes = [f"{each}." for each in accumulate(shared, "{}.{}".format)]
-    if not prefixes:
+    prefixes = _shared(names)
+    if len(prefixes) == 1:
         return ""
     parts = _parts(layout, spec)
-    known_in = {each: _known([name[len(each) :] for name in names], parts) for each in ("", *prefixes)}
+    known_in = {each: _known([name[len(each) :] for name in names], parts) for each in prefixes}
     most = max(known_in.values())
     equal = [each for each, count in known_in.items() if count == most]
     inside = ([name[len(each) :] for name in names] for each in equal)
@@ -48,13 +46,20 @@ def place_of(names: Collection[str], layout: Layout, spec: Backbone) -> str:
     return ""
 
 
-def part_of(tensors: Mapping[str, Tensor], layouts: Mapping[str, Layout]) -> tuple[str, str] | None:
-    """Give a network, and the name of a block or a stage of it, that these tensors are by their names and shapes.
+def part_of(tensors: Mapping[str, Tensor], layouts: Mapping[str, Layout]) -> tuple[str, str, str] | None:
+    """Give a network, the name of a block or a stage of it, and what the names of that have before them here.
 
-    The shapes of position tables do not count, since they follow from the image size.
+    These tensors are that part by their names and shapes. The shapes of position tables do not count, since they
+    follow from the image size.
     """
-    if len(tensors) < IN_A_BLOCK:
-        return None
+    for prefix in _shared(tensors) if len(tensors) >= IN_A_BLOCK else ():
+        part = _part_of({name.removeprefix(prefix): each for name, each in tensors.items()}, layouts)
+        if part:
+            return *part, prefix
+    return None
+
+
+def _part_of(tensors: Mapping[str, Tensor], layouts: Mapping[str, Layout]) -> tuple[str, str] | None:
     first = next(iter(tensors))
     for network, layout in layouts.items():
         spec = get_spec(network)
@@ -75,6 +80,12 @@ IN_A_BLOCK = 8
 """A block has at least so many tensors."""
 
 _NEARLY = 0.9  # a head for another task may be inside as well
+
+
+def _shared(names: Collection[str]) -> list[str]:
+    """Give what all names begin with, up to each of its dots: first nothing, then "model.", "model.net."."""
+    shared = os.path.commonprefix([name.split(".")[:-1] for name in names])
+    return ["", *(f"{each}." for each in accumulate(shared, "{}.{}".format))]
 
 
 def _parts(layout: Layout, spec: Backbone) -> list[frozenset[str]]:

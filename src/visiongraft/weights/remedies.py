@@ -1,16 +1,19 @@
 """What to do about foreign weights that do not fit: which form or which network they are of, or what is wrong."""
 
-from visiongraft.weights.faults import Comparison, shape_of
+from visiongraft.weights.faults import Comparison
 from visiongraft.weights.forms import other_forms
 from visiongraft.weights.native_size import LARGEST_IMAGE
 from visiongraft.weights.origins import SOURCES
 from visiongraft.weights.prefixes import part_of, place_of
+from visiongraft.weights.renaming import shape_of
 from visiongraft.weights.resemblance import resembling
 
 
 def remedy(compared: Comparison, source: str) -> str:
     """Say what to do about weights of a source that do not fit."""
     faults, found, wanted, spec = compared.faults, compared.found, compared.wanted, compared.spec
+    if compared.torn_head:
+        return "Take both from one training."
     if not faults.misshapen and len(faults.missing) == len(faults.left) == 1:
         theirs, other = faults.missing[0], faults.left[0]
         if wanted[theirs].fits(shape_of(found[other])):
@@ -41,16 +44,19 @@ def _resemblance(compared: Comparison, source: str, faults: int) -> str:
             whose, where = ("", "") if each == source else (f"{each}'s ", f" from {each!r}")
             return f"These look like {whose}{' or '.join(better)} weights: ask for {better[0]!r}{where}."
     if place := place_of(found.keys(), compared.layout, compared.spec):
+        place = compared.prefix + place
         return (
-            f"Their network seems to be what {place!r} holds, among other things: give those tensors alone whose names"
-            f" begin with {place + '.'!r}."
+            f"Their network seems to be what {place!r} holds, among other things: give that alone, as"
+            f" {{name: each for name, each in STATE_DICT.items() if name.startswith({place + '.'!r})}}; of a file,"
+            " STATE_DICT is torch.load(FILE), or the part of it that holds the tensors, and torch.save writes another."
         )
     for each in sources:
         if part := part_of(found, SOURCES[each]):
-            network, place = part
+            network, place, prefix = part
+            instead = f", and not {prefix!r}" if prefix else ""
             return (
                 f"These are weights of a part alone: {place!r} of {each}'s {network}. Give those of the whole network,"
-                f" in which each of these names has {place + '.'!r} before it."
+                f" in which each of these names has {place + '.'!r} before it{instead}."
             )
     return "They look like no network that is known here: check where they come from."
 

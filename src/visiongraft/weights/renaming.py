@@ -18,6 +18,11 @@ from visiongraft.spec import Backbone
 Shape = tuple[int, ...]
 
 
+def shape_of(tensor: Tensor) -> Shape:
+    """Give the shape as a plain tuple."""
+    return tuple(tensor.shape)
+
+
 class Change(Protocol):
     """What has to be done to a foreign tensor so that it becomes ours."""
 
