@@ -364,7 +364,15 @@ def test_a_network_of_timms_saves_and_loads_as_one_of_ours(tmp_path: Path) -> No
             SpecError,
             "last stages have stride=1, as many as it takes, made",
         ),
-        ({"window": 7}, TypeError, "unexpected keyword argument 'window'"),
+        (
+            {"window": 7},
+            TypeError,
+            r"^vg_resnet_pico takes no 'window'\. It takes num_classes, in_chans, img_size, drop_rate, drop_path_rate,"
+            r" global_pool, device, dtype, features_only, out_indices, feature_cls, output_stride\.$",
+        ),
+        ({"drop_path": 0.1}, TypeError, "^vg_resnet_pico takes no 'drop_path'. Did you mean 'drop_path_rate'"),
+        ({"image": 96}, TypeError, "^vg_resnet_pico takes no 'image'. Did you mean 'img_size'"),
+        ({"features_only": True, "out_index": 2}, TypeError, "takes no 'out_index'. Did you mean 'out_indices'"),
         ({"pretrained": True}, WeightsError, "No weights are published for resnet_pico"),
         ({"pretrained": True, "cache_dir": "none"}, WeightsError, "No weights are published for resnet_pico"),
     ],

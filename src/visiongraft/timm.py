@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from visiongraft.blocks.positions import PositionTables
-from visiongraft.errors import MissingExtra, SpecError
+from visiongraft.errors import MissingExtra, SpecError, nearest
 from visiongraft.families.zoo import customized, get_spec, list_models
 from visiongraft.kernels.types import Grid
 from visiongraft.network import CLASSIFIER, FeatureExtractor, Network, chosen_maps
@@ -256,8 +257,22 @@ def _check_features(spec: Backbone, kind: object) -> None:
         )
 
 
+_WORDS = (*list(signature(TimmNetwork).parameters)[1:], "features_only", "out_indices", "feature_cls", "output_stride")
+"""What users may ask for; timm itself passes on more."""
+
+
 def _without_stride(spec: Backbone, choices: Mapping[str, Any]) -> dict[str, Any]:
-    """Take out the output stride that timm's users may ask for, once it is known to be the network's own."""
+    """Take out the output stride that timm's users may ask for, once it is known to be the network's own.
+
+    Raises:
+        SpecError: if it is another one.
+        TypeError: for a word that neither we nor timm's builder know, as timm's own networks do.
+    """
+    for word in choices:
+        if word not in {*_WORDS, *signature(build_model_with_cfg).parameters}:
+            raise TypeError(
+                f"{PREFIX}{spec.name} takes no {word!r}.{nearest(word, _WORDS)} It takes {', '.join(_WORDS)}."
+            )
     own, asked = spec.strides[-1], choices.get("output_stride")
     if asked not in (None, own):
         raise SpecError(
