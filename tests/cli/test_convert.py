@@ -132,7 +132,8 @@ def spoilt(weights: dict[str, Tensor]) -> dict[str, Tensor]:
          f"{FIRST!r} is missing; '3.0.fn.weight' is left over. If '3.0.fn.weight' is {FIRST!r} by another name, re"),
         (lambda weights: without(weights, FIRST),
          f"These weights do not fit convmixer's {NAME}: {FIRST!r} is missing. Take them from their source again, or"),
-        (lambda weights: weights | {"ema": torch.ones(1)}, f"convmixer's {NAME}: 'ema' is left over. Take them from"),
+        (lambda weights: weights | {"ema": torch.ones(1)}, f"convmixer's {NAME}: 'ema' is left over. All of the"
+         " network is there: if the rest is of a loss or a metric, give the weights without it.\n"),
         (lambda weights: weights | {"17.bias": torch.ones(5)},
          f"graft: These weights do not fit convmixer's {NAME}: '17.weight' has the shape (7, 256) and '17.bias' has"
          " the shape (5,), which are two numbers of classes. Take both from one training.\n"),
@@ -141,9 +142,9 @@ def spoilt(weights: dict[str, Tensor]) -> dict[str, Tensor]:
          " again, or ask for the network that they are of."
          " (Told without the prefix 'module.' that all names have.)\n"),
         (lambda weights: {"module.loss.w": torch.ones(3), **{f"module.net.{key}": weights[key] for key in weights}},
-         "Their network seems to be what 'module.net' holds, among other things: give that alone, as {name: each for"
-         " name, each in STATE_DICT.items() if name.startswith('module.net.')}; of a file, STATE_DICT is"
-         " torch.load(FILE), or the part of it that holds the tensors, and torch.save writes another.\n"),
+         "Their network seems to be what 'module.net' holds, among other things: take that out, with"
+        " torch.save({name: each for name, each in STATE_DICT.items() if name.startswith('module.net.')}, NEW), where"
+        " STATE_DICT is such as torch.load(FILE)['state_dict'], and give that.\n"),
         (lambda weights: {name: each.numpy() for name, each in weights.items()}, "in.pth holds NumPy arrays, which"),
         (lambda weights: weights | {FIRST: torch.ones(256, 1, 7, 7)},
          f"{FIRST!r} has the shape (256, 1, 7, 7) instead of (256, 1, 5, 5). Take them from their source again"),

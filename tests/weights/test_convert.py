@@ -152,7 +152,8 @@ SPOILT[3] = float("nan")
         (lambda weights: without(weights, CONV),
          f"do not fit timm's {NAME}: {CONV!r} is missing. Take them from their source again, or ask for"),
         (lambda weights: without(weights, CONV, "norm.bias"), f"2 tensors, such as {CONV!r}, are missing."),
-        (lambda weights: weights | {"ema.weight": torch.ones(1)}, f"timm's {NAME}: 'ema.weight' is left over. Take"),
+        (lambda weights: weights | {"ema.weight": torch.ones(1)}, f"timm's {NAME}: 'ema.weight' is left over. All"
+         " of the network is there: if the rest is of a loss or a metric, give the weights without it."),
         (lambda weights: weights | {CONV: torch.ones(256, 1, 5, 5)},
          f"{CONV!r} has the shape (256, 1, 5, 5) instead of (256, 1, 3, 3). Take them from their source again"),
         (lambda weights: weights | {"norm.weight": SPOILT},
@@ -162,7 +163,7 @@ SPOILT[3] = float("nan")
          "'state_dict' is of type dict. If this is a checkpoint with more than weights in it, give the dict"),
         (lambda weights: {name: each.numpy() for name, each in weights.items()},
          "A state dict holds tensors by name, and 'stem.conv1.weight' is a NumPy array. Give {name:"
-         " torch.from_numpy(each) for name, each in STATE_DICT.items()}."),
+         " torch.as_tensor(each) for name, each in STATE_DICT.items()}."),
         (lambda weights: weights | {"head.fc.weight": torch.ones(7, 512), "head.fc.bias": torch.ones(5)},
          f"These weights do not fit timm's {NAME}: 'head.fc.weight' has the shape (7, 512) and 'head.fc.bias' has the"
          " shape (5,), which are two numbers of classes. Take both from one training."),

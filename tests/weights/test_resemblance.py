@@ -108,9 +108,9 @@ def test_a_network_beside_other_things_is_told_where_it_lies() -> None:
     with pytest.raises(WeightsError) as caught:
         convert(weights, source="timm", name=PICO)
     assert str(caught.value).endswith(
-        " Their network seems to be what 'backbone' holds, among other things: give that alone, as {name: each for"
-        " name, each in STATE_DICT.items() if name.startswith('backbone.')}; of a file, STATE_DICT is"
-        " torch.load(FILE), or the part of it that holds the tensors, and torch.save writes another."
+        " Their network seems to be what 'backbone' holds, among other things: take that out, with"
+        " torch.save({name: each for name, each in STATE_DICT.items() if name.startswith('backbone.')}, NEW), where"
+        " STATE_DICT is such as torch.load(FILE)['state_dict'], and give that."
     )
 
 

@@ -39,9 +39,9 @@ def convert(state_dict: Mapping[str, Tensor], *, source: str, name: str | Backbo
     compared = laid_beside(state_dict, source=source, name=name)
     called, found, wanted = compared.spec.name, compared.found, compared.wanted
     if compared.faults.count:
-        said = compared.torn_head or compared.faults.in_words(found, wanted)
+        said = f"{compared.faults.in_words(found, wanted)}. {remedy(compared, source)}"
         bare = f" (Told without the prefix {compared.prefix!r} that all names have.)" if compared.prefix else ""
-        raise WeightsError(f"These weights do not fit {source}'s {called}: {said}. {remedy(compared, source)}{bare}")
+        raise WeightsError(f"These weights do not fit {source}'s {called}: {compared.torn_head or said}{bare}")
     return joined(
         (each.ours, each.take(_finite(compared.prefix + theirs, found[theirs], called)))
         for theirs, each in wanted.items()

@@ -97,12 +97,12 @@ class Comparison:
 
     @property
     def torn_head(self) -> str:
-        """How the classifier's weight and bias are of different numbers of classes, in words; empty if they agree."""
+        """What is wrong with a classifier whose weight and bias are of other numbers of classes; empty if they agree."""
         ends = [name for name, each in self.wanted.items() if each.ours.startswith(CLASSIFIER) and name in self.found]
         if len({shape_of(self.found[name])[:1] for name in ends}) < 2:
             return ""
         said = " and ".join(f"{name!r} has the shape {shape_of(self.found[name])}" for name in ends)
-        return f"{said}, which are two numbers of classes"
+        return f"{said}, which are two numbers of classes. Take both from one training."
 
 
 _COUNTER = "n_averaged"
@@ -130,7 +130,7 @@ def checked(state_dict: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         if isinstance(each, np.ndarray):
             raise WeightsError(
                 f"A state dict holds tensors by name, and {name!r} is a NumPy array. Give"
-                " {name: torch.from_numpy(each) for name, each in STATE_DICT.items()}."
+                " {name: torch.as_tensor(each) for name, each in STATE_DICT.items()}."
             )
         if not isinstance(each, Tensor):
             raise WeightsError(

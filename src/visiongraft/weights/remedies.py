@@ -12,8 +12,6 @@ from visiongraft.weights.resemblance import resembling
 def remedy(compared: Comparison, source: str) -> str:
     """Say what to do about weights of a source that do not fit."""
     faults, found, wanted, spec = compared.faults, compared.found, compared.wanted, compared.spec
-    if compared.torn_head:
-        return "Take both from one training."
     if not faults.misshapen and len(faults.missing) == len(faults.left) == 1:
         theirs, other = faults.missing[0], faults.left[0]
         if wanted[theirs].fits(shape_of(found[other])):
@@ -32,6 +30,8 @@ def remedy(compared: Comparison, source: str) -> str:
             f"No images of up to {LARGEST_IMAGE} pixels a side have such position tables: take them from their source"
             " again, and check which image size they are of."
         )
+    if faults.count == len(faults.left):
+        return "All of the network is there: if the rest is of a loss or a metric, give the weights without it."
     return "Take them from their source again, or ask for the network that they are of."
 
 
@@ -46,9 +46,10 @@ def _resemblance(compared: Comparison, source: str, faults: int) -> str:
     if place := place_of(found.keys(), compared.layout, compared.spec):
         place = compared.prefix + place
         return (
-            f"Their network seems to be what {place!r} holds, among other things: give that alone, as"
-            f" {{name: each for name, each in STATE_DICT.items() if name.startswith({place + '.'!r})}}; of a file,"
-            " STATE_DICT is torch.load(FILE), or the part of it that holds the tensors, and torch.save writes another."
+            f"Their network seems to be what {place!r} holds, among other things: take that out, with"
+            " torch.save({name: each for name, each in STATE_DICT.items() if"
+            f" name.startswith({place + '.'!r})}}, NEW), where STATE_DICT is such as"
+            " torch.load(FILE)['state_dict'], and give that."
         )
     for each in sources:
         if part := part_of(found, SOURCES[each]):
