@@ -97,7 +97,7 @@ class Comparison:
 
     @property
     def torn_head(self) -> str:
-        """What is wrong with a classifier whose weight and bias are of other numbers of classes; empty if they agree."""
+        """What is wrong with a classifier whose weight and bias are of other numbers of classes; empty for others."""
         ends = [name for name, each in self.wanted.items() if each.ours.startswith(CLASSIFIER) and name in self.found]
         if len({shape_of(self.found[name])[:1] for name in ends}) < 2:
             return ""
