@@ -239,6 +239,29 @@ def test_an_npz_of_images_to_be_scored_alone_is_numbered_as_the_weights_are(
         assert scores[0]["top1"] == 0.5 != scores[1]["top1"], "one class is right, and the other is wrong"
 
 
+@pytest.mark.parametrize(
+    ("labels", "text"),
+    [
+        (
+            [0, 1, 9],
+            "train_labels are 3 different numbers from 0 to 9. Expected every number from 0 to 2, or the array",
+        ),
+        ([0, 1, -1], "train_labels are 3 different numbers from -1 to 1. Expected every number from 0 to 2. Add 1.\n"),
+        ([0, 1], "train_images holds 3 images and train_labels 2 labels. Each image needs one label: save both from"),
+    ],
+)
+def test_labels_that_are_no_classes_get_one_line(
+    labels: list[int], text: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    images = np.zeros((3, 8, 8), np.uint8)
+    part = {"val_images": images[:1], "val_labels": [0]}
+    np.savez(tmp_path / "set.npz", train_images=images, train_labels=labels, **part)
+    data = tmp_path / "set.npz"
+    said = complaint(capsys, "train", "--data", data, "--output", tmp_path / "run")
+    assert said.startswith(f"graft: {str(data)!r}: {text}")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("verb", ["eval", "predict"])
 def test_weights_that_give_nan_get_the_reason_and_the_remedy(
     verb: str, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture

@@ -192,6 +192,22 @@ def test_a_decompression_bomb_is_refused_by_its_header(width, height):
     assert caught.value.reason == f"it has {width} x {height} pixels; at most 89,478,485 are read, so shrink it first"
 
 
+@pytest.mark.parametrize(("fmt", "form"), [("JPEG", ">2H"), ("GIF", "<2H"), ("BMP", "<2i"), ("TIFF", ""), ("PPM", "")])
+def test_the_size_of_a_gigantic_image_is_told_whatever_its_format(fmt, form):
+    def said(width, height):
+        if fmt == "TIFF":  # an entry of its directory: tag, type, how many, value
+            return [struct.pack("<HHII", 256 + tag, 4, 1, side) for tag, side in enumerate((width, height))]
+        sides = (height, width) if fmt == "JPEG" else (width, height)
+        return [struct.pack(form, *sides) if form else f"{width} {height}".encode()]
+
+    image = encoded(Image.new("L", (3, 5)), fmt)
+    for small, large in zip(said(3, 5), said(60_000, 50_000), strict=True):
+        image = image.replace(small, large)
+    with pytest.raises(UnreadableImage) as caught:
+        read_image(image)
+    assert caught.value.reason == "it has 60000 x 50000 pixels; at most 89,478,485 are read, so shrink it first"
+
+
 def test_the_limit_holds_where_warnings_are_errors_and_where_pillow_has_no_limit(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     with pytest.raises(UnreadableImage, match=r"it has 9460 x 9460 pixels"):
