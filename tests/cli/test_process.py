@@ -47,7 +47,7 @@ def test_a_second_interrupt_ends_training_at_once_and_without_a_traceback(tmp_pa
     data = write_npz(tmp_path / "stripes.npz", train=512, val=8192)
     words = ["train", "--data", str(data), "--output", str(tmp_path / "run"), "--epochs", "1000"]
     running = subprocess.Popen([*GRAFT, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_for(tmp_path / "run" / "hparams.yaml")  # Lightning writes it as it begins
+    wait_for(tmp_path / "run" / "last.ckpt")  # the state before the first step
     running.send_signal(signal.SIGINT)
     time.sleep(0.5)
     assert running.poll() is None

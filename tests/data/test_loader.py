@@ -12,7 +12,19 @@ import torch
 from PIL import Image
 
 from visiongraft.data.flowers import open_flowers
-from visiongraft.data.loader import Batch, Draw, EpochSampler, Failure, Sample, Samples, collate, make_loader, mix
+from visiongraft.data.loader import (
+    Batch,
+    Draw,
+    Failure,
+    Sample,
+    Samples,
+    ScoringSampler,
+    Share,
+    StepSampler,
+    collate,
+    make_loader,
+    mix,
+)
 from visiongraft.data.sets import ArrayImages, FileImages
 from visiongraft.data.transforms import EvalTransform, TrainTransform
 from visiongraft.data.views import Views, cut_out
@@ -60,13 +72,20 @@ def shown(batch):
     return batch.images.clone() if batch.views is None else cut_out(batch.images, batch.views)
 
 
-def epochs(loader, numbers):
-    """Run through some epochs and keep all that came."""
-    kept = []
-    for number in numbers:
-        loader.sampler.set_epoch(number)
-        kept += [(shown(batch), batch.labels.tolist(), batch.indices.tolist()) for batch in loader]
-    return kept
+def learning(drawn, *, batch_size=4, workers=0, **more):
+    """Load what a run of four epochs learns from."""
+    sampler = StepSampler(len(drawn), batch_size=batch_size, epochs=4, seed=drawn.seed, **more)
+    return make_loader(drawn, sampler, workers=workers)
+
+
+def scoring(drawn, *, batch_size, workers=0):
+    """Load what is scored."""
+    return make_loader(drawn, ScoringSampler(len(drawn), batch_size=batch_size), workers=workers)
+
+
+def seen(loader):
+    """Keep all that comes."""
+    return [(shown(batch), batch.labels.tolist(), batch.indices.tolist()) for batch in loader]
 
 
 def same(first, second):
@@ -79,29 +98,50 @@ def same(first, second):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_batches_are_the_same_with_any_number_of_workers(workers, transform):
     drawn = samples(transform=transform)
-    here = epochs(make_loader(drawn, batch_size=4, order="shuffled"), range(3))
-    there = epochs(make_loader(drawn, batch_size=4, order="shuffled", workers=workers), range(3))
-    assert same(here, there)
+    assert same(seen(learning(drawn)), seen(learning(drawn, workers=workers)))
 
 
 @either
+@pytest.mark.parametrize("first_step", [5, 10, 13])
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_run_that_starts_again_sees_what_it_would_have_seen(workers, transform):
+def test_a_run_that_starts_again_sees_what_it_would_have_seen(workers, first_step, transform):
     drawn = samples(transform=transform)
-    through = epochs(make_loader(drawn, batch_size=4, order="shuffled", workers=workers), range(4))
-    steps = len(through) // 4
+    through = seen(learning(drawn, workers=workers))
+    assert len(through) == 20
     torch.manual_seed(1234)  # a new process has other global states
     random.seed(5)
-    again = make_loader(drawn, batch_size=4, order="shuffled", workers=workers)
-    assert same(through[2 * steps :], epochs(again, [2, 3]))
+    assert same(through[first_step:], seen(learning(drawn, workers=workers, first_step=first_step)))
 
 
-def test_an_epoch_left_early_does_not_shift_the_next():
-    loader = make_loader(samples(), batch_size=4, order="shuffled", workers=2)
-    expected = epochs(loader, [1])
-    loader.sampler.set_epoch(0)
-    next(iter(loader))
-    assert same(expected, epochs(loader, [1]))
+@either
+@pytest.mark.parametrize(("devices", "parts"), [(2, 1), (1, 2), (2, 2)])
+def test_devices_and_parts_share_each_batch_without_gap_or_repeat(devices, parts, transform):
+    drawn = samples(transform=transform)
+    whole = seen(learning(drawn))
+    shares = [seen(learning(drawn, share=Share(device, devices, parts))) for device in range(devices)]
+    for step, (pixels, _, indices) in enumerate(whole):
+        pieces = [shares[device][step * parts + part] for part in range(parts) for device in range(devices)]
+        assert sum((piece[2] for piece in pieces), []) == indices
+        assert torch.equal(torch.cat([piece[0] for piece in pieces]), pixels)
+
+
+def test_a_part_knows_its_place_in_the_batch():
+    drawn = samples()
+    (_, _, whole), *_ = seen(learning(drawn, batch_size=12))
+    for device in range(2):
+        share = Share(device, 2, 3)
+        for part, (_, _, indices) in zip(range(3), seen(learning(drawn, batch_size=12, share=share)), strict=False):
+            first = share.first(part, 12)
+            assert whole[first : first + 2] == indices
+
+
+def test_a_batch_that_cannot_be_cut_into_equal_parts_is_refused():
+    with pytest.raises(DataError) as refusal:
+        learning(samples(), batch_size=10, share=Share(0, 2, 2))
+    assert str(refusal.value) == (
+        "A batch of 10 images cannot be cut into equal parts for 2 devices with 2 parts each. "
+        "Use a --batch-size that 4 divides."
+    )
 
 
 def test_every_seed_epoch_and_index_draws_something_else():
@@ -124,13 +164,22 @@ def test_a_sample_does_not_depend_on_its_batch():
 def test_orders_are_permutations_that_differ_between_epochs_and_seeds():
     orders = []
     for seed, epoch in [(0, 0), (0, 1), (1, 0), (0, 0)]:
-        sampler = EpochSampler(100, order="shuffled", seed=seed)
-        sampler.set_epoch(epoch)
-        orders.append([draw.index for draw in sampler])
+        sampler = StepSampler(100, batch_size=10, epochs=2, seed=seed)
+        draws = [draw for draws in list(sampler)[10 * epoch : 10 * epoch + 10] for draw in draws]
+        orders.append([draw.index for draw in draws])
         assert sorted(orders[-1]) == list(range(100))
-        assert {draw.epoch for draw in sampler} == {epoch}
+        assert {draw.epoch for draw in draws} == {epoch}
     assert orders[0] == orders[3]
     assert orders[0] != orders[1] != orders[2] != orders[0]
+
+
+@pytest.mark.parametrize("devices", [1, 2, 3, 9])
+def test_devices_score_every_image_once_in_the_batches_of_one(devices):
+    alone = list(ScoringSampler(COUNT, batch_size=4))
+    shares = [list(ScoringSampler(COUNT, batch_size=4, share=Share(each, devices))) for each in range(devices)]
+    assert [shares[place % devices][place // devices] for place in range(len(alone))] == alone
+    assert sum(map(len, shares)) == len(alone)
+    assert [draw.index for draws in alone for draw in draws] == list(range(COUNT))
 
 
 def test_order_and_samples_do_not_share_their_draws():
@@ -140,14 +189,14 @@ def test_order_and_samples_do_not_share_their_draws():
 
 
 def test_the_sequential_order_is_the_stored_one():
-    loader = make_loader(Samples(images(), EvalTransform(PRE)), batch_size=8, order="sequential")
+    loader = scoring(Samples(images(), EvalTransform(PRE)), batch_size=8)
     assert torch.cat([batch.indices for batch in loader]).tolist() == list(range(COUNT))
     assert torch.cat([batch.labels for batch in loader]).tolist() == [index % 3 for index in range(COUNT)]
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_loading_leaves_the_global_generators_alone(workers):
-    loader = make_loader(samples(), batch_size=4, order="shuffled", workers=workers)
+    loader = learning(samples(), workers=workers)
     torch.manual_seed(3)
     random.seed(3)
     np.random.seed(3)
@@ -168,32 +217,29 @@ def test_the_generators_are_restored_even_when_a_change_fails():
 
 
 def test_a_batch_holds_bytes_in_channels_last_order():
-    batch = next(iter(make_loader(samples(), batch_size=4, order="shuffled")))
+    batch = next(iter(learning(samples())))
     assert isinstance(batch, Batch)
     assert (batch.images.shape, batch.images.dtype) == ((4, 3, 8, 8), torch.uint8)
     assert batch.images.is_contiguous(memory_format=torch.channels_last)
     assert (batch.labels.dtype, batch.indices.dtype, batch.failures) == (torch.int64, torch.int64, ())
 
 
-def test_the_last_batch_is_kept_or_dropped():
-    def sizes(**options):
-        return [len(batch.labels) for batch in make_loader(samples(), batch_size=8, order="shuffled", **options)]
-
-    assert sizes() == sizes(last_batch="keep") == [8, 8, 5]
-    assert sizes(last_batch="drop") == [8, 8]
+def test_the_last_batch_is_left_out_of_learning_and_kept_in_scoring():
+    assert [len(batch.labels) for batch in learning(samples(), batch_size=8)] == [8, 8] * 4
+    assert [len(batch.labels) for batch in scoring(samples(), batch_size=8)] == [8, 8, 5]
 
 
 def test_a_batch_larger_than_the_data_names_the_largest():
     with pytest.raises(DataError) as refusal:
-        make_loader(samples(), batch_size=22, order="shuffled")
+        learning(samples(), batch_size=22)
     assert str(refusal.value) == (
         "A batch of 22 images is larger than the data. "
         "The largest that it can fill is 21: use --batch-size 21 or less."
     )
-    assert len(make_loader(samples(), batch_size=21, order="shuffled")) == 1
-    assert len(make_loader(samples(), batch_size=22, order="sequential")) == 1
+    assert len(learning(samples(), batch_size=21)) == 4
+    assert len(scoring(samples(), batch_size=22)) == 1
     with pytest.raises(DataError, match="A batch of 0 images is none"):
-        make_loader(samples(), batch_size=0, order="sequential")
+        scoring(samples(), batch_size=0)
 
 
 def files(folder, broken):
@@ -208,9 +254,7 @@ def files(folder, broken):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_unreadable_image_is_listed_and_the_others_are_kept(tmp_path, workers):
-    loader = make_loader(
-        Samples(files(tmp_path, {1, 6}), TrainTransform(PRE)), batch_size=5, order="sequential", workers=workers
-    )
+    loader = scoring(Samples(files(tmp_path, {1, 6}), TrainTransform(PRE)), batch_size=5, workers=workers)
     first, second = list(loader)
     assert first.indices.tolist() == first.labels.tolist() == [0, 2, 3, 4]
     assert len(first.images) == 4
@@ -222,7 +266,7 @@ def test_an_unreadable_image_is_listed_and_the_others_are_kept(tmp_path, workers
 
 
 def test_a_batch_in_which_all_images_fail_has_none(tmp_path):
-    loader = make_loader(Samples(files(tmp_path, range(10)), EvalTransform(PRE)), batch_size=5, order="sequential")
+    loader = scoring(Samples(files(tmp_path, range(10)), EvalTransform(PRE)), batch_size=5)
     for batch in loader:
         assert batch.images.shape == (0, 3, 8, 8)
         assert len(batch.labels) == len(batch.indices) == 0
@@ -247,24 +291,22 @@ def test_collate_keeps_every_pixel_in_its_place():
 
 
 def test_an_interrupt_does_not_end_the_workers():
-    loader = make_loader(samples(), batch_size=4, order="shuffled", workers=1)
+    loader = learning(samples(), workers=1)
     batches = iter(loader)
     next(batches)
     for worker in batches._workers:
         os.kill(worker.pid, signal.SIGINT)
     time.sleep(0.2)
-    assert len(list(batches)) == 5
+    assert len(list(batches)) == 19
 
 
 def test_images_grow_with_the_epochs_and_keep_the_last_size() -> None:
     sizes = [(8, 8), (12, 16)]
     samples = Samples(images(), [TrainTransform(PRE.at(size)) for size in sizes])
-    loader = make_loader(samples, batch_size=4, order="shuffled")
-    for epoch, size in ((0, (8, 8)), (1, (12, 16)), (5, (12, 16))):
-        loader.sampler.set_epoch(epoch)
-        batch = next(iter(loader))
-        assert batch.views.size == size
-        assert cut_out(batch.images, batch.views).shape == (4, 3, *size)
+    batches = list(learning(samples))
+    for place, size in ((0, (8, 8)), (5, (12, 16)), (19, (12, 16))):
+        assert batches[place].views.size == size
+        assert shown(batches[place]).shape == (4, 3, *size)
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])

@@ -15,7 +15,7 @@ from visiongraft.data.sources import open_data
 from visiongraft.errors import DataError, DivergedError
 from visiongraft.families.zoo import get_spec
 from visiongraft.preprocessing import Preprocessing, normalize
-from visiongraft.train import engine
+from visiongraft.train import loop, step
 from visiongraft.train.engine import Outcome, train
 from visiongraft.train.evaluate import evaluate
 from visiongraft.train.recipe import Recipe
@@ -128,7 +128,7 @@ def test_weights_from_before_the_divergence_stay_readable_and_finite(
         calls.append(1)
         return normalize(*arguments) * (float("inf") if len(calls) > 5 else 1.0)
 
-    monkeypatch.setattr(engine, "normalize", overflowing)
+    monkeypatch.setattr(step, "normalize", overflowing)
     with pytest.raises(DivergedError, match=r"At step 6 of 12, .*the best weights so far are in .*best\.safetensors"):
         run(tmp_path, write_npz(tmp_path / "stripes.npz"), replace(QUICK, val_every=50))
     kept = read(tmp_path / "run" / "best.safetensors").network.state_dict()
@@ -216,7 +216,7 @@ def test_a_validation_loss_that_is_no_number_names_the_step_and_rate_that_were_t
     def failing(*arguments, **more):
         return replace(evaluate(*arguments, **more), loss=float("nan"))
 
-    monkeypatch.setattr(engine, "evaluate", failing)
+    monkeypatch.setattr(loop, "evaluate", failing)
     recipe = replace(QUICK, epochs=1, warmup_epochs=0)
     with pytest.raises(
         DivergedError, match=r"At step 4 of 4, with a learning rate of 0\.000293, the validation loss is"

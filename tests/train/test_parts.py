@@ -18,9 +18,9 @@ from visiongraft.train.optim import (
     MuonAdamW,
     lr_share,
     make_optimizer,
-    make_schedule,
     orthogonalized,
     parameter_groups,
+    set_rate,
 )
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.run import plan_run
@@ -39,13 +39,9 @@ def test_the_learning_rate_rises_in_a_line_and_falls_along_half_a_cosine() -> No
 def test_the_schedule_reaches_the_recipes_rate_after_its_warm_up() -> None:
     recipe = Recipe(epochs=10, lr=0.3, warmup_epochs=2, opt="adamw")
     optimizer = make_optimizer(torch.nn.Linear(2, 2), recipe)
-    schedule = make_schedule(optimizer, recipe, steps=50)
-    rates = []
-    for _ in range(50):
-        rates.append(schedule.get_last_lr()[0])
-        optimizer.step()
-        schedule.step()
+    rates = [set_rate(optimizer, recipe, step, steps=50) for step in range(50)]
     assert max(rates) == rates[10] == pytest.approx(0.3)
+    assert {group["lr"] for group in optimizer.param_groups} == {rates[-1]}
 
 
 @pytest.mark.parametrize("name", ["coatnet_pico", "botnet_pico", "cotnet_pico"])

@@ -17,6 +17,7 @@ USAGE = "usage: graft VERB [OPTIONS]"
 
 # What PyTorch's errors hold: where a process that reads images died or found no room in /dev/shm, and on GPU and CPU.
 _LOST_WORKER = re.compile(r"DataLoader worker \(pid|shared memory|file </torch_")
+_LOST_PEER = re.compile("Connection (closed|reset) by peer|Broken pipe|NCCL|Socket Timeout|Timed out waiting", re.I)
 _OUT_OF_MEMORY = re.compile("out of memory|enough memory|allocate memory")
 
 
@@ -56,6 +57,11 @@ def _shortage(error: MemoryError | RuntimeError) -> str | None:
     """Say what the machine has too little of, where that is what the error tells."""
     if isinstance(error, RuntimeError) and _LOST_WORKER.search(str(error)):
         return "A process that reads images died, as when memory or /dev/shm is full. Use --workers 0."
+    if isinstance(error, RuntimeError) and _LOST_PEER.search(str(error)):
+        return (
+            "Another process of this training ended, and this one cannot go on alone; the other's message says why. Go"
+            " on with `graft train --resume RUN`."
+        )
     if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
         return "The memory does not suffice. Use a smaller --batch-size, --image or --model."
     return None
@@ -115,7 +121,9 @@ def _is_utf8(stream: TextIO | None) -> bool:
 
 
 def _complain(text: str, code: int) -> int:
-    print(f"graft: {printable(text)}", file=sys.stderr)
+    # Of several processes the first one speaks for all.
+    if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
+        print(f"graft: {printable(text)}", file=sys.stderr)
     return code
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from visiongraft.cli.progress import progress_bar
-from visiongraft.train.engine import Metrics
+from visiongraft.train.state import Metrics
 
 
 class Narrator:

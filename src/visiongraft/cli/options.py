@@ -48,6 +48,9 @@ class Kind:
     words: str
 
 
+CONFIG = "config.yaml"
+"""Where a run keeps its options."""
+
 _LARGEST = 2**31  # nothing that is counted here comes near; PyTorch breaks off with a page of its own beyond 2**63
 
 _KINDS = {
@@ -136,6 +139,8 @@ def parse(verb: Verb, words: Sequence[str]) -> Chosen | None:
         raise GraftError(
             f"An empty value came behind {behind}. Give one, or leave it out. See `{parser.prog} --help`."
         )
+    if "resume" in parser.hints:
+        words = [*_options_of_the_run(words), *words]
     try:
         # jsonargparse knows this one by its own spelling alone, which takes an optional value behind an =.
         found = parser.parse_args([re.sub("^--print-config", "--print_config", word) for word in words])
@@ -155,6 +160,23 @@ def parse(verb: Verb, words: Sequence[str]) -> Chosen | None:
         if isinstance(value, int) and value >= _LARGEST and name != "seed":
             raise GraftError(f"{_flag(name)} takes a number below {_LARGEST}, and got {value}.")
     return Chosen({_argument(name): value for name, value in values.items()}, as_json)
+
+
+def _options_of_the_run(words: Sequence[str]) -> list[str]:
+    """Give what reads the options of the run that --resume names, if it is there; options given beside it win.
+
+    Raises:
+        GraftError: if that is no folder of a run.
+    """
+    for word, behind in zip(words, [*words[1:], ""], strict=True):
+        option, _, value = word.partition("=")
+        folder = value or behind
+        if option == "--resume" and folder:
+            config = Path(folder) / CONFIG
+            if not config.is_file():
+                raise GraftError(f"--resume takes the folder of a run, and {folder!r} is none: it holds no {CONFIG}.")
+            return [f"--config={config}"]
+    return []
 
 
 def make_parser(verb: Verb) -> _Parser:

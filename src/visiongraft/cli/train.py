@@ -1,6 +1,7 @@
 """`graft train`."""
 
 import os
+from contextlib import nullcontext
 from dataclasses import fields
 from inspect import signature
 from pathlib import Path
@@ -10,6 +11,7 @@ from visiongraft.cli.narrator import Narrator
 from visiongraft.cli.values import (
     ImageSize,
     best_of,
+    check_positive,
     check_takes_rgb,
     check_workers,
     check_writable,
@@ -24,10 +26,10 @@ from visiongraft.families.zoo import customized
 from visiongraft.kernels.types import Grid
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
-from visiongraft.train.devices import find_device, keep_freed_memory, workers_for
+from visiongraft.train.devices import find_device, is_a_restart, keep_freed_memory, leads, workers_for
 from visiongraft.train.engine import Outcome, train
 from visiongraft.train.recipe import Optimiser, Precision, Recipe
-from visiongraft.train.run import plan_run
+from visiongraft.train.run import RunFolder, plan_run
 from visiongraft.weights.models import read_weights
 from visiongraft.weights.sources import WEIGHT_FILES, names_weights
 from visiongraft.weights.store import Trained
@@ -53,6 +55,7 @@ def run(
     image: ImageSize | None = None,
     epochs: int = Recipe.epochs,
     batch_size: int = Recipe.batch_size,
+    grad_accum_steps: int = Recipe.grad_accum_steps,
     opt: Optimiser = Recipe.opt,
     lr: float = Recipe.lr,
     warmup_epochs: float = Recipe.warmup_epochs,
@@ -72,7 +75,10 @@ def run(
     seed: int = Recipe.seed,
     workers: Literal["auto"] | int = "auto",
     device: str = "auto",
+    devices: int = 1,
     max_unreadable: float = 0.01,
+    save_minutes: float = 1.0,
+    resume: Path | None = None,
 ) -> Outcome:
     """Train a network on images.
 
@@ -84,6 +90,7 @@ def run(
         graft train --data photos/ --model coatnet_0_rw_224 --pretrained --opt adamw --lr 2e-4 --epochs 10
         graft train --data more/ --weights runs/coatnet_pico-photos --lr 2e-3
         graft train --config runs/coatnet_pico-photos/config.yaml --seed 1
+        graft train --resume runs/coatnet_pico-photos
 
     Args:
         model: a name of `graft list`; with _small behind it, its form for images of 32 pixels or so, and with
@@ -99,7 +106,8 @@ def run(
         output: folder for everything that the run writes; by default a new one in runs/
         image: size in pixels, as 224 or as 256x128 for height and width; by default the network's own
         epochs: passes over the training images
-        batch_size: images per step
+        batch_size: images per step, over all devices
+        grad_accum_steps: parts that a batch is learnt from in, one after the other, which needs less memory
         opt: muon (for the matrices of the layers, with AdamW for the rest) or adamw
         lr: highest learning rate, reached after the warm-up, from where it falls to 0 along a cosine
         warmup_epochs: epochs during which the learning rate rises
@@ -119,23 +127,29 @@ def run(
         seed: of weights, order and augmentation
         workers: processes that read images; auto for none if they are in memory, else one per spare core
         device: auto, cpu, cuda, cuda:1 or mps
+        devices: how many of that kind train together on this machine; each batch is shared among them
         max_unreadable: share of the images that may be unreadable before the run stops
+        save_minutes: time between two writings of the state that --resume goes on from; 0 for every step
+        resume: go on with the run in this folder, with its options, as if it had never been stopped
     """
     options = dict(locals())
     # All that can be refused without reading the data is, since a large folder takes minutes to search.
     if not 0.0 <= max_unreadable <= 1.0:
         raise GraftError(f"--max-unreadable must be in [0, 1], not {max_unreadable}.")
+    if save_minutes < 0:
+        raise GraftError(f"--save-minutes must be at least 0, not {save_minutes}.")
+    check_positive(devices, "--devices")
     recipe = Recipe(**{each.name: options[each.name] for each in fields(Recipe)})
     check_workers(workers)
     place = find_device(device)
     size = parse_image(image)
-    check_writable(output or RUNS, "--output", kind="folder")
+    check_writable(resume or output or RUNS, "--output", kind="folder")
     start = _start(model, size, pretrained=pretrained, weights=weights, weights_dir=weights_dir, offline=offline)
     spec = _network(start, model, size)
-    folder = plan_run(output, name=f"{spec.name}-{short_name(data)}", parent=RUNS)
+    folder = _folder(output, resume, name=f"{spec.name}-{short_name(data)}")
     images = open_data(data, data_dir=data_dir, download=download)
     keep_freed_memory()
-    with Narrator(images.notes) as narrator:
+    with Narrator(images.notes) if leads() else nullcontext() as narrator:
         outcome = train(
             spec,
             images,
@@ -144,14 +158,34 @@ def run(
             start=start,
             preprocessing=start.preprocessing.at(spec.image) if start else Preprocessing(spec.image),
             device=place,
+            devices=devices,
             options=options,
             workers=workers_for(workers, in_memory=images.native is not None),
             max_unreadable=max_unreadable,
+            save_minutes=save_minutes,
+            resume="allowed" if resume or is_a_restart() else "never",
             listener=narrator,
         )
+    if not leads():
+        raise SystemExit(0)  # the first process reports
     defaults = {name: each.default for name, each in signature(run).parameters.items()}
     write_report(outcome, images, options=options, defaults=defaults, device=place)
     return outcome
+
+
+def _folder(output: Path | None, resume: Path | None, *, name: str) -> RunFolder:
+    """Choose the folder of the run.
+
+    Raises:
+        GraftError: if there are two, or none where one is needed.
+    """
+    if resume is not None and output is not None:
+        raise GraftError("--resume and --output are two folders for one run. Give --resume alone to go on with a run.")
+    if is_a_restart() and output is None:
+        raise GraftError("A run that is started again by torchrun or SLURM has to know its folder. Give --output.")
+    known = resume or (output if is_a_restart() else None)
+    # Processes beside the first one are told its folder, which may be there by now.
+    return RunFolder(known) if known else plan_run(output, name=name, parent=RUNS) if leads() else RunFolder(RUNS)
 
 
 def _start(
@@ -208,6 +242,7 @@ def as_json(outcome: Outcome) -> dict[str, object]:
         "train_seconds": outcome.seconds,
         "weights": str(outcome.run.best),
         "report": str(outcome.run.report),
+        "notes": list(outcome.notes),
         "unreadable": [{"file": each.name, "error": each.reason} for each in outcome.unreadable],
     }
 
@@ -217,6 +252,8 @@ def show(outcome: Outcome) -> None:
     print(
         f"val top-1 {outcome.evaluation.top1:.2%} after {counted(outcome.epochs, 'epoch')} and {outcome.seconds:.0f} s"
     )
+    for note in outcome.notes:
+        print(note)
     if outcome.unreadable:
         print(f"{counted(len(outcome.unreadable), 'image')} could not be read: {outcome.run.unreadable}")
     print(f"weights   {outcome.run.best}")

@@ -1,7 +1,7 @@
 """Batches whose content follows from (seed, epoch, index) alone, with any number of workers.
 
-The sampler hands out pairs of epoch and index, and the generators are seeded from the pair before a sample is made. So
-no worker has to be told of a new epoch, and a run that stops and starts again sees what it would have seen.
+Samplers hand out pairs of epoch and index, and the generators are seeded from the pair before a sample is made. So no
+worker has to be told of a new epoch, and a run that stops and starts again sees what it would have seen.
 """
 
 import math
@@ -9,6 +9,7 @@ import random
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from typing import Literal, NamedTuple
@@ -23,13 +24,10 @@ from visiongraft.data.images import UnreadableImage
 from visiongraft.data.sets import ArrayImages, ImageSet
 from visiongraft.data.transforms import TrainTransform, Transform
 from visiongraft.data.views import Views
-from visiongraft.errors import DataError
+from visiongraft.errors import DataError, counted
 
 _MOST_PIXELS = 4
 """How many pixels a picture in memory may have for each one shown, for whole pictures to be resampled at once."""
-
-Order = Literal["shuffled", "sequential"]
-"""In which order an epoch goes through the images: another one each epoch, or always the stored one."""
 
 
 class Draw(NamedTuple):
@@ -66,6 +64,12 @@ class Batch(NamedTuple):
     indices: Int64[Tensor, " b"]
     failures: tuple[Failure, ...]
     views: Views | None = None
+
+    def to(self, device: torch.device) -> "Batch":
+        """Give the batch on a device; from pinned memory it travels while the device computes."""
+        views = self.views and self.views._replace(parts=self.views.parts.to(device, non_blocking=True))
+        images, labels = self.images.to(device, non_blocking=True), self.labels.to(device, non_blocking=True)
+        return self._replace(images=images, labels=labels, views=views)
 
 
 class Samples(Dataset[Sample | Failure]):
@@ -137,81 +141,138 @@ class Samples(Dataset[Sample | Failure]):
         return self.transforms[min(epoch, len(self.transforms) - 1)]
 
 
-class EpochSampler(Sampler[Draw]):
-    """The order of an epoch, which follows from (seed, epoch).
+@dataclass(frozen=True)
+class Share:
+    """Which parts of each batch a device takes. A batch is cut into parts of one size; devices take them in turn.
 
-    Lightning calls `set_epoch` by itself.
+    Args:
+        device: this one, from 0.
+        devices: how many take part.
+        parts: how many of each batch a device takes, one after the other.
+    """
+
+    device: int = 0
+    devices: int = 1
+    parts: int = 1
+
+    @property
+    def of(self) -> int:
+        """How many parts a batch has."""
+        return self.devices * self.parts
+
+    def first(self, part: int, batch_size: int) -> int:
+        """Give the place in the batch of the first image of one of this device's parts, counted from 0."""
+        return (part * self.devices + self.device) * (batch_size // self.of)
+
+
+class StepSampler(Sampler[list[Draw]]):
+    """What a device learns from in a whole run, part after part of step after step.
+
+    The order of an epoch follows from (seed, epoch), and its batches are consecutive pieces of that order; images
+    that do not fill a batch at its end are left out. So a run can begin at any step.
 
     Args:
         size: how many images there are.
-        order: "shuffled" or "sequential".
+        batch_size: images of a step, over all devices.
+        epochs: of the run.
         seed: of the run.
+        first_step: where to begin, counted from 0.
+        share: what this device takes of each batch.
+
+    Raises:
+        DataError: if a batch cannot be filled even once, or not be cut into equal parts.
     """
 
-    def __init__(self, size: int, *, order: Order, seed: int = 0) -> None:
+    def __init__(
+        self, size: int, *, batch_size: int, epochs: int, seed: int, first_step: int = 0, share: Share = Share()
+    ) -> None:
+        if batch_size > size:
+            raise DataError(
+                f"A batch of {batch_size} images is larger than the data. "
+                f"The largest that it can fill is {size}: use --batch-size {size} or less."
+            )
+        if batch_size % share.of:
+            raise DataError(
+                f"A batch of {batch_size} images cannot be cut into equal parts for {counted(share.devices, 'device')}"
+                f" with {counted(share.parts, 'part')} each. Use a --batch-size that {share.of} divides."
+            )
         self.size = size
-        self.order = order
+        self.batch_size = batch_size
         self.seed = seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration goes through, counted from 0."""
-        self.epoch = epoch
+        self.first_step = first_step
+        self.share = share
+        self.steps_per_epoch = size // batch_size
+        self.steps = self.steps_per_epoch * epochs
 
     def __len__(self) -> int:
-        return self.size
+        return (self.steps - self.first_step) * self.share.parts
 
-    def __iter__(self) -> Iterator[Draw]:
-        """Go through the epoch."""
-        if self.order == "shuffled":
-            generator = torch.Generator().manual_seed(mix("order", self.seed, self.epoch))
-            indices = torch.randperm(self.size, generator=generator).tolist()
-        else:
-            indices = list(range(self.size))
-        epoch = self.epoch
-        return (Draw(epoch, index) for index in indices)
+    def __iter__(self) -> Iterator[list[Draw]]:
+        """Go through the rest of the run."""
+        order: list[int] = []
+        ordered: int | None = None
+        for step in range(self.first_step, self.steps):
+            epoch, place = divmod(step, self.steps_per_epoch)
+            if epoch != ordered:
+                order, ordered = self.order(epoch), epoch
+            for part in range(self.share.parts):
+                begin = place * self.batch_size + self.share.first(part, self.batch_size)
+                yield [Draw(epoch, index) for index in order[begin : begin + self.batch_size // self.share.of]]
+
+    def order(self, epoch: int) -> list[int]:
+        """Give the order of an epoch, counted from 0."""
+        generator = torch.Generator().manual_seed(mix("order", self.seed, epoch))
+        return torch.randperm(self.size, generator=generator).tolist()
+
+
+class ScoringSampler(Sampler[list[Draw]]):
+    """The images of a set in their stored order, batch after batch; every device takes each so-manieth batch.
+
+    The batches are the same on any number of devices, and none is padded: so are the scores, to the last bit.
+
+    Args:
+        size: how many images there are.
+        batch_size: how many images a batch holds.
+        share: which batches this device takes; parts do not count.
+    """
+
+    def __init__(self, size: int, *, batch_size: int, share: Share = Share()) -> None:
+        if batch_size < 1:
+            raise DataError(f"A batch of {batch_size} images is none. Expected at least 1.")
+        self.starts = range(batch_size * share.device, size, batch_size * share.devices)
+        self.size = size
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        """Go through this device's batches."""
+        for start in self.starts:
+            yield [Draw(0, index) for index in range(start, min(start + self.batch_size, self.size))]
 
 
 def make_loader(
     samples: Samples,
+    sampler: Sampler[list[Draw]],
     *,
-    batch_size: int,
-    order: Order,
-    last_batch: Literal["keep", "drop"] = "keep",
     workers: int = 0,
     memory: Literal["pageable", "pinned"] = "pageable",
 ) -> DataLoader[Batch]:
     """Batch samples, in this process or in others.
 
-    Call `loader.sampler.set_epoch(epoch)` before each epoch; Lightning does.
-
     Args:
-        samples: what to batch; its seed also shuffles.
-        batch_size: how many images a batch holds.
-        order: "shuffled" to learn, "sequential" to score.
-        last_batch: what becomes of the images that do not fill a batch.
+        samples: what to batch.
+        sampler: what each batch holds.
         workers: processes that prepare batches; 0 prepares them here. The batches are the same.
         memory: "pinned" batches travel to a GPU while it computes.
-
-    Raises:
-        DataError: if a batch cannot be filled even once. To score, a larger batch than the data is no fault.
     """
-    if batch_size < 1:
-        raise DataError(f"A batch of {batch_size} images is none. Expected at least 1.")
-    if batch_size > len(samples) and (order == "shuffled" or last_batch == "drop"):
-        raise DataError(
-            f"A batch of {batch_size} images is larger than the data. "
-            f"The largest that it can fill is {len(samples)}: use --batch-size {len(samples)} or less."
-        )
     return DataLoader(
         samples,  # type: ignore[arg-type]  # of samples; what the loader gives is what `collate` makes of them
-        batch_size=batch_size,
-        sampler=EpochSampler(len(samples), order=order, seed=samples.seed),
-        drop_last=last_batch == "drop",
+        batch_sampler=sampler,
         num_workers=workers,
         collate_fn=partial(collate, image=samples.transforms[-1].pre.image),
         pin_memory=memory == "pinned",
-        persistent_workers=workers > 0,
         worker_init_fn=_leave_interrupts_to_the_main_process,
         generator=torch.Generator(),  # its own, or starting an epoch would draw from the global one
     )

@@ -158,7 +158,30 @@ def to_tensor(image: Image.Image) -> UInt8[Tensor, "3 h w"]:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)  # h w 3 -> 3 h w
 
 
-def rotate(pixels: Float[Tensor, "b 3 h w"], degrees: float) -> Float[Tensor, "b 3 h w"]:
+@dataclass(frozen=True)
+class Rows:
+    """Which rows of a batch a part of it holds: what is drawn for a row does not depend on how a batch is cut.
+
+    Args:
+        whole: how many rows the batch has.
+        first: the place of the part's first row.
+    """
+
+    whole: int
+    first: int = 0
+
+    def uniform(self, count: int, *, each: int = 1, device: torch.device) -> Float[Tensor, "each count"]:
+        """Draw from [0, 1) for the whole batch, from torch's global generator, and give what the part's rows get.
+
+        Args:
+            count: how many rows the part has.
+            each: how many numbers each row gets.
+            device: of the generator, and of the numbers.
+        """
+        return torch.rand(each, self.whole, device=device)[:, self.first : self.first + count]
+
+
+def rotate(pixels: Float[Tensor, "b 3 h w"], degrees: float, rows: Rows | None = None) -> Float[Tensor, "b 3 h w"]:
     """Turn each image around its middle by an angle drawn from -degrees to degrees; its edge fills the corners.
 
     The angles come from torch's global generator of the images' device. As for `jitter_colors`, a batch is turned at
@@ -169,16 +192,17 @@ def rotate(pixels: Float[Tensor, "b 3 h w"], degrees: float) -> Float[Tensor, "b
     Args:
         pixels: of any scale.
         degrees: the largest angle, in [0, 180]; 0 changes nothing.
+        rows: which rows of a batch these are; by default all.
     """
     if degrees == 0.0:
         return pixels
+    draws = (rows or Rows(len(pixels))).uniform(len(pixels), device=pixels.device)[0]  # b
     with torch.autocast(pixels.device.type, enabled=False):  # half precision would shift the pixels
-        return _turned(pixels, degrees)
+        return _turned(pixels, (2.0 * draws - 1.0) * math.radians(degrees))
 
 
-def _turned(pixels: Tensor, degrees: float) -> Tensor:
+def _turned(pixels: Tensor, angles: Tensor) -> Tensor:
     height, width = pixels.shape[2:]
-    angles = (2.0 * torch.rand(len(pixels), device=pixels.device) - 1.0) * math.radians(degrees)
     cos, sin = angles.cos()[:, None, None], angles.sin()[:, None, None]  # b 1 1
     x, y = (2.0 * torch.arange(side, device=pixels.device) + 1.0 - side for side in (width, height))
     y = y[:, None]
@@ -187,7 +211,9 @@ def _turned(pixels: Tensor, degrees: float) -> Tensor:
     return F.grid_sample(pixels, grid, mode="bicubic", padding_mode="border", align_corners=False)
 
 
-def jitter_colors(pixels: Float[Tensor, "b 3 h w"], strength: float) -> Float[Tensor, "b 3 h w"]:
+def jitter_colors(
+    pixels: Float[Tensor, "b 3 h w"], strength: float, rows: Rows | None = None
+) -> Float[Tensor, "b 3 h w"]:
     """Change saturation, contrast and brightness of each image by factors drawn from 1 - strength to 1 + strength.
 
     The factors come from torch's global generator of the images' device. A whole batch is changed at once, which costs
@@ -196,13 +222,14 @@ def jitter_colors(pixels: Float[Tensor, "b 3 h w"], strength: float) -> Float[Te
     Args:
         pixels: from 0 to 255, or a little beyond.
         strength: in [0, 1]; 0 changes nothing but what lies beyond.
+        rows: which rows of a batch these are; by default all.
 
     Returns:
         Pixels from 0 to 255.
     """
     if strength == 0.0:
         return pixels.clamp(0.0, 255.0)
-    draws = torch.rand(3, len(pixels), 1, 1, device=pixels.device)
+    draws = (rows or Rows(len(pixels))).uniform(len(pixels), each=3, device=pixels.device)[..., None, None]
     saturation, contrast, brightness = 1.0 + strength * (2.0 * draws - 1.0)  # b 1 1 each
     gray = sum(share * pixels[:, channel] for channel, share in enumerate(_LUMA))  # b h w
     assert isinstance(gray, Tensor)

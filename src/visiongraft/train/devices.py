@@ -31,6 +31,17 @@ def find_device(name: str) -> torch.device:
     return device
 
 
+def leads() -> bool:
+    """Tell whether this is the process that writes files and talks, or the only one."""
+    ranks = (os.environ.get(name) for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"))
+    return next((rank for rank in ranks if rank is not None), "0") == "0"
+
+
+def is_a_restart() -> bool:
+    """Tell whether torchrun or SLURM has started this process again, after one of the processes had ended."""
+    return any(os.environ.get(name, "0") != "0" for name in ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT"))
+
+
 def workers_for(count: str | int, *, in_memory: bool) -> int:
     """Give the number of processes that read images: none for images in memory, else one per spare core, up to 8.
 

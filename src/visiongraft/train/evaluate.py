@@ -1,20 +1,23 @@
 """How good a network is on labelled images: the one place where scores are computed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from visiongraft.data.loader import Failure, Samples, make_loader
+from visiongraft.data.loader import Failure, Samples, ScoringSampler, Share, make_loader
 from visiongraft.data.sets import ImageSet
 from visiongraft.data.transforms import EvalTransform
 from visiongraft.errors import DataError
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing, normalize
+from visiongraft.train.team import ALONE, Team
 
 _TOP = 5
 
@@ -92,6 +95,7 @@ def evaluate(
     batch_size: int = 64,
     workers: int = 0,
     on_batch: Callable[[int], None] | None = None,
+    team: Team = ALONE,
 ) -> Evaluation:
     """Judge every image of a set, in float32 and in eval mode; the network is left in the mode that it was in.
 
@@ -102,6 +106,8 @@ def evaluate(
         batch_size: images at a time.
         workers: processes that read images beside this one.
         on_batch: told after each batch how many images were done in it.
+        team: processes that share the work. Each takes whole batches, and each gets the whole answer, which is that of
+            one process, to the last bit.
 
     Raises:
         NothingToJudgeError: if no image at all could be read.
@@ -113,31 +119,50 @@ def evaluate(
             f" {network.num_classes} classes apart. Use data with the classes that the network was trained on."
         )
     samples = Samples(images, EvalTransform(preprocessing))
-    loader = make_loader(samples, batch_size=batch_size, order="sequential", workers=workers)
+    share = Share(team.rank, team.size)
+    loader = make_loader(samples, ScoringSampler(len(images), batch_size=batch_size, share=share), workers=workers)
     device = next(network.parameters()).device
-    rows: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
-    failures: list[Failure] = []
+    found: list[_Judged] = []
     began, mode = perf_counter(), network.training
     network.eval()
     try:
         with torch.inference_mode():
             for batch in loader:
-                failures += batch.failures
+                logits = torch.empty(0, network.num_classes)
                 if len(batch.labels):
                     logits = network(normalize(batch.images.to(device), preprocessing)).float().cpu()
-                    rows.append((logits, batch.labels, batch.indices))
+                found.append(_Judged(logits, batch.labels, batch.indices, batch.failures))
                 if on_batch is not None:
                     on_batch(len(batch.labels) + len(batch.failures))
     finally:
         network.train(mode)
-    if not rows:
-        raise NothingToJudgeError(tuple(failures))
-    logits, labels, indices = (torch.cat(column) for column in zip(*rows, strict=True))
+    # Batch by batch in the order of the set: the processes took them in turn.
+    turns = zip_longest(*team.gathered(found))
+    return _evaluation([each for turn in turns for each in turn if each is not None], perf_counter() - began)
+
+
+class _Judged(NamedTuple):
+    """What came of one batch."""
+
+    logits: torch.Tensor
+    labels: torch.Tensor
+    indices: torch.Tensor
+    failures: tuple[Failure, ...]
+
+
+def _evaluation(found: Sequence[_Judged], seconds: float) -> Evaluation:
+    """Put batches together."""
+    failures = tuple(failure for each in found for failure in each.failures)
+    logits = torch.cat([each.logits for each in found])
+    labels = torch.cat([each.labels for each in found])
+    indices = torch.cat([each.indices for each in found])
+    if not len(labels):
+        raise NothingToJudgeError(failures)
     return Evaluation(
         logits.softmax(dim=1).numpy(),
         labels.numpy(),
         indices.numpy(),
         float(F.cross_entropy(logits, labels)),
-        tuple(failures),
-        perf_counter() - began,
+        failures,
+        seconds,
     )

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from visiongraft.blocks.positions import PositionTables
 from visiongraft.train.recipe import Recipe
@@ -169,10 +168,16 @@ def parameter_groups(
     )
 
 
-def make_schedule(optimizer: Optimizer, recipe: Recipe, steps: int) -> LambdaLR:
-    """Make the learning rate follow `lr_share` over `steps` steps."""
+def set_rate(optimizer: Optimizer, recipe: Recipe, step: int, *, steps: int) -> float:
+    """Give every group of an optimiser the learning rate of a step, counted from 0, and return the first one's.
+
+    A group whose own highest rate differs from the recipe's says so as "peak_lr".
+    """
     warmup = min(round(recipe.warmup_epochs * steps / recipe.epochs), steps - 1)
-    return LambdaLR(optimizer, lambda step: lr_share(step, steps=steps, warmup=warmup))
+    share = lr_share(step, steps=steps, warmup=warmup)
+    for group in optimizer.param_groups:
+        group["lr"] = group.get("peak_lr", recipe.lr) * share
+    return float(optimizer.param_groups[0]["lr"])
 
 
 def lr_share(step: int, *, steps: int, warmup: int) -> float:

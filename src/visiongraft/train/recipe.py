@@ -18,7 +18,9 @@ class Recipe:
 
     Args:
         epochs: passes over the training images.
-        batch_size: images per step.
+        batch_size: images per step, over all devices.
+        grad_accum_steps: parts that each device takes its share of a batch in, one after the other, which needs less
+            memory. Normalisations see a part at a time.
         opt: "adamw", or "muon": Muon for the matrices in the middle of the network, and AdamW for the rest.
         lr: highest learning rate; it rises from 0 during the warm-up and falls to 0 along a cosine.
         warmup_epochs: epochs during which the learning rate rises.
@@ -41,6 +43,7 @@ class Recipe:
 
     epochs: int = 52
     batch_size: int = 128
+    grad_accum_steps: int = 1
     opt: Optimiser = "muon"
     lr: float = 8e-3
     warmup_epochs: float = 2.0
@@ -63,6 +66,7 @@ class Recipe:
         rules = {
             "epochs": (self.epochs >= 1, "at least 1"),
             "batch_size": (self.batch_size >= 2, "at least 2, since batches are normalised"),
+            "grad_accum_steps": (self.grad_accum_steps >= 1, "at least 1"),
             "lr": (0.0 < self.lr <= _LARGEST_LR, f"above 0 and at most {_LARGEST_LR:g}"),
             "warmup_epochs": (self.warmup_epochs >= 0, "at least 0"),
             "weight_decay": (self.weight_decay >= 0, "at least 0"),

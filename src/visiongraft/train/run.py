@@ -1,6 +1,7 @@
 """The folder that a training run leaves behind."""
 
 import csv
+import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ import yaml
 
 from visiongraft.data.loader import Failure
 from visiongraft.errors import RunError
-from visiongraft.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,18 @@ class RunFolder:
 
     @property
     def last(self) -> Path:
-        """The training state after the last whole epoch."""
+        """The latest state of the training, from which it can go on."""
         return self.path / "last.ckpt"
+
+    @property
+    def before(self) -> Path:
+        """The state before that one, in case the last one is damaged."""
+        return self.path / "before.ckpt"
+
+    @property
+    def set_aside(self) -> Path:
+        """The best weights of whole epochs, while those of a stopped run, in the middle of one, are in their place."""
+        return self.path / "best-of-whole-epochs.safetensors"
 
     @property
     def unreadable(self) -> Path:
@@ -61,25 +71,27 @@ class RunFolder:
             RunError: if it cannot be written.
         """
         plain = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
-        text = yaml.safe_dump(plain | {"output": None} if plain else {}, sort_keys=False, allow_unicode=True)
+        text = yaml.safe_dump(
+            plain | {"output": None, "resume": None} if plain else {}, sort_keys=False, allow_unicode=True
+        )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with self.config.open("x", encoding="utf-8") as file:  # two runs that start together are told apart here
                 file.write(text)
         except FileExistsError as error:
-            raise RunError(f"{self.path} already holds a run. Give another --output, or delete it first.") from error
+            raise RunError(_TAKEN.format(self.path)) from error
         except OSError as error:
             raise RunError(f"{self.path} cannot be written: {error.strerror}. Give another --output.") from error
 
     def discard_if_fruitless(self) -> None:
-        """Remove what a run wrote that came to nothing: no weights, and no list of images that could not be read.
+        """Remove what a run wrote that came to nothing: no weights, no list of unreadable images, no second state.
 
         So the same --output is free for the next try. What a run does not write is left alone.
         """
-        if any(each.exists() for each in (self.best, self.last, self.unreadable)):
+        if any(each.exists() for each in (self.best, self.before, self.unreadable)):
             return
         logged = (each for pattern in _LOGGED for each in self.path.glob(pattern))
-        for each in (self.config, self.metrics, *logged):
+        for each in (self.config, self.metrics, self.last, *logged):
             each.unlink(missing_ok=True)
         with suppress(OSError):  # somebody else's files are in it
             self.path.rmdir()
@@ -88,19 +100,36 @@ class RunFolder:
         """Add one row; the first row decides the columns."""
         _append(self.metrics, tuple(row), [tuple(row.values())])
 
-    def amend_metrics(self, row: Mapping[str, float | None]) -> None:
-        """Put a row in the place of the last one."""
-        kept = self.metrics.read_bytes().splitlines(keepends=True)[:-1]
-        write_whole(self.metrics, b"".join(kept))
-        self.append_metrics(row)
+    def write_tables(self, rows: Iterable[Mapping[str, float | None]], failures: Iterable[Failure]) -> None:
+        """Write metrics.csv and unreadable.csv anew."""
+        self.metrics.unlink(missing_ok=True)
+        self.unreadable.unlink(missing_ok=True)
+        for row in rows:
+            self.append_metrics(row)
+        if failures := tuple(failures):
+            self.append_unreadable(failures)
+
+    def set_best_aside(self) -> None:
+        """Keep a copy of the best weights, before those of an unfinished epoch may take their place."""
+        if self.best.exists():
+            shutil.copyfile(self.best, self.set_aside)
+
+    def restore(self, rows: Iterable[Mapping[str, float | None]], failures: Iterable[Failure]) -> None:
+        """Put the folder back to what it was when a state was written."""
+        self.write_tables(rows, failures)
+        if self.set_aside.exists():
+            self.set_aside.replace(self.best)
 
     def append_unreadable(self, failures: Iterable[Failure]) -> None:
         """Add images that could not be read."""
         _append(self.unreadable, ("file", "error"), [(each.name, each.reason) for each in failures])
 
 
-_LOGGED = ("events.out.tfevents.*", "hparams.yaml")
+_LOGGED = ("events.out.tfevents.*",)
 """What Lightning's logger for TensorBoard writes."""
+
+
+_TAKEN = "{0} already holds a run. Go on with it by --resume {0}, give another --output, or delete it first."
 
 
 def plan_run(path: Path | None, *, name: str, parent: Path = Path("runs")) -> RunFolder:
@@ -118,7 +147,7 @@ def plan_run(path: Path | None, *, name: str, parent: Path = Path("runs")) -> Ru
         path = next(each for each in _candidates(parent, name) if not each.exists())
     run = RunFolder(path)
     if run.config.exists() or run.metrics.exists() or run.best.exists():
-        raise RunError(f"{path} already holds a run. Give another --output, or delete it first.")
+        raise RunError(_TAKEN.format(path))
     if path.is_dir() and any(path.iterdir()):
         raise RunError(f"{path} is not empty. Give a new or an empty folder as --output.")
     return run

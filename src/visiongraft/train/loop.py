@@ -1,0 +1,366 @@
+"""The loop of a training: steps, epochs, and what stands between them. It knows no library of loops."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, replace
+from time import perf_counter
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from visiongraft.data.fingerprint import fingerprint
+from visiongraft.data.loader import Batch, Failure, Samples, Share, StepSampler, make_loader
+from visiongraft.data.sets import ImageData
+from visiongraft.data.transforms import TrainTransform
+from visiongraft.errors import RunError
+from visiongraft.network import Network
+from visiongraft.preprocessing import Preprocessing
+from visiongraft.train.evaluate import Evaluation, NothingToJudgeError, evaluate
+from visiongraft.train.ledger import LOG_EVERY, Ledger
+from visiongraft.train.optim import make_optimizer, set_rate
+from visiongraft.train.recipe import Recipe
+from visiongraft.train.state import Metrics, State, Tally, notes_on, read_state, write_state
+from visiongraft.train.step import FEWEST, Lesson
+from visiongraft.train.stopping import Stop, listening
+from visiongraft.weights import store
+
+
+class Computing(Protocol):
+    """What the loop wants of the devices: Lightning's Fabric has it."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where this process computes."""
+
+    def setup_module(self, module: nn.Module) -> nn.Module:
+        """Move a network there, and let its gradients be those of all processes."""
+
+    def backward(self, tensor: Tensor) -> None:
+        """Find the gradients of a loss."""
+
+    def no_backward_sync(self, module: Any) -> AbstractContextManager[Any]:  # noqa: ANN401 - Fabric's own kind
+        """Keep gradients to this process for a while."""
+
+
+class Training:
+    """One training.
+
+    Args:
+        computing: the device of this process.
+        ledger: where everything is written down; it knows the folder and the other processes.
+        network: as it is before the first step.
+        data: what to learn from, and to be scored on.
+        recipe: how.
+        preprocessing: what images go through.
+        workers: processes that read images.
+        save_minutes: time between two writings of the state.
+    """
+
+    def __init__(
+        self,
+        computing: Computing,
+        ledger: Ledger,
+        network: Network,
+        data: ImageData,
+        recipe: Recipe,
+        *,
+        preprocessing: Preprocessing,
+        workers: int,
+        save_minutes: float,
+    ) -> None:
+        self.computing = computing
+        self.ledger = ledger
+        self.run = ledger.run
+        self.team = ledger.team
+        self.network = network
+        self.data = data
+        self.recipe = recipe
+        self.preprocessing = preprocessing
+        self.workers = workers
+        self.save_minutes = save_minutes
+        self.module = computing.setup_module(network)
+        self.optimizer = make_optimizer(network, recipe)
+        self.share = Share(self.team.rank, self.team.size, recipe.grad_accum_steps)
+        self.lesson = Lesson(recipe, preprocessing, self.share)
+        self.steps_per_epoch = len(data.train) // recipe.batch_size
+        self.best: Evaluation | None = None
+        self.tally = self._fresh_tally()
+        self.belongs = {
+            "spec": network.spec.to_dict(),
+            "recipe": asdict(recipe),
+            "preprocessing": preprocessing.to_dict(),
+            "data": fingerprint(data),
+            "devices": self.team.size,
+        }
+        self._untold: list[_Taken] = []  # steps whose loss nobody has looked at yet
+        self._failures: list[Failure] = []  # of these steps
+        # To look at a loss makes a GPU's program wait for it, and others to agree with cost as much.
+        self._settled_every = 1 if self.team.size == 1 and computing.device.type == "cpu" else LOG_EVERY
+
+    def go_on(self) -> list[str]:
+        """Take up the state that the run folder holds, and give what the user should know of it.
+
+        Raises:
+            RunError: if it is of another run, or cannot be read.
+        """
+        state, note = read_state(self.run)
+        notes = [*([note] if note else []), *notes_on(self.belongs, state.belongs, self.run)]
+        if state.progress.best and not (self.run.best.exists() or self.run.set_aside.exists()):
+            raise RunError(f"{self.run.best} is missing, and the run cannot go on without it. Put it back.")
+        self.ledger.progress = state.progress
+        self.tally = state.tally(self.team.rank, self.team.size)
+        self.tally.loss = self.tally.loss.to(self.computing.device)
+        self.network.load_state_dict(state.tensors["network"])
+        self.optimizer.load_state_dict(state.tensors["optimizer"])
+        self.team.led(lambda: self.run.restore(state.progress.rows, state.progress.unreadable.values()))
+        return notes
+
+    def through(self) -> Evaluation:
+        """Take all steps that are left, and give the score of the best weights.
+
+        Raises:
+            DivergedError: when a loss is no number.
+            DataError: when too many images cannot be read.
+            RunError: when the state cannot be written, or the system ends the process.
+        """
+        progress, steps = self.ledger.progress, self.ledger.steps
+        clock = _Clock(progress.seconds)
+        batches = iter(self._loader())
+        self.network.train()
+        with listening() as stop:
+            if progress.step == 0:
+                self._save(clock)
+            for step in range(progress.step, steps):
+                began = perf_counter()
+                self._take_step(batches, step)
+                progress.step = step + 1
+                self.tally.seconds += perf_counter() - began
+                news = self._end_step(stop, clock)
+                if news.ordered or news.asked:
+                    break
+                if news.due and progress.step < steps:
+                    self._save(clock)
+            self._save(clock)
+            if progress.step < steps and news.ordered:
+                raise RunError(
+                    f"The run was told to end and has saved its state after step {progress.step} of {steps}."
+                    f" Go on with `graft train --resume {self.run.path}`."
+                )
+            self._score_what_was_cut_short()
+        progress.seconds = clock.seconds
+        if self.best is None:  # it was found before the run was taken up again
+            self.best = self._judged(store.read(self.run.best).network.to(self.computing.device))
+        return self.best
+
+    def _loader(self) -> torch.utils.data.DataLoader[Batch]:
+        """Make what hands out the batches of the rest of the run."""
+        sampler = StepSampler(
+            len(self.data.train),
+            batch_size=self.recipe.batch_size,
+            epochs=self.recipe.epochs,
+            seed=self.recipe.seed,
+            first_step=self.ledger.progress.step,
+            share=self.share,
+        )
+        return make_loader(
+            Samples(self.data.train, self._transforms(), seed=self.recipe.seed),
+            sampler,
+            workers=self.workers,
+            memory="pinned" if self.computing.device.type == "cuda" else "pageable",
+        )
+
+    def _transforms(self) -> list[TrainTransform]:
+        """Make one transform per epoch."""
+        full = TrainTransform(self.preprocessing, scale=(self.recipe.crop_scale, 1.0), flip=self.recipe.flip)
+        image, smallest = self.preprocessing.image, self.network.smallest_image
+        sizes = [self.recipe.image_at(epoch, image, smallest=smallest) for epoch in range(self.recipe.epochs)]
+        return [replace(full, pre=self.preprocessing.at(size)) for size in sizes]
+
+    def _take_step(self, batches: Iterator[Batch], step: int) -> None:
+        """Learn from one batch."""
+        rate = set_rate(self.optimizer, self.recipe, step, steps=self.ledger.steps)
+        losses = []
+        for part in range(self.share.parts):
+            began = perf_counter()
+            batch = next(batches)
+            self.tally.waited += perf_counter() - began
+            self._failures += batch.failures
+            if len(batch.labels) < FEWEST:  # too many could not be read
+                continue
+            batch = batch.to(self.computing.device)
+            waits = self.team.size > 1 and part + 1 < self.share.parts
+            with self.computing.no_backward_sync(self.module) if waits else nullcontext():
+                loss = self.lesson.loss(self.module, batch, step=step, part=part)
+                self.computing.backward(loss / self.share.parts)
+            losses.append(loss.detach())
+            self.tally.loss += losses[-1] * len(batch.labels)
+            self.tally.images += len(batch.labels)
+        if losses:
+            self._untold.append(_Taken(step + 1, rate, torch.stack(losses).mean()))
+            if self.recipe.clip_grad:
+                nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_grad)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    def _end_step(self, stop: Stop, clock: "_Clock") -> "_News":
+        """Look at what happened, where that is due, and end the epoch, if this was its last step."""
+        done = self.ledger.progress.step
+        if done % self.steps_per_epoch:
+            return self._settle(stop, clock) if done % self._settled_every == 0 else _News()
+        self._settle(stop, clock)
+        number = done // self.steps_per_epoch
+        due = number in (1, self.recipe.epochs) or number % self.recipe.val_every == 0
+        self.ledger.add(self._row(number, self._scored(number) if due else _UNSCORED))
+        self.tally = self._fresh_tally()
+        return self._settle(stop, clock)
+
+    def _fresh_tally(self) -> Tally:
+        return Tally(torch.zeros((), device=self.computing.device))
+
+    def _settle(self, stop: Stop, clock: "_Clock") -> "_News":
+        """Look at the losses since the last time, and agree with the other processes on what to do."""
+        taken, self._untold = self._untold, []
+        failures, self._failures = tuple(self._failures), []
+        values = torch.stack([each.loss for each in taken]).tolist() if taken else []
+        wrong = [(each.number, each.rate, value) for each, value in zip(taken, values, strict=True) if _odd(value)]
+        if taken and not wrong:
+            self.ledger.tell(taken[-1].number, values[-1])
+        due = self.team.leads and clock.since_saved >= 60.0 * self.save_minutes
+        news = _News.of_all(self.team.gathered(_News(stop.asked, stop.ordered, due, tuple(wrong[:1]), failures)))
+        self.ledger.note(news.failures)
+        if news.wrong:
+            number, rate, value = min(news.wrong)
+            raise self.ledger.diverged(f"the loss is {value}", number, rate, peak=self.recipe.lr)
+        return news
+
+    def _row(self, epoch: int, score: Metrics) -> Metrics:
+        """Sum up an epoch, counted from 1, as a row of metrics.csv."""
+        sums = self.team.gathered((float(self.tally.loss), self.tally.images))
+        images, seconds = sum(each for _, each in sums), max(self.tally.seconds, _SHORTEST)
+        return {
+            "epoch": epoch,
+            "step": self.ledger.progress.step,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "train_loss": sum(each for each, _ in sums) / max(images, 1),
+            "train_images_per_second": images / seconds,
+            "wait_share": self.tally.waited / seconds,
+            **score,
+        }
+
+    def _scored(self, epoch: int) -> Metrics:
+        """Score the network, keep its weights if they are the best so far, and give the columns of the score."""
+        found = self._judged(self.network)
+        if _odd(found.loss):
+            number, rate = self.ledger.progress.step, self.optimizer.param_groups[0]["lr"]
+            raise self.ledger.diverged(f"the validation loss is {found.loss}", number, rate, peak=self.recipe.lr)
+        if self.ledger.is_best(found.top1, found.loss, epoch):
+            self.best = found
+            self.team.led(lambda: self._keep(found))
+        return {"val_loss": found.loss, "val_top1": found.top1}
+
+    def _judged(self, network: Network) -> Evaluation:
+        """Score a network on the validation images."""
+        # In batches of the size that `graft eval` takes: another size may choose other kernels, and other last bits.
+        try:
+            found = evaluate(network, self.data.val, self.preprocessing, workers=self.workers, team=self.team)
+        except NothingToJudgeError as error:
+            self.ledger.note(error.failures)
+            raise
+        self.ledger.note(found.failures)
+        return found
+
+    def _keep(self, found: Evaluation) -> None:
+        store.save(
+            self.network,
+            self.run.best,
+            preprocessing=self.preprocessing,
+            classes=self.data.classes,
+            scores={"val_top1": found.top1, "val_loss": found.loss},
+        )
+
+    def _save(self, clock: "_Clock") -> None:
+        """Write the state, as it is after the present step."""
+        self.ledger.progress.seconds = clock.seconds
+        tallies = self.team.gathered(replace(self.tally, loss=self.tally.loss.cpu()))
+        tensors = {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+        self.team.led(lambda: write_state(self.run, State(self.belongs, self.ledger.progress, tallies, tensors)))
+        clock.saved()
+
+    def _score_what_was_cut_short(self) -> None:
+        """Score a run that Ctrl-C ended, perhaps in the middle of an epoch. The state knows nothing of this score."""
+        progress = self.ledger.progress
+        whole = progress.step % self.steps_per_epoch == 0
+        if whole and progress.rows[-1]["val_top1"] is not None:
+            return
+        self.team.led(self.run.set_best_aside)
+        epoch = math.ceil(progress.step / self.steps_per_epoch)
+        score = self._scored(epoch)
+        if whole:
+            self.ledger.amend(score)
+        else:
+            self.ledger.add(self._row(epoch, score))
+
+
+class _Clock:
+    """How long a run took.
+
+    Args:
+        earlier: seconds that it took before this process.
+    """
+
+    def __init__(self, earlier: float) -> None:
+        self._origin = perf_counter() - earlier
+        self._saved = perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return perf_counter() - self._origin
+
+    @property
+    def since_saved(self) -> float:
+        return perf_counter() - self._saved
+
+    def saved(self) -> None:
+        """Note that the state was just written."""
+        self._saved = perf_counter()
+
+
+class _Taken(NamedTuple):
+    """A step that was taken: its number from 1, its learning rate, and its loss on the device."""
+
+    number: int
+    rate: float
+    loss: Tensor
+
+
+class _News(NamedTuple):
+    """What happened since the processes last spoke: what was asked for, whether the state is due, what went wrong."""
+
+    asked: bool = False
+    ordered: bool = False
+    due: bool = False
+    wrong: tuple[tuple[int, float, float], ...] = ()
+    failures: tuple[Failure, ...] = ()
+
+    @staticmethod
+    def of_all(news: Sequence["_News"]) -> "_News":
+        """Join what the processes report."""
+        return _News(
+            any(each.asked for each in news),
+            any(each.ordered for each in news),
+            any(each.due for each in news),
+            tuple(wrong for each in news for wrong in each.wrong),
+            tuple(failure for each in news for failure in each.failures),
+        )
+
+
+def _odd(value: float) -> bool:
+    """Tell whether a number is none."""
+    return not math.isfinite(value)
+
+
+_SHORTEST = 1e-9  # of an epoch, in seconds: nothing is divided by 0
+
+_UNSCORED: Metrics = {"val_loss": None, "val_top1": None}

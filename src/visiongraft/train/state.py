@@ -1,0 +1,228 @@
+"""The state of a training, from which it goes on as if it had never been stopped."""
+
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from visiongraft.data.fingerprint import changes
+from visiongraft.data.loader import Failure
+from visiongraft.errors import RunError, counted
+from visiongraft.files import DAMAGE, draft_of
+from visiongraft.train.run import RunFolder
+
+VERSION = 1
+"""Of the format: another one is refused."""
+
+Metrics = dict[str, float | None]
+"""One row of metrics.csv; None where the epoch was not validated."""
+
+
+@dataclass
+class Best:
+    """The best validation so far.
+
+    Args:
+        top1: share of right answers.
+        loss: mean cross-entropy, in nats.
+        epoch: counted from 1.
+    """
+
+    top1: float
+    loss: float
+    epoch: int
+
+
+@dataclass
+class Tally:
+    """What one process has seen of the present epoch.
+
+    Args:
+        loss: sum of the losses of its images.
+        images: how many these are.
+        seconds: how long it took.
+        waited: seconds of these that passed waiting for images.
+    """
+
+    loss: Tensor = field(default_factory=lambda: torch.zeros(()))
+    images: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+
+
+@dataclass
+class Progress:
+    """How far a training is, and what it has found.
+
+    Args:
+        step: how many steps are done.
+        seconds: how long they took, validation included.
+        rows: of metrics.csv, a row for each whole epoch.
+        best: the best validation so far, if there was one.
+        unreadable: images that could not be read, by their names.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    rows: list[Metrics] = field(default_factory=list)
+    best: Best | None = None
+    unreadable: dict[str, Failure] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class State:
+    """All that a training needs to go on.
+
+    Args:
+        belongs: what the training is of, as plain values: network, recipe, data and so on.
+        progress: how far it is.
+        tallies: of the present epoch, one of each process.
+        tensors: the states of network and optimiser.
+    """
+
+    belongs: Mapping[str, Any]
+    progress: Progress
+    tallies: Sequence[Tally]
+    tensors: Mapping[str, Any]
+
+    def tally(self, rank: int, size: int) -> Tally:
+        """Give what one process goes on from; where another number of them wrote it, the first goes on from all."""
+        if size == len(self.tallies):
+            return self.tallies[rank]
+        if rank:
+            return Tally()
+        first = self.tallies[0]
+        loss = torch.stack([each.loss for each in self.tallies]).sum()
+        return Tally(loss, sum(each.images for each in self.tallies), first.seconds, first.waited)
+
+
+def write_state(run: RunFolder, state: State) -> None:
+    """Write the state of a run; the former one stays beside it. A kill or a full disk leaves the files as they were.
+
+    Raises:
+        RunError: if it cannot be written.
+    """
+    progress = asdict(state.progress)
+    progress["unreadable"] = [list(each) for each in state.progress.unreadable.values()]
+    document = {
+        "version": VERSION,
+        "belongs": dict(state.belongs),
+        "progress": progress,
+        "tallies": [{**vars(each), "loss": each.loss.cpu()} for each in state.tallies],
+        "tensors": dict(state.tensors),
+    }
+    try:
+        with draft_of(run.last) as draft:
+            with draft.open("wb") as file:
+                torch.save(document, file)
+                file.flush()
+                os.fsync(file.fileno())
+            if run.last.exists():
+                run.last.replace(run.before)
+    except (OSError, RuntimeError) as error:
+        why = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        kept = (
+            f" The state before it is whole: go on with `graft train --resume {run.path}`." if has_state(run) else ""
+        )
+        raise RunError(
+            f"The state of the run cannot be written to {run.last}: {why}. Make room there.{kept}"
+        ) from error
+
+
+def has_state(run: RunFolder) -> bool:
+    """Tell whether a run holds a state to go on from."""
+    return run.last.exists() or run.before.exists()
+
+
+def read_state(run: RunFolder) -> tuple[State, str | None]:
+    """Read the latest state of a run that is whole.
+
+    Returns:
+        The state, and what the user should know of it, if anything: that the last one was damaged.
+
+    Raises:
+        RunError: if there is none.
+    """
+    faults = []
+    for path in (run.last, run.before):
+        try:
+            document = _document(path)
+        except FileNotFoundError:
+            continue
+        except RunError:
+            raise
+        except (*DAMAGE, UnpicklingError, MemoryError) as error:
+            faults.append(f"{path} is damaged ({_first_line(error)})")
+            continue
+        if not faults:
+            return document, None
+        return document, f"{faults[0]}: the run goes on from {path}, which is of step {document.progress.step}."
+    if faults:
+        raise RunError(f"{' and '.join(faults)}. Start the run again with --config {run.config}.")
+    raise RunError(f"{run.path} holds no state to go on from: {run.last.name} is missing. Give the folder of a run.")
+
+
+def _document(path: Path) -> State:
+    """Read one file, once its checksums are right.
+
+    Raises:
+        RunError: if it is of another version.
+        OSError, ValueError and others of `DAMAGE`: if it is damaged, or something else.
+    """
+    with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        broken = archive.testzip()
+    if broken is not None:
+        raise ValueError(f"the checksum of {broken} is wrong")
+    document = torch.load(path, map_location="cpu", weights_only=True)
+    if document["version"] != VERSION:
+        raise RunError(
+            f"{path} is of version {document['version']} of the format, and this visiongraft reads {VERSION}. Go on"
+            " with the visiongraft that wrote it."
+        )
+    progress = document["progress"]
+    progress["best"] = Best(**progress["best"]) if progress["best"] else None
+    progress["unreadable"] = {each[1]: Failure(*each) for each in progress["unreadable"]}
+    tallies = [Tally(**each) for each in document["tallies"]]
+    return State(document["belongs"], Progress(**progress), tallies, document["tensors"])
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def notes_on(now: Mapping[str, Any], before: Mapping[str, Any], run: RunFolder) -> list[str]:
+    """Compare what a run is of with what its state is of, and give what the user should know.
+
+    Raises:
+        RunError: if they differ in what makes the steps.
+    """
+    found = []
+    if now["spec"] != before["spec"]:
+        names = before["spec"]["name"], now["spec"]["name"]
+        found.append(f"it trains {names[0]}" + (f", not {names[1]}" if names[0] != names[1] else " in another form"))
+    found += [
+        f"its --{name.replace('_', '-')} is {value}, not {now['recipe'].get(name)}"
+        for name, value in before["recipe"].items()
+        if value != now["recipe"].get(name)
+    ]
+    if now["preprocessing"] != before["preprocessing"]:
+        found.append("its images go through another preprocessing")
+    found += [f"its data {each}" for each in changes(before["data"], now["data"])]
+    if found:
+        raise RunError(
+            f"The run in {run.path} cannot go on: {'; '.join(found)}. Only --device, --devices, --workers,"
+            " --save-minutes and --max-unreadable may change. Put the rest back, or begin a new run with another"
+            " --output."
+        )
+    if now["devices"] == before["devices"]:
+        return []
+    return [
+        f"The run was on {counted(before['devices'], 'device')} and goes on with {now['devices']}: its last bits will"
+        " differ from those of a run that stayed."
+    ]

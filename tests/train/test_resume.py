@@ -1,0 +1,294 @@
+"""A run that was killed and taken up again ends with the bits of one that was not."""
+
+import csv
+import os
+import shutil
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from tests.pictures import SIDE, write_folder, write_npz
+from tests.train.test_engine import CPU, QUICK
+from visiongraft.data.sources import open_data
+from visiongraft.errors import RunError
+from visiongraft.families.zoo import get_spec
+from visiongraft.preprocessing import Preprocessing
+from visiongraft.train.engine import Outcome, train
+from visiongraft.train.recipe import Recipe
+from visiongraft.train.run import RunFolder, plan_run
+from visiongraft.train.state import read_state
+from visiongraft.weights.store import read
+
+RICH = replace(
+    QUICK, epochs=3, val_every=2, drop_path=0.2, dropout=0.1, rotation=10.0, color_jitter=0.2, flip=0.5, grow_from=0.5
+)
+"""A recipe that draws all that a recipe can."""
+
+TIMES = {"train_images_per_second", "wait_share"}
+"""Columns that tell how fast this machine was, and no more."""
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: nobody catches it."""
+
+
+class Killer:
+    """Ends the process after a step."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+
+    def step(self, done: int, steps: int, loss: float) -> None:
+        if done == self.after:
+            raise Killed
+
+    def epoch(self, row: dict) -> None:
+        pass
+
+
+def begin(folder: RunFolder, data: Path, recipe: Recipe = RICH, **more) -> Outcome:
+    spec = get_spec(more.pop("model", "coatnet_pico")).at(SIDE)
+    more = {"save_minutes": 0.0, **more}
+    return train(spec, open_data(data), recipe, folder, preprocessing=Preprocessing(spec.image), device=CPU, **more)
+
+
+def killed(folder: RunFolder, data: Path, *, after: int, **more) -> None:
+    """Run until a step is done but not yet saved."""
+    with pytest.raises(Killed):
+        begin(folder, data, listener=Killer(after), resume="allowed", **more)
+
+
+def go_on(folder: RunFolder, data: Path, **more) -> Outcome:
+    torch.manual_seed(4321)  # another process has another state
+    return begin(folder, data, resume="allowed", **more)
+
+
+def ending(trained: Outcome) -> tuple[tuple, dict, list[dict[str, str]], list[str]]:
+    """Give all that a run ends with: best weights, the whole last state, rows and unreadable images."""
+    state, note = read_state(trained.run)
+    assert note is None
+    with trained.run.metrics.open() as file:
+        rows = [{name: value for name, value in row.items() if name not in TIMES} for row in csv.DictReader(file)]
+    unreadable = trained.run.unreadable.read_text().splitlines() if trained.run.unreadable.exists() else []
+    with safe_open(trained.run.best, "pt") as file:  # its bytes differ: safetensors writes metadata in any order
+        best = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    return best, dict(state.tensors), rows, unreadable
+
+
+def assert_same(one: object, other: object) -> None:
+    """Compare nested values to the bit."""
+    if isinstance(one, torch.Tensor):
+        assert isinstance(other, torch.Tensor)
+        assert torch.equal(one, other)
+    elif isinstance(one, dict):
+        assert isinstance(other, dict)
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_same(one[key], other[key])
+    elif isinstance(one, (list, tuple)):
+        assert isinstance(other, (list, tuple))
+        assert len(one) == len(other)
+        for pair in zip(one, other, strict=True):
+            assert_same(*pair)
+    else:
+        assert one == other
+
+
+@pytest.mark.parametrize(
+    ("recipe", "workers"),
+    [(RICH, 0), (replace(RICH, opt="adamw"), 2), (replace(RICH, grad_accum_steps=2, clip_grad=0.0), 0)],
+    ids=["muon", "adamw-workers", "accumulated"],
+)
+def test_a_run_that_was_killed_twice_ends_as_one_that_was_not(tmp_path: Path, recipe: Recipe, workers: int) -> None:
+    data = write_folder(tmp_path / "stripes")
+    broken = data / "train" / "lying" / "001.png"
+    broken.write_bytes(broken.read_bytes()[:60])
+    through = begin(plan_run(tmp_path / "through", name=""), data, recipe, workers=workers)
+    steps = read_state(through.run)[0].progress.step
+    assert steps == 6
+    folder = plan_run(tmp_path / "killed", name="")
+    killed(folder, data, recipe=recipe, workers=workers, after=1)
+    killed(folder, data, recipe=recipe, workers=workers, after=4)
+    resumed = go_on(folder, data, recipe=recipe, workers=workers)
+    assert_same(ending(resumed), ending(through))
+    assert resumed.evaluation.loss == through.evaluation.loss
+    assert (resumed.epochs, resumed.best_epoch) == (through.epochs, through.best_epoch)
+
+
+@pytest.mark.parametrize("after", [2, 4, 6])
+def test_it_does_not_matter_after_which_step_a_run_is_killed(tmp_path: Path, after: int, through: Outcome) -> None:
+    data = write_npz(tmp_path / "stripes.npz", train=32)
+    folder = plan_run(tmp_path / "killed", name="")
+    killed(folder, data, after=after)
+    assert_same(ending(go_on(folder, data)), ending(through))
+
+
+@pytest.fixture(scope="module")
+def through(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """A run of six steps that nobody kills."""
+    place = tmp_path_factory.mktemp("through")
+    return begin(plan_run(place / "run", name=""), write_npz(place / "stripes.npz", train=32))
+
+
+def test_a_state_is_loaded_without_running_code_and_holds_plain_values(through: Outcome) -> None:
+    document = torch.load(through.run.last, weights_only=True)
+    assert document["version"] == 1
+    assert set(document) == {"version", "belongs", "progress", "tallies", "tensors"}
+    assert document["belongs"]["recipe"]["epochs"] == 3
+
+
+def test_when_states_are_written_changes_nothing(tmp_path: Path, through: Outcome) -> None:
+    data = write_npz(tmp_path / "stripes.npz", train=32)
+    seldom = begin(plan_run(tmp_path / "seldom", name=""), data, save_minutes=60.0)
+    assert_same(ending(seldom), ending(through))
+
+
+def test_a_run_that_is_over_is_over_when_it_is_taken_up_again(tmp_path: Path, through: Outcome) -> None:
+    data = write_npz(tmp_path / "stripes.npz", train=32)
+    folder = RunFolder(Path(shutil.copytree(through.run.path, tmp_path / "copy")))
+    again = go_on(folder, data)
+    assert_same(ending(again), ending(through))
+    assert again.evaluation.loss == through.evaluation.loss
+
+
+def test_a_damaged_state_is_told_and_the_one_before_it_taken(tmp_path: Path, through: Outcome) -> None:
+    data = write_npz(tmp_path / "stripes.npz", train=32)
+    folder = RunFolder(Path(shutil.copytree(through.run.path, tmp_path / "copy")))
+    content = bytearray(folder.last.read_bytes())
+    content[len(content) // 2] ^= 1  # one bit, in the middle of a tensor
+    folder.last.write_bytes(content)
+    resumed = go_on(folder, data)
+    (note,) = resumed.notes
+    assert note.startswith(f"{folder.last} is damaged (")
+    assert note.endswith(f"): the run goes on from {folder.before}, which is of step 5.")
+    assert_same(ending(resumed), ending(through))
+
+
+def test_two_damaged_states_are_refused_with_what_to_do(tmp_path: Path, through: Outcome) -> None:
+    data = write_npz(tmp_path / "stripes.npz", train=32)
+    folder = RunFolder(Path(shutil.copytree(through.run.path, tmp_path / "copy")))
+    for path in (folder.last, folder.before):
+        path.write_bytes(path.read_bytes()[:1000])
+    kept = sorted(folder.path.iterdir())
+    with pytest.raises(RunError, match=r"last\.ckpt is damaged \(.*before\.ckpt is damaged .* again with --config"):
+        go_on(folder, data)
+    assert sorted(folder.path.iterdir()) == kept
+
+
+def test_a_state_of_another_version_is_refused(tmp_path: Path, through: Outcome) -> None:
+    data = write_npz(tmp_path / "stripes.npz", train=32)
+    folder = RunFolder(Path(shutil.copytree(through.run.path, tmp_path / "copy")))
+    torch.save(torch.load(folder.last, weights_only=True) | {"version": 2}, folder.last)
+    with pytest.raises(
+        RunError, match=r"is of version 2 of the format, and this visiongraft reads 1\. Go on with the"
+    ):
+        go_on(folder, data)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"model": "botnet_pico"}, "it trains coatnet_pico, not botnet_pico"),
+        ({"recipe": replace(RICH, lr=0.1, batch_size=8)}, "its --batch-size is 16, not 8; its --lr is 0.002, not 0.1"),
+        ({"recipe": replace(RICH, epochs=9)}, "its --epochs is 3, not 9"),
+    ],
+)
+def test_a_run_goes_on_with_the_same_network_and_recipe_alone(
+    tmp_path: Path, through: Outcome, change: dict, text: str
+) -> None:
+    data = write_npz(tmp_path / "stripes.npz", train=32)
+    folder = RunFolder(Path(shutil.copytree(through.run.path, tmp_path / "copy")))
+    before = {path: path.read_bytes() for path in folder.path.iterdir()}
+    with pytest.raises(RunError) as refusal:
+        go_on(folder, data, **change)
+    assert str(refusal.value) == (
+        f"The run in {folder.path} cannot go on: {text}. Only --device, --devices, --workers, --save-minutes and"
+        " --max-unreadable may change. Put the rest back, or begin a new run with another --output."
+    )
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_data_that_changed_is_said(tmp_path: Path) -> None:
+    data = write_folder(tmp_path / "stripes")
+    folder = plan_run(tmp_path / "run", name="")
+    killed(folder, data, after=2)
+    first, *_ = sorted((data / "train" / "lying").iterdir())
+    first.unlink()
+    with pytest.raises(RunError, match=r"cannot go on: its data had 32 images to learn from and has 31\. Only"):
+        go_on(folder, data)
+
+
+def test_a_full_disk_leaves_the_state_before_and_says_what_to_do(
+    tmp_path: Path, through: Outcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_npz(tmp_path / "stripes.npz", train=32)
+    folder = plan_run(tmp_path / "run", name="")
+    whole, calls = torch.save, []
+
+    def failing(document: object, file: object) -> None:
+        calls.append(1)
+        if len(calls) == 4:
+            file.write(b"half")  # type: ignore[attr-defined]
+            raise OSError(28, "No space left on device")
+        whole(document, file)
+
+    monkeypatch.setattr(torch, "save", failing)
+    with pytest.raises(RunError) as refusal:
+        begin(folder, data)
+    assert str(refusal.value) == (
+        f"The state of the run cannot be written to {folder.last}: No space left on device. Make room there. The state"
+        f" before it is whole: go on with `graft train --resume {folder.path}`."
+    )
+    monkeypatch.setattr(torch, "save", whole)
+    assert read_state(folder)[0].progress.step == 2
+    assert not list(folder.path.glob(".*"))
+    assert_same(ending(go_on(folder, data)), ending(through))
+
+
+def test_control_c_scores_the_run_and_leaves_no_trace_in_what_comes_of_going_on(
+    tmp_path: Path, through: Outcome
+) -> None:
+    class Impatient(Killer):
+        def step(self, done: int, steps: int, loss: float) -> None:
+            if done == self.after:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    data = write_npz(tmp_path / "stripes.npz", train=32)
+    folder = plan_run(tmp_path / "run", name="")
+    stopped = begin(folder, data, listener=Impatient(3))
+    assert stopped.epochs == 2
+    assert len(folder.metrics.read_text().splitlines()) == 3
+    assert read(folder.best).scores["val_loss"] == stopped.evaluation.loss
+    assert_same(ending(go_on(folder, data)), ending(through))
+    assert not folder.set_aside.exists()
+
+
+def test_sigterm_saves_and_ends_at_once(tmp_path: Path, through: Outcome) -> None:
+    class Scheduler(Killer):
+        def step(self, done: int, steps: int, loss: float) -> None:
+            if done == self.after:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    data = write_npz(tmp_path / "stripes.npz", train=32)
+    folder = plan_run(tmp_path / "run", name="")
+    with pytest.raises(RunError) as ended:
+        begin(folder, data, save_minutes=60.0, listener=Scheduler(3))
+    assert str(ended.value) == (
+        "The run was told to end and has saved its state after step 3 of 6. Go on with"
+        f" `graft train --resume {folder.path}`."
+    )
+    assert_same(ending(go_on(folder, data)), ending(through))
+
+
+def test_an_average_of_parts_is_the_batch_where_nothing_looks_across_images(tmp_path: Path) -> None:
+    data = write_npz(tmp_path / "stripes.npz", train=32)
+    recipe = replace(RICH, epochs=1, drop_path=0.0, dropout=0.0, opt="adamw", batch_size=32)
+    losses = []
+    for parts in (1, 2, 4):
+        run = begin(plan_run(tmp_path / str(parts), name=""), data, replace(recipe, grad_accum_steps=parts))
+        losses.append(float(run.run.metrics.read_text().splitlines()[1].split(",")[3]))
+    assert losses[1:] == pytest.approx([losses[0]] * 2, rel=0.05)  # batch-norm sees parts
