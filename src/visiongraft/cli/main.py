@@ -28,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words behind `graft`; by default those of this process.
 
     Returns:
-        The exit code: 0 for success, 2 where the user has to mend something, 130 for Ctrl-C.
+        The exit code: 0 for success, 1 where a verb found what it looked for to be bad, 2 where the user has to mend
+        something before it can work, 130 for Ctrl-C.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
@@ -91,9 +92,7 @@ def _dispatch(words: list[str]) -> int:
             print(json.dumps(module.as_json(result), ensure_ascii=not _is_utf8(sys.stdout), allow_nan=False))
         else:
             module.show(result)
-    if hasattr(module, "check"):
-        module.check(result)
-    return 0
+    return (module.check(result) or 0) if hasattr(module, "check") else 0
 
 
 @contextmanager

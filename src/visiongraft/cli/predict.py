@@ -1,18 +1,16 @@
 """`graft predict`."""
 
-import os
 import sys
-from csv import writer as table_writer
-from io import StringIO
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.cells import cell_len, set_cell_size
 
 from visiongraft.cli.progress import counting
+from visiongraft.cli.tables import write_table
 from visiongraft.cli.values import ImageSize, check_positive, check_takes_rgb, check_writable, find_weights
 from visiongraft.deploy.predict import Prediction, find_images, predict
-from visiongraft.errors import DataError, GraftError, counted, printable
-from visiongraft.files import write_whole
+from visiongraft.errors import DataError, counted, printable
 from visiongraft.train.devices import find_device
 
 
@@ -63,7 +61,7 @@ def run(
             found.append(each)
             advance(1)
     if csv is not None:
-        _write_csv(csv, found)
+        write_table(csv, _rows(found), "--csv")
     return found
 
 
@@ -107,22 +105,11 @@ def check(found: list[Prediction]) -> None:
         )
 
 
-def _write_csv(path: Path, found: list[Prediction]) -> None:
-    """Write the table, whole or not at all where it is a file."""
+def _rows(found: list[Prediction]) -> Iterator[list[object]]:
+    """Give the table, the names of its columns first."""
     count = max((len(each.top) for each in found), default=0)
     ranks = [name for rank in range(1, count + 1) for name in (f"label_{rank}", f"probability_{rank}")]
-    text = StringIO()
-    table = table_writer(text)
-    table.writerow(["file", "error", *ranks])
+    yield ["file", "error", *ranks]
     for each in found:
         cells = [value for label, probability in each.top for value in (label, f"{probability:.6f}")]
-        table.writerow([each.file, each.error or "", *cells])
-    content = text.getvalue().encode("utf-8", "surrogateescape")
-    target = Path(os.path.realpath(path))
-    try:
-        if target.exists() and not target.is_file():  # such as /dev/stdout, to which nothing can be moved
-            target.write_bytes(content)
-        else:
-            write_whole(target, content)
-    except OSError as error:
-        raise GraftError(f"--csv {str(path)!r} cannot be written: {error.strerror}. Give another --csv.") from error
+        yield [each.file, each.error or "", *cells]

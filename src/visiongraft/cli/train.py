@@ -9,6 +9,7 @@ from typing import Literal
 
 from visiongraft.cli.narrator import Narrator
 from visiongraft.cli.values import (
+    MODEL,
     ImageSize,
     best_of,
     check_positive,
@@ -33,9 +34,6 @@ from visiongraft.train.run import RunFolder, plan_run
 from visiongraft.weights.models import read_weights
 from visiongraft.weights.sources import WEIGHT_FILES, names_weights
 from visiongraft.weights.store import Trained
-
-MODEL = "coatnet_pico"
-"""What is trained where nobody says."""
 
 RUNS = Path("runs")
 """Where runs go that were given no folder."""

@@ -22,6 +22,9 @@ from visiongraft.weights.store import Trained, read
 ImageSize = int | str
 """How a user writes the size of an image: 224, or 256x128 for height and width."""
 
+MODEL = "coatnet_pico"
+"""What is trained where nobody says, and for whose image size data is examined."""
+
 _LARGEST = 8192  # pixels a side; beyond, one image alone fills the memory of most machines
 
 

@@ -10,7 +10,7 @@ class Verb(NamedTuple):
 
     Its module has `run`, whose arguments are the options and whose docstring is the help, `as_json`, which turns what
     `run` gave into plain values, and `show`, which prints it for a person. Where a result that is worth printing can
-    still be a failure, it has `check`, which says so on standard error or raises.
+    still be a failure, it has `check`, which says so on standard error and may give the exit code, or raises.
     """
 
     name: str
@@ -25,6 +25,7 @@ class Verb(NamedTuple):
 VERBS = (
     Verb("list", "list the networks of the zoo", "list_models"),
     Verb("info", "show what a network is made of, and what it costs", "info"),
+    Verb("doctor", "examine images before a training", "doctor"),
     Verb("train", "train a network on images", "train"),
     Verb("eval", "score a trained network on labelled images", "evaluate"),
     Verb("predict", "classify files and folders of images", "predict"),

@@ -42,17 +42,45 @@ def open_folder(root: Path, *, parts: Parts = "both") -> ImageData:
     Raises:
         DataError: if there is no image, only one class, a class without images, or a class in val/ that train/ lacks.
     """
-    folders = {each.name: each for each in folders_in(root)}
-    train = folders.get(TRAIN_NAME)
-    val = next((folders[name] for name in VAL_NAMES if name in folders), None)
-    # A class may be called "train": a folder of a split is one that holds folders.
-    train = train if train is not None and folders_in(train) else None
-    val = val if val is not None and folders_in(val) else None
+    train, val = _parts_of(root)
     if val is not None and (train is not None or parts == "val"):
         return _split_already(root, train, val, parts)
     if val is not None:
         raise DataError(f"{str(root)!r} has {val.name}/ but no {TRAIN_NAME}/ to learn from. {LAYOUT}.")
     return _split_here(root, train or root, parts)
+
+
+def list_folder(root: Path) -> ImageData:
+    """List the images of a folder that `open_folder` may refuse, for those who look for what is wrong with it.
+
+    The classes are those of train/ and val/ together, whether they hold images or not; without val/, a fifth of all
+    images is held out by name.
+
+    Raises:
+        DataError: if no class folder holds an image, or a folder cannot be listed.
+    """
+    train, val = _parts_of(root)
+    first = train or (root if val is None else None)
+    classes = sorted({each.name for part in (first, val) if part is not None for each in folders_in(part)})
+    learnt, scored = (_whatever_of(part, classes) for part in (first, val))
+    if len(learnt) + len(scored) == 0:
+        raise DataError(f"{str(root)!r} holds no image in a folder of a class. {LAYOUT}.")
+    if val is None:
+        held_out = np.array([position(name.partition("/")[2]) for name in learnt.files]) < HELD_OUT
+        scored = learnt.subset(np.flatnonzero(held_out).tolist())
+        learnt = learnt.subset(np.flatnonzero(~held_out).tolist())
+    return ImageData(str(root), tuple(classes), learnt, scored)
+
+
+def _whatever_of(part: Path | None, classes: Sequence[str]) -> FileImages:
+    """List the images of those classes that are there."""
+    files: list[str] = []
+    labels: list[int] = []
+    for label, name in enumerate(classes):
+        found = images_under(part / name)[0] if part is not None and (part / name).is_dir() else []
+        files += [f"{name}/{each}" for each in found]
+        labels += [label] * len(found)
+    return FileImages(part or Path(), tuple(files), np.array(labels, np.int64))
 
 
 def split_by_name(images: FileImages, classes: Sequence[str]) -> tuple[FileImages, FileImages]:
@@ -95,6 +123,19 @@ def position(name: str) -> float:
     """
     spelt = unicodedata.normalize("NFC", name).encode("utf-8", "surrogateescape")
     return int.from_bytes(hashlib.sha256(spelt).digest()[:6]) / 2**48
+
+
+def _parts_of(root: Path) -> tuple[Path | None, Path | None]:
+    """Find the folders of what to learn from and of what to be scored on.
+
+    A class may be called "train": a folder of a part is one that holds folders.
+    """
+    folders = {each.name: each for each in folders_in(root)}
+    train = folders.get(TRAIN_NAME)
+    val = next((folders[name] for name in VAL_NAMES if name in folders), None)
+    train = train if train is not None and folders_in(train) else None
+    val = val if val is not None and folders_in(val) else None
+    return train, val
 
 
 def _split_already(root: Path, train: Path | None, val: Path, parts: Parts) -> ImageData:

@@ -105,7 +105,7 @@ def _read_stream(stream: io.BytesIO | io.BufferedReader, name: str) -> Image.Ima
     try:
         # Pillow's warnings (a large header, odd EXIF data) are for a program's author. What matters of them is an
         # error below, and must not depend on how this process filters warnings.
-        with warnings.catch_warnings(action="ignore"), Image.open(stream, formats=_formats()) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(stream, formats=known_formats()) as image:
             _refuse_gigantic(image.size, name)
             image.load()
             turn = _needed_turn(image)
@@ -124,7 +124,7 @@ def _read_stream(stream: io.BytesIO | io.BufferedReader, name: str) -> Image.Ima
 
 
 @cache
-def _formats() -> tuple[str, ...]:
+def known_formats() -> tuple[str, ...]:
     """Give the formats that this Pillow was built with; one that it lacks would be a KeyError in the middle."""
     Image.init()
     return tuple(each for each in FORMATS if each in Image.OPEN)
@@ -142,7 +142,7 @@ def _refuse_gigantic(size: tuple[int, int], name: str) -> None:
 
 def _declared_size(stream: io.BytesIO | io.BufferedReader) -> str:
     """Say how large an image is that Pillow refuses to open: by its own readers of headers, without their check."""
-    for factory, accepts in (Image.OPEN[each] for each in _formats()):
+    for factory, accepts in (Image.OPEN[each] for each in known_formats()):
         stream.seek(0)
         if accepts is not None and accepts(stream.read(16)) is True:
             stream.seek(0)
