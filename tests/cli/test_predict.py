@@ -97,7 +97,7 @@ def test_a_table_that_cannot_be_finished_leaves_the_previous_one(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("visiongraft.cli.predict.write_whole", fail)
+    monkeypatch.setattr("visiongraft.cli.tables.write_whole", fail)
     text = complaint(capsys, "predict", weights, tmp_path / "1.png", "--csv", tmp_path / "out.csv")
     assert "out.csv' cannot be written: No space left on device. Give another --csv." in text
     assert (tmp_path / "out.csv").read_text() == "precious"

@@ -1,7 +1,7 @@
 """`graft doctor`."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -140,7 +140,7 @@ def _images_of(found: Diagnosis, finding: Finding, most: int | None = None) -> I
         }
 
 
-def _rows(found: Diagnosis) -> Iterator[Iterable[str]]:
+def _rows(found: Diagnosis) -> Iterator[Sequence[str]]:
     """Give the table of all images that were found, the names of its columns first."""
     yield ("finding", "severity", "file", "part", "class", "twin", "detail")
     for finding in found.findings:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visiongraft.data.duplicates import equal_groups, near_pairs
-from visiongraft.data.findings import Finding, Places, severity_of, share_of
+from visiongraft.data.findings import Finding, severity_of, share_of
 from visiongraft.data.survey import Survey
 
 Twins = NDArray[np.int64]
@@ -16,7 +16,7 @@ Twins = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Copies:
-    """Images that have a twin, each once in each row of them.
+    """Images that have a twin; each is there once in each of the three lists.
 
     Args:
         leaked: images to learn from with a twin that is to be scored on.
@@ -32,50 +32,67 @@ class Copies:
 
 
 def check_copies(seen: Survey) -> Iterator[Finding]:
-    """Look for images that are equal to the last pixel, and for those that look nearly the same."""
-    total, scored = len(seen), len(seen.data.val)
-    for copies, words in ((equal_copies(seen), _EQUAL), (near_copies(seen), _NEAR)):
-        surely = words is _EQUAL
-        if copies.scored:
-            what = f"Images of val that {words.of_train}: {share_of(copies.scored, scored)}"
-            remedy = "Remove the copies in train, or the score counts what was learnt by heart"
-            severity = severity_of(copies.scored, scored) if surely else "warning"
-            yield Finding("leaked" + words.kind, severity, what, remedy, *_columns(copies.leaked))
-        if len(copies.contradicted):
-            number = len(copies.contradicted)
-            what = f"Images of different classes that {words.one_another}: {share_of(number, total)}"
-            severity = severity_of(number, total) if surely else "warning"
-            remedy = "Decide which class is right, and remove them from the other"
-            yield Finding("contradicted" + words.kind, severity, what, remedy, *_columns(copies.contradicted))
-        if len(copies.repeated):
-            what = f"Images that {words.earlier}: {share_of(len(copies.repeated), total)}"
-            remedy = "Remove the copies: each counts as one more image" if surely else words.remedy
-            severity = "warning" if surely else "note"
-            yield Finding("repeated" + words.kind, severity, what, remedy, *_columns(copies.repeated))
+    """Look for images that are equal to the last pixel, and for those that look nearly the same.
+
+    Of the former, many are grave. The latter may be photographs of one moment, or of things that are alike: a person
+    has to look, and none is.
+    """
+    yield from _told(seen, equal_copies(seen), _EQUAL)
+    yield from _told(seen, near_copies(seen), _NEAR)
 
 
 @dataclass(frozen=True)
 class _Words:
+    """How copies are spoken of; `kind` is put behind the kind of a finding."""
+
     kind: str
-    of_train: str
-    one_another: str
-    earlier: str
-    remedy: str = ""
+    leaked: str
+    contradicted: str
+    repeated: str
+    look: str
+    of_repeated: str
 
 
 _EQUAL = _Words(
     "",
-    "train holds too, to the last pixel",
-    "are equal to the last pixel",
-    "equal another one of their class to the last pixel",
+    "Images of val that train holds too, to the last pixel",
+    "Images of different classes that are equal to the last pixel",
+    "Images that equal another one of their class to the last pixel",
+    "",
+    "Remove the copies: each counts as one more image",
 )
 _NEAR = _Words(
     "_nearly",
-    "look nearly like one of train",
-    "look nearly the same",
-    "look nearly like another one of their class",
-    "Look at them: copies count double, frames of one film teach less than their number",
+    "Images of val that look nearly like one of train",
+    "Images of different classes that look nearly the same",
+    "Images that look nearly like another one of their class",
+    "Look at them: ",
+    "Look at them: copies count double, and frames of one film teach less than their number",
 )
+
+
+def _told(seen: Survey, copies: Copies, words: _Words) -> Iterator[Finding]:
+    """Put copies into words."""
+    total, scored = len(seen), len(seen.data.val)
+    surely = words is _EQUAL
+    if copies.scored:
+        what = f"{words.leaked}: {share_of(copies.scored, scored)}"
+        severity = severity_of(copies.scored, scored) if surely else "warning"
+        remedy = _as_sentence(words.look + "remove the copies in train, or the score counts what was learnt by heart")
+        yield Finding("leaked" + words.kind, severity, what, remedy, *copies.leaked.T)
+    if number := len(copies.contradicted):
+        what = f"{words.contradicted}: {share_of(number, total)}"
+        severity = severity_of(number, total) if surely else "warning"
+        remedy = _as_sentence(words.look + "decide which class is right, and remove them from the other")
+        yield Finding("contradicted" + words.kind, severity, what, remedy, *copies.contradicted.T)
+    if number := len(copies.repeated):
+        what = f"{words.repeated}: {share_of(number, total)}"
+        severity = "warning" if surely else "note"
+        yield Finding("repeated" + words.kind, severity, what, words.of_repeated, *copies.repeated.T)
+
+
+def _as_sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def equal_copies(seen: Survey) -> Copies:
@@ -94,7 +111,7 @@ def equal_copies(seen: Survey) -> Copies:
             for part in (held_out, ~held_out):
                 same = group[part & (labels == label)]
                 repeated += [(place, same[0]) for place in same[1:]]
-    return Copies(_twins(leaked), scored, _twins(contradicted), _twins(repeated))
+    return Copies(_once(leaked), scored, _once(contradicted), _once(repeated))
 
 
 def near_copies(seen: Survey) -> Copies:
@@ -105,10 +122,10 @@ def near_copies(seen: Survey) -> Copies:
     across = held_out[:, 0] != held_out[:, 1]  # those to learn from have the smaller places, and so stand first
     other = labels[:, 0] != labels[:, 1]
     return Copies(
-        pairs[across],
+        _once(pairs[across]),
         len(np.unique(pairs[across, 1])),
-        np.concatenate([pairs[other], pairs[other][:, ::-1]]),
-        pairs[~across & ~other][:, ::-1],
+        _once([*pairs[other], *pairs[other, ::-1]]),
+        _once(pairs[~across & ~other, ::-1]),
     )
 
 
@@ -120,11 +137,8 @@ def _near_places(seen: Survey) -> Twins:
     return places[near_pairs(seen.seen.hashes[places])]
 
 
-def _twins(pairs: Sequence[tuple[np.int64, np.int64]]) -> Twins:
-    return np.array(pairs, np.int64).reshape(-1, 2)
-
-
-def _columns(twins: Twins) -> tuple[Places, Places]:
-    """Take images and their twins apart, each image once, in rising order."""
-    places, first = np.unique(twins[:, 0], return_index=True)
-    return places, twins[first, 1]
+def _once(pairs: Sequence[Sequence[np.int64]] | Twins) -> Twins:
+    """Keep the first twin of each image, the images in rising order."""
+    twins = np.array(pairs, np.int64).reshape(-1, 2)
+    _, first = np.unique(twins[:, 0], return_index=True)
+    return twins[first]

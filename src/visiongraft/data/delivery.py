@@ -18,7 +18,10 @@ BATCH = 64
 """How many images a batch holds, or all that there are."""
 
 ROUNDS = 9
-"""How many times are measured; their median counts."""
+"""How many times are measured at least; their median counts."""
+
+SHORTEST = 2.0
+"""Before so many seconds the measuring does not end, since other work may come between for a moment."""
 
 LONGEST = 20.0
 """After so many seconds no further round begins."""
@@ -62,10 +65,11 @@ def measure_delivery(images: ImageSet, image: Grid, *, workers: int = 0) -> Deli
     _take(batches, 2 * together)
     began = perf_counter()
     rates: list[float] = []
-    while not rates or (len(rates) < ROUNDS and perf_counter() - began < LONGEST):
-        start = perf_counter()
+    start = began
+    while not rates or start - began < (LONGEST if len(rates) < ROUNDS else SHORTEST):
         done = _take(batches, together)
-        rates.append(done / (perf_counter() - start))
+        start, before = perf_counter(), start
+        rates.append(done / (start - before))
     return Delivery(float(np.median(rates)), image, workers, len(rates), together, size)
 
 

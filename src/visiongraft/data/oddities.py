@@ -103,7 +103,7 @@ def _of_header(image: Image.Image, path: Path) -> Iterator[str]:
         yield "extension"
     if image.mode == "CMYK":
         yield "cmyk"
-    if image.mode.startswith(_DEEP_MODES) or ";16" in str(getattr(image, "tile", "")):
+    if _is_deep(image):
         yield "deep"
     if image.mode in ("P", "PA"):
         yield "palette"
@@ -112,6 +112,20 @@ def _of_header(image: Image.Image, path: Path) -> Iterator[str]:
         yield "turned"
     if _is_transparent(image):
         yield "transparent"
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Tell whether a file holds more than 8 bits a channel; of colours, Pillow only says so to its own decoders."""
+    if image.mode.startswith(_DEEP_MODES):
+        return True
+    for tile in getattr(image, "tile", ()):
+        asked = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+        if ";16" in str(asked[0]) or (tile[0] == "ppm" and asked[-1] > _MOST_IN_8_BITS):
+            return True
+    return False
+
+
+_MOST_IN_8_BITS = 255
 
 
 def _fits_name(image: Image.Image, path: Path) -> bool:
