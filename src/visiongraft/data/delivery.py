@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import islice
 from time import perf_counter
 
 import numpy as np
 
-from visiongraft.data.loader import Batch, Samples, make_loader
+from visiongraft.data.loader import Batch, Samples, StepSampler, make_loader
 from visiongraft.data.sets import ImageSet
 from visiongraft.data.transforms import TrainTransform
 from visiongraft.data.views import cut_out
@@ -61,7 +61,8 @@ def measure_delivery(images: ImageSet, image: Grid, *, workers: int = 0) -> Deli
     """
     samples = Samples(images, TrainTransform(Preprocessing(image)))
     size, together = min(BATCH, len(images)), max(workers, 1)
-    batches = _batches(samples, size, workers)
+    endless = StepSampler(len(samples), batch_size=size, epochs=_EPOCHS, seed=samples.seed)
+    batches = iter(make_loader(samples, endless, workers=workers))
     _take(batches, 2 * together)
     began = perf_counter()
     rates: list[float] = []
@@ -73,12 +74,7 @@ def measure_delivery(images: ImageSet, image: Grid, *, workers: int = 0) -> Deli
     return Delivery(float(np.median(rates)), image, workers, len(rates), together, size)
 
 
-def _batches(samples: Samples, size: int, workers: int) -> Iterator[Batch]:
-    """Give the batches of one epoch after another."""
-    loader = make_loader(samples, batch_size=size, order="shuffled", last_batch="drop", workers=workers)
-    for epoch in count():
-        loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
-        yield from loader
+_EPOCHS = 10**9  # more than are begun in `LONGEST`
 
 
 def _take(batches: Iterator[Batch], number: int) -> int:
