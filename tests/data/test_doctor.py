@@ -130,6 +130,12 @@ def test_images_of_val_that_train_holds_too_are_named_with_their_twins(photos):
     assert files(photos, found) == [("train/cat/0.png", "val/cat/again.bmp")]
 
 
+def test_one_image_is_never_grave(photos):
+    (photos / "val/cat/0.png").write_bytes(b"")
+    shutil.rmtree(photos / "val/dog")
+    assert findings(photos)["unreadable"].severity == "warning"
+
+
 def test_more_than_one_leaked_image_in_a_hundred_is_grave(photos):
     for seed in (0, 1):
         scene(seed).save(photos / f"val/cat/again{seed}.bmp")

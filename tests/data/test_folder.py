@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from visiongraft.data.folder import position
+from visiongraft.data.folder import list_folder, position
 from visiongraft.data.images import UnreadableImage
 from visiongraft.data.sources import open_data
 from visiongraft.data.walk import images_under
@@ -314,3 +314,39 @@ def test_a_folder_that_may_not_be_listed_is_named(tmp_path):
     fill(tmp_path, *numbered(5, "cat/"), *numbered(5, "dog/"))
     (tmp_path / "dog").chmod(0)
     assert f"Cannot list the folder {str(tmp_path / 'dog')!r}: Permission denied. Make it" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("split", [True, False])
+def test_listing_a_folder_in_which_nothing_is_wrong_gives_what_opening_it_gives(tmp_path, split):
+    for part in ("train/", "val/") if split else ("",):
+        fill(tmp_path, *numbered(3, f"{part}cat/"), *numbered(40, f"{part}dog/"))
+    opened, listed = open_data(str(tmp_path)), list_folder(tmp_path)
+    assert listed.classes == opened.classes
+    for ours, theirs in ((listed.train, opened.train), (listed.val, opened.val)):
+        assert ours.files == theirs.files
+        assert ours.labels.tolist() == theirs.labels.tolist()
+
+
+def test_a_folder_is_listed_whatever_is_wrong_with_it(tmp_path):
+    fill(tmp_path, "train/cat/1.png", "val/dog/1.png", "val/dog/2.png")
+    (tmp_path / "train/eel").mkdir()
+    listed = list_folder(tmp_path)
+    assert listed.classes == ("cat", "dog", "eel")
+    assert (listed.train.files, listed.val.files) == (("cat/1.png",), ("dog/1.png", "dog/2.png"))
+    assert (listed.train.labels.tolist(), listed.val.labels.tolist()) == ([0], [1, 1])
+
+
+def test_a_single_image_of_a_class_is_listed_to_learn_from(tmp_path):
+    fill(tmp_path, "cat/0.png", *numbered(40, "dog/"))  # 0.png would be held out
+    assert "cat/0.png" in list_folder(tmp_path).train.files
+
+
+def test_a_folder_without_an_image_in_a_class_is_not_listed(tmp_path):
+    fill(tmp_path, "1.png")
+    (tmp_path / "cat").mkdir()
+    with pytest.raises(DataError) as error:
+        list_folder(tmp_path)
+    assert str(error.value) == (
+        f"{str(tmp_path)!r} holds no image in a folder of a class. Expected one folder for each class "
+        "(photos/cat/1.jpg), or train/ and val/ with such folders inside."
+    )

@@ -157,6 +157,8 @@ def show(found: Diagnosis) -> None:
         print(f"{finding.severity:8}  {printable(_sentence(found, finding))}")
     if not found.findings:
         print("Nothing was found that wants mending.")
+    if any(len(each.places) > 1 for each in found.findings):
+        print("\n`graft doctor --list FILE.csv` writes down every image that is meant.")
 
 
 def _facts(found: Diagnosis) -> Iterator[tuple[str, str]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from visiongraft.data.findings import GRAVE_SHARE, Finding, share_of
+from visiongraft.data.findings import Finding, severity_of, share_of
 from visiongraft.data.oddities import ODDITIES
 from visiongraft.data.survey import Survey
 from visiongraft.errors import counted
@@ -32,11 +32,9 @@ def check_files(seen: Survey) -> Iterator[Finding]:
     """Look for files that cannot be read, and for odd ones."""
     broken = np.flatnonzero(~seen.readable)
     if len(broken):
-        parts = [seen.held_out, ~seen.held_out]
-        grave = any((part & ~seen.readable).sum() > GRAVE_SHARE * part.sum() for part in parts)
         yield Finding(
             "unreadable",
-            "grave" if grave else "warning",
+            severity_of(len(broken), len(seen)),
             f"Images that cannot be read: {share_of(len(broken), len(seen))}",
             "Replace or remove them: a training passes over them, and ends where they are more than 1 in 100",
             broken,

@@ -51,8 +51,11 @@ class Finding:
 
 
 def severity_of(number: int, total: int) -> Severity:
-    """Judge a fault of single images by how many have it: "grave" above `GRAVE_SHARE`, else "warning"."""
-    return "grave" if number > GRAVE_SHARE * total else "warning"
+    """Judge a fault of single images by how many have it: "grave" above `GRAVE_SHARE`, else "warning".
+
+    One image is always a warning. A training counts the images that it could not read in the same way.
+    """
+    return "grave" if number > max(1.0, GRAVE_SHARE * total) else "warning"
 
 
 def by_severity(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -53,8 +53,8 @@ def open_folder(root: Path, *, parts: Parts = "both") -> ImageData:
 def list_folder(root: Path) -> ImageData:
     """List the images of a folder that `open_folder` may refuse, for those who look for what is wrong with it.
 
-    The classes are those of train/ and val/ together, whether they hold images or not; without val/, a fifth of all
-    images is held out by name.
+    The classes are those of train/ and val/ together, whether they hold images or not. Without val/, images are held
+    out as by `split_by_name`, where a class has more than one.
 
     Raises:
         DataError: if no class folder holds an image, or a folder cannot be listed.
@@ -66,9 +66,7 @@ def list_folder(root: Path) -> ImageData:
     if len(learnt) + len(scored) == 0:
         raise DataError(f"{str(root)!r} holds no image in a folder of a class. {LAYOUT}.")
     if val is None:
-        held_out = np.array([position(name.partition("/")[2]) for name in learnt.files]) < HELD_OUT
-        scored = learnt.subset(np.flatnonzero(held_out).tolist())
-        learnt = learnt.subset(np.flatnonzero(~held_out).tolist())
+        learnt, scored = _divided(learnt, len(classes))
     return ImageData(str(root), tuple(classes), learnt, scored)
 
 
@@ -100,18 +98,25 @@ def split_by_name(images: FileImages, classes: Sequence[str]) -> tuple[FileImage
     Raises:
         DataError: if a class has fewer than two images.
     """
-    places = np.array([position(name.partition("/")[2] or name) for name in images.files])
-    held_out = places < HELD_OUT
     for label, name in enumerate(classes):
-        members = np.flatnonzero(images.labels == label)
-        if len(members) < 2:
+        count = int(np.count_nonzero(images.labels == label))
+        if count < 2:
             raise DataError(
-                f"Class {name!r} has only {len(members)} image in {str(images.root)!r}. "
+                f"Class {name!r} has only {count} image in {str(images.root)!r}. "
                 "At least 2 are needed, one to learn from and one to be scored on: add images, or remove the class."
             )
-        if not held_out[members].any():
+    return _divided(images, len(classes))
+
+
+def _divided(images: FileImages, classes: int) -> tuple[FileImages, FileImages]:
+    """Hold images out by their names; a single image of a class is there to learn from."""
+    places = np.array([position(name.partition("/")[2] or name) for name in images.files])
+    held_out = places < HELD_OUT
+    for label in range(classes):
+        members = np.flatnonzero(images.labels == label)
+        if len(members) > 1 and not held_out[members].any():
             held_out[members[places[members].argmin()]] = True
-        elif held_out[members].all():
+        elif len(members) > 0 and held_out[members].all():
             held_out[members[places[members].argmax()]] = False
     return images.subset(np.flatnonzero(~held_out).tolist()), images.subset(np.flatnonzero(held_out).tolist())
 
