@@ -338,10 +338,64 @@ def test_a_tag_that_there_is_not_is_refused() -> None:
         timm.create_model("vg_resnet_pico.sw_in1k")
 
 
-def test_a_file_of_another_network_is_refused_by_timm(tmp_path: Path) -> None:
-    path = save(create_model("resnet_pico"), tmp_path / "m.safetensors")
-    with pytest.raises(RuntimeError, match="Missing key"):
+def renamed(own: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.replace("stages.0.0.reduce.weight", "stages.0.0.lower.weight"): each for name, each in own.items()}
+
+
+CHOICES = [{}, {"num_classes": 3}, {"num_classes": 0}, {"features_only": True}]
+
+
+@pytest.mark.parametrize("choices", CHOICES, ids=str)
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda _: create_model("resnet_pico").state_dict(),
+         "do not fit vg_botnet_pico: 23 tensors, such as 'stages.3.0.mixer.qkv.weight', are missing; 'stages"),
+        (lambda _: timm.create_model("resnet18").state_dict(), "tensors, such as 'stem.0.weight', are missing; 1"),
+        (renamed, "do not fit vg_botnet_pico: 'stages.0.0.reduce.weight' is missing; 'stages.0.0.lower.weight' is left"
+         " over. Give a file of visiongraft for botnet_pico, which `graft convert` makes of others; if it is one with"
+         " N classes, say pretrained_cfg_overlay={'num_classes': N, 'file': FILE}."),
+        (lambda own: own | {"loss.weight": torch.ones(2)}, "do not fit vg_botnet_pico: 'loss.weight' is left over."),
+        (lambda own: own | {"stages.0.0.reduce.weight": torch.ones(2, 3)}, "has the shape (2, 3) instead of (16, 16,"),
+        (lambda own: own | {"stages.3.0.mixer.positions.height": torch.ones(7, 3)}, "has the shape (7, 3) instead of"),
+        (lambda own: own | {"stages.0.0.reduce.weight": own["stages.0.0.reduce.weight"] * torch.nan},
+         "'stages.0.0.reduce.weight' of these weights for botnet_pico holds numbers that are not finite."),
+    ],
+    ids=["another of ours", "foreign", "renamed", "extra", "misshapen", "misshapen table", "NaN"],
+)  # fmt: skip
+def test_weights_that_are_not_whole_and_alone_those_of_the_network_are_refused_whatever_is_asked_of_timm(
+    make, text: str, choices: dict, tmp_path: Path
+) -> None:
+    torch.save(make(create_model("botnet_pico").state_dict()), tmp_path / "m.pth")
+    overlay = {"file": str(tmp_path / "m.pth")}
+    with pytest.raises(WeightsError) as caught:
+        timm.create_model("vg_botnet_pico", pretrained=True, pretrained_cfg_overlay=overlay, **choices)
+    assert text in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_timms_weights_with_a_fault_are_refused_where_only_maps_are_asked_for(tmp_path: Path) -> None:
+    torch.save(timm.create_model("botnet26t_256").state_dict() | {"loss.weight": torch.ones(2)}, tmp_path / "m.pth")
+    overlay = {"file": str(tmp_path / "m.pth")}
+    with pytest.raises(WeightsError, match="do not fit timm's botnet26t_256: 'loss.weight' is left over"):
+        timm.create_model("vg_botnet26t_256", pretrained=True, pretrained_cfg_overlay=overlay, features_only=True)
+
+
+def test_a_file_with_other_classes_than_timm_was_told_of_is_refused_with_what_to_tell_it(tmp_path: Path) -> None:
+    path = save(create_model("botnet_pico", num_classes=5), tmp_path / "m.safetensors")
+    with pytest.raises(WeightsError, match=r"shape \(5, 512\) instead of \(1000, 512\) .*say pretrained_cfg_overlay="):
         timm.create_model("vg_botnet_pico", pretrained=True, pretrained_cfg_overlay={"file": str(path)})
+
+
+def test_weights_without_a_classifier_get_a_fresh_one_as_with_timms_own(tmp_path: Path) -> None:
+    path = save(create_model("resnet_pico", num_classes=0), tmp_path / "m.safetensors")
+    overlay = {"file": str(path), "num_classes": 0}
+    found = timm.create_model("vg_resnet_pico", pretrained=True, pretrained_cfg_overlay=overlay, num_classes=3).eval()
+    images = torch.randn(1, 3, 64, 64)
+    assert found(images).shape == (1, 3)
+    assert torch.equal(found.forward_features(images), load(path).forward_features(images))
+    folder = timm.create_model("vg_resnet_pico", num_classes=0).save_pretrained(tmp_path / "folder")
+    assert timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=3)(images).shape == (1, 3)
 
 
 def test_a_network_of_timms_saves_and_loads_as_one_of_ours(tmp_path: Path) -> None:

@@ -22,16 +22,18 @@ import torch
 from torch import Tensor, nn
 
 from visiongraft.blocks.positions import PositionTables
-from visiongraft.errors import MissingExtra, SpecError, nearest
+from visiongraft.errors import MissingExtra, SpecError, WeightsError, nearest
 from visiongraft.families.zoo import customized, get_spec, list_models
 from visiongraft.kernels.types import Grid
 from visiongraft.network import CLASSIFIER, FeatureExtractor, Network, chosen_maps
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone, way_to_other_strides
-from visiongraft.weights.convert import convert, fitting_form
+from visiongraft.weights.convert import convert, fitting_form, made_ours
+from visiongraft.weights.faults import checked, faults_of
 from visiongraft.weights.folder import save_pretrained
 from visiongraft.weights.hub import fetch
 from visiongraft.weights.origins import SOURCES
+from visiongraft.weights.renaming import wanted_by
 from visiongraft.weights.sources import get_weight_set
 from visiongraft.weights.timm_config import PREFIX, published_cfgs
 
@@ -205,26 +207,50 @@ def _shortened(spec: Backbone, stages: int) -> Backbone:
     return replace(short, drop_path=spec.drop_path * (short.depth - 1) / max(spec.depth - 1, 1))
 
 
-def _ours(tensors: dict[str, Tensor], network: TimmNetwork) -> dict[str, Tensor]:
+def _ours(tensors: dict[str, Tensor], network: TimmNetwork, *, features_only: bool) -> dict[str, Tensor]:
     """Give what timm has read as our tensors: by our names, with the position tables of the network's own grids.
 
+    Where timm does not take the classifier, it would fill what it finds and leave all else as it is, without a word.
+
     Raises:
-        GraftError: if these are neither our names nor those of timm's own network.
+        WeightsError: if these are not all tensors of the network, by our names or those of timm's own, and no others.
     """
-    known = {name for name in network.state_dict() if not name.startswith(CLASSIFIER)}
-    if not known <= tensors.keys() and network.spec.name in SOURCES["timm"]:
-        form = fitting_form(tensors, source="timm", name=network.spec.name, image=network.spec.image)
+    spec, tensors = network.spec, dict(checked(tensors))
+    ours = wanted_by(network, {name: name for name, _ in network.named_children()}, called=spec.name)
+    if 2 * len(ours.keys() & tensors.keys()) < len(ours) and spec.name in SOURCES["timm"]:
+        form = fitting_form(tensors, source="timm", name=spec.name, image=spec.image)
         tensors = convert(tensors, source="timm", name=form)
-    found = dict(tensors)
+    fresh = features_only or network.num_classes != network.pretrained_cfg["num_classes"]
+    left_out = CLASSIFIER if fresh or not network.num_classes else "(nothing)"
+    wanted = {name: each for name, each in ours.items() if not name.startswith(left_out)}
+    given = {name: each for name, each in tensors.items() if not name.startswith(left_out)}
+    found = given | _tables_at_the_grids_of(network, given)
+    first = f"{network.pretrained_cfg.get('first_conv')}.weight"
+    if first in found and found[first].ndim == len(wanted[first].shape):  # timm fits it to other channels
+        shape = wanted[first].shape[0], found[first].shape[1], *wanted[first].shape[2:]
+        wanted[first] = replace(wanted[first], shape=shape, foreign_shape=shape)
+    faults = faults_of(found, wanted)
+    if faults.count:
+        raise WeightsError(
+            f"These weights do not fit {PREFIX}{spec.name}: {faults.in_words(given, wanted)}. Give a file of"
+            f" visiongraft for {spec.name}, which `graft convert` makes of others; if it is one with N classes, say"
+            " pretrained_cfg_overlay={'num_classes': N, 'file': FILE}."
+        )
+    return made_ours(found, wanted, called=spec.name)
+
+
+def _tables_at_the_grids_of(network: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Give those of the tensors that are position tables, resampled for the network's own grids."""
+    found: dict[str, Tensor] = {}
     for name, module in network.named_modules():
-        if isinstance(module, PositionTables):
-            other = copy.copy(module)
-            other._parameters = {  # a module of the same kind, with the tables as they are stored
-                key: nn.Parameter(tensors.get(f"{name}.{key}", each))
-                for key, each in module.named_parameters(recurse=False)
-            }
-            resized = {f"{name}.{key}": each.detach() for key, each in other.resized(module.grid).items()}
-            found |= {key: each for key, each in resized.items() if key in tensors}
+        tables = dict(module.named_parameters(recurse=False)) if isinstance(module, PositionTables) else {}
+        given = {key: tensors[f"{name}.{key}"] for key in tables if f"{name}.{key}" in tensors}
+        may_be = (each.ndim == tables[key].ndim and each.element_size() > 1 for key, each in given.items())
+        if isinstance(module, PositionTables) and given.keys() == tables.keys() and all(may_be):
+            other = copy.deepcopy(module)
+            for key, each in given.items():
+                setattr(other, key, nn.Parameter(each, requires_grad=False))
+            found |= {f"{name}.{key}": each for key, each in other.resized(module.grid).items()}
     return found
 
 
@@ -300,7 +326,7 @@ def _entrypoint(spec: Backbone) -> Callable[..., nn.Module]:
             name,
             pretrained,
             feature_cfg=dict(features),
-            pretrained_filter_fn=_ours,
+            pretrained_filter_fn=partial(_ours, features_only=bool(choices.get("features_only"))),
             **choices,
         )
 

@@ -9,14 +9,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tests.cli.running import answer, complaint
-from tests.weights.shapes import PICO, shapes
+from tests.weights.shapes import PICO, numbers, shapes
 from visiongraft.cli.main import main
 from visiongraft.spec import Backbone
 from visiongraft.train.run import RunFolder
 from visiongraft.weights.convert import convert
 from visiongraft.weights.models import create_model
 from visiongraft.weights.origins import SOURCES
-from visiongraft.weights.renaming import wanted_tensors
 from visiongraft.weights.store import read, save
 
 NAME = "convmixer_pico"
@@ -26,13 +25,7 @@ FIRST = "3.0.fn.0.weight"
 
 def foreign(spec: Backbone) -> dict[str, Tensor]:
     """Give random weights by the authors' names; that these are theirs is tested in tests/parity."""
-    generator = torch.Generator().manual_seed(0)
-    layout = SOURCES["convmixer"][spec.name]
-    found = {}
-    for name, each in wanted_tensors(spec, layout).items():
-        counts = name.endswith("num_batches_tracked")
-        found[name] = torch.tensor(7) if counts else torch.rand(each.foreign_shape, generator=generator) * 0.1
-    return found
+    return numbers(spec, SOURCES["convmixer"][spec.name])
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +145,8 @@ def spoilt(weights: dict[str, Tensor]) -> dict[str, Tensor]:
          "These look like convmixer_256_8 weights: ask for 'convmixer_256_8'."),
         (spoilt, f"{FIRST!r} of these weights for {NAME} holds numbers that are not finite. The file is damaged"),
         (lambda weights: weights | {FIRST: weights[FIRST].to(torch.int8)},
-         f"{FIRST!r} of these weights for {NAME} holds no fractions but torch.int8, as after quantisation. Take the"),
+         f"{FIRST!r} of these weights for {NAME} holds numbers of torch.int8, and float16, bfloat16, float32 or"
+         " float64 was expected. If they were quantised, take the weights of before.\n"),
     ],
     ids=["renamed", "missing", "extra", "torn head", "wrapped", "among others", "arrays", "misshapen", "another model",
          "NaN", "quantised"],
@@ -255,9 +249,7 @@ def test_the_help_names_every_source(capsys: pytest.CaptureFixture) -> None:
 
 @pytest.fixture(scope="module")
 def oblong() -> dict[str, Tensor]:
-    spec = create_model("coatnet_pico_rw_224", num_classes=3, image=(64, 128)).spec
-    wanted = wanted_tensors(spec, SOURCES["timm"][spec.name])
-    return {name: torch.rand(each.foreign_shape) * 0.1 for name, each in wanted.items()}
+    return numbers(create_model(PICO, num_classes=3, image=(64, 128)).spec, SOURCES["timm"][PICO])
 
 
 def test_an_oblong_size_that_shapes_leave_open_is_given_as_an_option(
@@ -279,8 +271,7 @@ def test_a_size_that_the_tables_are_not_of_is_refused(
     tmp_path: Path, oblong: dict[str, Tensor], capsys: pytest.CaptureFixture
 ) -> None:
     spec = create_model("botnet26t_256", image=(64, 96)).spec
-    wanted = wanted_tensors(spec, SOURCES["timm"][spec.name])
-    save_file({name: torch.rand(each.foreign_shape) for name, each in wanted.items()}, tmp_path / "in.safetensors")
+    save_file(numbers(spec, SOURCES["timm"][spec.name]), tmp_path / "in.safetensors")
     words = ["convert", tmp_path / "in.safetensors", tmp_path / "out.safetensors"]
     words += ["--from", "timm", "--model", "botnet26t_256"]
     assert (
@@ -295,8 +286,9 @@ def test_a_size_that_the_tables_are_not_of_is_refused(
 def test_a_tag_says_what_images_go_through_and_without_one_a_guess_is_called_so(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    wanted = wanted_tensors(create_model("resnet50", num_classes=2).spec, SOURCES["timm"]["resnet50"])
-    save_file({name: torch.rand(each.foreign_shape) for name, each in wanted.items()}, tmp_path / "in.safetensors")
+    save_file(
+        numbers(create_model("resnet50", num_classes=2).spec, SOURCES["timm"]["resnet50"]), tmp_path / "in.safetensors"
+    )
     words = ["convert", tmp_path / "in.safetensors", tmp_path / "out.safetensors", "--from", "timm"]
     words += ["--existing", "replace", "--model"]
     tagged = answer(capsys, *words, "resnet50.tv_in1k")

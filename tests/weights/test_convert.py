@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import visiongraft as vg
+from tests.weights.shapes import numbers
 from visiongraft.blocks.stems import SmallStem
 from visiongraft.errors import UnknownModel, WeightsError
 from visiongraft.families.zoo import get_spec
@@ -25,11 +26,7 @@ CONV = "stages.0.blocks.0.conv2_kxk.weight"
 
 def foreign(spec: Backbone) -> dict[str, Tensor]:
     """Give random weights by timm's names; that these are timm's names is tested with timm itself, in tests/parity."""
-    generator = torch.Generator().manual_seed(0)
-    return {
-        name: torch.randn(each.foreign_shape, generator=generator)
-        for name, each in wanted_tensors(spec, SOURCES["timm"][spec.name]).items()
-    }
+    return numbers(spec, SOURCES["timm"][spec.name])
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +63,12 @@ def test_counters_of_batches_may_be_missing_as_in_older_files(weights: dict[str,
     older = {name: each for name, each in weights.items() if not name.endswith("num_batches_tracked")}
     assert len(older) < len(weights)
     create_model(NAME).load_state_dict(convert(older, source="timm", name=NAME))
+
+
+def test_a_counter_that_was_cast_along_with_the_weights_counts_again(weights: dict[str, Tensor]) -> None:
+    found = convert({name: each.half() for name, each in weights.items()}, source="timm", name=NAME)
+    assert {str(each.dtype) for each in found.values()} == {"torch.float16", "torch.int64"}
+    assert found["stages.0.0.norm1.num_batches_tracked"] == 7
 
 
 def test_queries_keys_and_values_of_each_head_are_sorted_by_kind() -> None:
@@ -142,6 +145,7 @@ def without(weights: dict[str, Tensor], *names: str) -> dict[str, Tensor]:
 
 SPOILT = torch.ones(512)
 SPOILT[3] = float("nan")
+COUNTER, VARIANCE = (f"stages.0.blocks.0.norm1.{each}" for each in ("num_batches_tracked", "running_var"))
 
 
 @pytest.mark.parametrize(
@@ -158,6 +162,15 @@ SPOILT[3] = float("nan")
          f"{CONV!r} has the shape (256, 1, 5, 5) instead of (256, 1, 3, 3). Take them from their source again"),
         (lambda weights: weights | {"norm.weight": SPOILT},
          f"'norm.weight' of these weights for {NAME} holds numbers that are not finite. The file is damaged"),
+        (lambda weights: weights | {VARIANCE: -weights[VARIANCE]}, f"{VARIANCE!r} of these weights for {NAME} holds"
+         " variances, and some of them are below 0. The file is damaged, or its training had diverged: take it from"),
+        (lambda weights: weights | {COUNTER: torch.tensor(3.7)}, f"{COUNTER!r} of these weights for {NAME} counts"
+         " batches, and is 3.700000047683716 (torch.float32) instead of a whole number of at least 0. Set it to"),
+        (lambda weights: weights | {COUNTER: torch.tensor(True)}, "counts batches, and is True (torch.bool) instead"),
+        (lambda weights: weights | {COUNTER: torch.tensor(2j)}, "counts batches, and is 2j (torch.complex64) instead"),
+        (lambda weights: weights | {COUNTER: torch.tensor(-1)}, "counts batches, and is -1 (torch.int64) instead"),
+        (lambda weights: weights | {"norm.weight": weights["norm.weight"].to(torch.float8_e4m3fn)},
+         f"'norm.weight' of these weights for {NAME} holds numbers of torch.float8_e4m3fn, and float16, bfloat16,"),
         (lambda weights: {1: torch.ones(1)}, "holds tensors by name, and 1 is none. Give the state_dict() itself."),
         (lambda weights: {"state_dict": weights},
          "'state_dict' is of type dict. If this is a checkpoint with more than weights in it, give the dict"),
@@ -188,7 +201,7 @@ def test_each_way_of_the_authors_to_name_a_convmixer_is_told_by_its_names(scheme
     layout = SOURCES["convmixer"]["convmixer_256_8"]
     layout = (layout, *layout.others)[scheme]
     wanted = wanted_tensors(get_spec("convmixer_256_8"), layout)
-    weights = {name: torch.rand(each.foreign_shape) for name, each in wanted.items()}
+    weights = numbers(get_spec("convmixer_256_8"), layout)
     found = convert(weights, source="convmixer", name="convmixer_256_8")
     assert all(
         found[each.ours] is weights[name] or torch.equal(found[each.ours], weights[name])

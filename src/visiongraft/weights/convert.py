@@ -14,7 +14,7 @@ from visiongraft.weights.faults import Comparison, checked, counters, faults_of
 from visiongraft.weights.forms import evident_form, other_forms
 from visiongraft.weights.origins import LAYERS, layout_for
 from visiongraft.weights.remedies import remedy
-from visiongraft.weights.renaming import joined, under, wanted_by
+from visiongraft.weights.renaming import Wanted, joined, under, wanted_by
 
 
 def convert(state_dict: Mapping[str, Tensor], *, source: str, name: str | Backbone) -> dict[str, Tensor]:
@@ -32,7 +32,7 @@ def convert(state_dict: Mapping[str, Tensor], *, source: str, name: str | Backbo
 
     Raises:
         UnknownModel: if the source has no network of that name.
-        WeightsError: if a tensor is missing, left over, of another shape, or holds what is no finite number. The
+        WeightsError: if a tensor is missing, left over, of another shape, or holds numbers that it cannot have. The
             error names the network that the weights fit better, if the source has one.
     """
     source = str(source).lower()
@@ -42,10 +42,7 @@ def convert(state_dict: Mapping[str, Tensor], *, source: str, name: str | Backbo
         said = f"{compared.faults.in_words(found, wanted)}. {remedy(compared, source)}"
         bare = f" (Told without the prefix {compared.prefix!r} that all names have.)" if compared.prefix else ""
         raise WeightsError(f"These weights do not fit {source}'s {called}: {compared.torn_head or said}{bare}")
-    return joined(
-        (each.ours, each.take(_finite(compared.prefix + theirs, found[theirs], called)))
-        for theirs, each in wanted.items()
-    )
+    return made_ours(found, wanted, called=called, prefix=compared.prefix)
 
 
 def convert_layer(
@@ -87,7 +84,7 @@ def convert_layer(
             f"These weights do not fit {source}'s {called}: {faults.in_words(found, wanted)}."
             f" Check the layer's name in the network, at={at!r}, its choices, and the width and grid of its site."
         )
-    return joined((each.ours, each.take(_finite(theirs, found[theirs], called))) for theirs, each in wanted.items())
+    return made_ours(found, wanted, called=called)
 
 
 def fitting_form(
@@ -134,15 +131,47 @@ def laid_beside(state_dict: Mapping[str, Tensor], *, source: str, name: str | Ba
     return Comparison.of(checked(state_dict), get_spec(name) if isinstance(name, str) else name, layout)
 
 
-def _finite(name: str, tensor: Tensor, called: str) -> Tensor:
-    if not tensor.is_floating_point() and not name.endswith("num_batches_tracked"):
+def made_ours(
+    found: Mapping[str, Tensor], wanted: Mapping[str, Wanted], *, called: str, prefix: str = ""
+) -> dict[str, Tensor]:
+    """Make our tensors of foreign ones whose names and shapes are right.
+
+    Args:
+        found: the foreign tensors.
+        wanted: what the network needs of them.
+        called: what to call the network in an error.
+        prefix: what the names of the foreign tensors have before them at the source.
+
+    Raises:
+        WeightsError: if one holds numbers that it cannot have.
+    """
+    shares = ((each, _sound(prefix + theirs, found[theirs], called)) for theirs, each in wanted.items())
+    return joined((each.ours, each.take(tensor)) for each, tensor in shares)
+
+
+_FRACTIONS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+_INTEGERS = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
+_AGAIN = "The file is damaged, or its training had diverged: take it from its source again."
+
+
+def _sound(name: str, tensor: Tensor, called: str) -> Tensor:
+    if tensor.is_meta:
+        return tensor
+    said = f"{name!r} of these weights for {called}"
+    if name.endswith("num_batches_tracked"):
+        if tensor.dtype not in _FRACTIONS | _INTEGERS or not bool(((tensor >= 0) & (tensor % 1 == 0)).all()):
+            raise WeightsError(
+                f"{said} counts batches, and is {tensor.item()} ({tensor.dtype}) instead of a whole number of at least"
+                " 0. Set it to torch.tensor(0): what comes out does not depend on it."
+            )
+        return tensor.to(torch.int64)
+    if tensor.dtype not in _FRACTIONS:
         raise WeightsError(
-            f"{name!r} of these weights for {called} holds no fractions but {tensor.dtype}, as after quantisation."
-            " Take the weights of before."
+            f"{said} holds numbers of {tensor.dtype}, and float16, bfloat16, float32 or float64 was expected. If they"
+            " were quantised, take the weights of before."
         )
-    if tensor.is_floating_point() and not tensor.is_meta and not bool(torch.isfinite(tensor).all()):
-        raise WeightsError(
-            f"{name!r} of these weights for {called} holds numbers that are not finite."
-            " The file is damaged, or its training had diverged: take it from its source again."
-        )
+    if not bool(torch.isfinite(tensor).all()):
+        raise WeightsError(f"{said} holds numbers that are not finite. {_AGAIN}")
+    if name.endswith("running_var") and bool((tensor < 0).any()):
+        raise WeightsError(f"{said} holds variances, and some of them are below 0. {_AGAIN}")
     return tensor

@@ -53,7 +53,7 @@ def pretrained_cfg(spec: Backbone, preprocessing: Preprocessing) -> dict[str, An
         "std": preprocessing.std,
         "num_classes": spec.head.num_classes,
         "first_conv": _first_conv(spec),
-        "classifier": CLASSIFIER if spec.head.num_classes else None,
+        "classifier": CLASSIFIER,  # also where there is none, so that timm knows which one is fresh if it is asked for
     }
 
 
