@@ -1,5 +1,6 @@
 """Which images of a set show the same picture: equal to the last pixel, or nearly so."""
 
+from collections.abc import Iterator
 from hashlib import blake2b
 
 import numpy as np
@@ -97,22 +98,29 @@ def near_pairs(hashes: UInt16[ndarray, "b 16"], *, within: int = NEAR) -> Pairs:
     """
     count = len(hashes)
     whole = np.ascontiguousarray(hashes).view(np.uint64)  # b 4
-    found = np.zeros(0, np.int64)
+    found = np.zeros(0, np.int64)  # pairs, each as one number
     for row in range(hashes.shape[1]):
-        order = np.argsort(hashes[:, row], kind="stable")
-        keys, sorted_whole = hashes[order, row], whole[order]
-        here = [found]
-        first = np.arange(count)
-        for step in range(1, MOST_NEIGHBOURS + 1):
-            first = first[first + step < count]
-            first = first[keys[first] == keys[first + step]]
-            if len(first) == 0:
+        order = np.argsort(hashes[:, row], kind="stable")  # so the smaller place of a pair comes first
+        pairs = [found]
+        for first, second in _neighbours(hashes[order, row]):
+            apart = np.bitwise_count(whole[order[first]] ^ whole[order[second]]).sum(axis=1, dtype=np.int64)
+            near = apart <= within
+            pairs.append(order[first[near]] * count + order[second[near]])
+            if sum(map(len, pairs)) > MOST_PAIRS:
                 break
-            apart = np.bitwise_count(sorted_whole[first] ^ sorted_whole[first + step]).sum(axis=1, dtype=np.int64)
-            near = first[apart <= within]
-            here.append(order[near] * count + order[near + step])  # stable, so the smaller place comes first
-        found = np.unique(np.concatenate(here))[:MOST_PAIRS]
+        found = np.unique(np.concatenate(pairs))[:MOST_PAIRS]
     return np.stack([found // max(count, 1), found % max(count, 1)], axis=1)
+
+
+def _neighbours(keys: UInt16[ndarray, " b"]) -> Iterator[tuple[Int64[ndarray, " _"], Int64[ndarray, " _"]]]:
+    """Pair up equal ones among sorted keys: those next to one another, then those two places apart, and so on."""
+    first = np.arange(len(keys))
+    for step in range(1, MOST_NEIGHBOURS + 1):
+        first = first[first + step < len(keys)]
+        first = first[keys[first] == keys[first + step]]
+        if len(first) == 0:
+            return
+        yield first, first + step
 
 
 def are_flat(grays: Float[ndarray, "b 32 32"]) -> Bool[ndarray, " b"]:
