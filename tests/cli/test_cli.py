@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch.utils.data import get_worker_info
 
 from tests.cli.running import answer, complaint
@@ -263,18 +265,34 @@ def test_labels_that_are_no_classes_get_one_line(
 
 
 @pytest.mark.parametrize("verb", ["eval", "predict"])
-def test_weights_that_give_nan_get_the_reason_and_the_remedy(
+def test_weights_that_are_too_large_get_the_reason_and_the_remedy(
     verb: str, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     model = read(weights)
     for each in model.network.parameters():
-        each.data.fill_(math.nan)
+        each.data.fill_(1e38)
     save(model.network, weights, preprocessing=model.preprocessing, classes=model.classes)
     data = write_folder(tmp_path / "data")
     words = ["--data", data, "--workers", "0"] if verb == "eval" else [data / "val"]
     text = complaint(capsys, verb, weights, *words)
     assert "gives NaN in place of" in text
     assert text.endswith("Use another weight file, or train again with a lower --lr.\n")
+
+
+@pytest.mark.parametrize("verb", ["eval", "predict", "train"])
+def test_weights_that_are_nan_are_named_before_anything_is_done(
+    verb: str, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    with safe_open(weights, "pt") as file:
+        texts = file.metadata()
+    tensors = load_file(weights)
+    tensors["stem.0.weight"].fill_(math.nan)
+    save_file(tensors, weights, texts)
+    words = {"eval": [weights], "predict": [weights, tmp_path], "train": ["--weights", weights]}[verb]
+    assert complaint(capsys, verb, *words) == (
+        f"graft: {weights} holds NaN or infinity in 'stem.0.weight': it is damaged, or its training diverged. Take it"
+        " from its source again, or use another.\n"
+    )
 
 
 def test_the_help_says_how_clipping_is_switched_off(capsys: pytest.CaptureFixture) -> None:

@@ -224,7 +224,7 @@ def test_a_file_of_others_that_is_given_to_info_is_told_the_way_to_become_one(
     said = complaint(capsys, "info", tmp_path / "nano.pth")
     assert "`graft convert FILE OUT.safetensors --from SOURCE --model NAME` makes one of it" in said
     save_file(weights, tmp_path / "nano")
-    assert "nano holds no network description. Write such files with visi" in complaint(
+    assert "nano holds no network description, so it is of others: `graft convert` makes" in complaint(
         capsys, "info", tmp_path / "nano"
     )
     for missing in ("none.pth.tar", "runs/none"):

@@ -19,6 +19,7 @@ from visiongraft.weights.adapt import adapted, check_alike
 from visiongraft.weights.convert import convert, fitting_form
 from visiongraft.weights.foreign import read_state_dict
 from visiongraft.weights.imagenet import IMAGENET, imagenet_classes
+from visiongraft.weights.paths import path_of
 from visiongraft.weights.sources import WeightSet, find_weight_sets, get_weight_set, names_weights, preprocessing_of
 from visiongraft.weights.store import Trained
 
@@ -218,6 +219,7 @@ def read_weights(path: str | Path, *, model: str | Backbone | None = None, image
         WeightsError: if the file is missing, damaged, of another format, or of another network.
         ImageSizeError: if the network cannot take `image`.
     """
+    path = path_of(path)
     if model is None or store.is_ours(path):
         trained = store.read(path, image=image)
         if model is not None:

@@ -3,15 +3,15 @@
 A file is all that is needed to use a network again. Nothing in it is ever executed.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from errno import EISDIR
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from visiongraft.errors import WeightsError
 from visiongraft.files import draft_of
@@ -19,10 +19,9 @@ from visiongraft.kernels.types import Grid
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
+from visiongraft.weights.description import FORMAT, Description, in_short
 from visiongraft.weights.foreign import looks_like_a_pickle, oddity, read_safetensors
-
-FORMAT = "visiongraft.weights/1"
-"""Name and version of the file format. It rises when an older file would be misread."""
+from visiongraft.weights.paths import path_of
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Trained:
 
 
 def save(
-    network: Network,
+    network: nn.Module,
     path: str | Path,
     *,
     preprocessing: Preprocessing | None = None,
@@ -64,23 +63,42 @@ def save(
     """Write a network into one file, whole or not at all.
 
     Args:
-        network: what to save.
+        network: what to save: a `Network`, or what torch.compile or a wrapper for several devices made of one.
         path: where; by convention it ends in .safetensors.
         preprocessing: what images go through; by default ImageNet's normalisation at the spec's image size.
         classes: the name of each class, as many as there are logits, or none.
         scores: what was measured with these weights.
 
     Raises:
-        WeightsError: if the classes are not as many as the logits, or the file cannot be written.
+        WeightsError: if `load` would not read it: it is no `Network`, or differs from its spec, its weights are not
+            finite, or the names or scores are none; and if the file cannot be written.
     """
+    network = _unwrapped(network)
     return save_tensors(
         network.spec,
-        network.state_dict(),
+        {name.replace(_COMPILED, ""): each for name, each in network.state_dict().items()},
         path,
         preprocessing=preprocessing,
         classes=classes,
         scores=scores,
     )
+
+
+_COMPILED = "_orig_mod."
+"""What torch.compile puts before the names of the tensors in a module that it wraps."""
+
+
+def _unwrapped(network: nn.Module) -> Network:
+    """Give a network without what PyTorch puts around one, to compile it or to spread it over devices."""
+    inside: object = network
+    while inside is not None and not isinstance(inside, Network):
+        inside = getattr(inside, "_orig_mod", None) or getattr(inside, "module", None)
+    if inside is None:
+        raise WeightsError(
+            f"What is saved is a visiongraft.Network, and this is a {type(network).__name__}. Give one that"
+            " create_model made, without features_only; of others torch.save takes the state_dict()."
+        )
+    return inside
 
 
 def save_tensors(
@@ -103,27 +121,68 @@ def save_tensors(
         scores: as in `save`.
 
     Raises:
-        WeightsError: as in `save`, and if a tensor holds no numbers, or is not dense.
+        WeightsError: as in `save`.
     """
-    if classes and len(classes) != spec.head.num_classes:
+    path = path_of(path)
+    about = Description(
+        spec, Preprocessing(spec.image) if preprocessing is None else preprocessing, classes, scores or {}
+    )
+    texts = about.texts()
+    if fault := _fault(_outline(spec), tensors):
         raise WeightsError(
-            f"{len(classes)} class names came for {spec.head.num_classes} logits. Name each class, or none."
+            f"This {spec.name} cannot be saved, since not all of it follows from its spec: {fault}. Undo what was done"
+            " to its layers (after pruning by torch.nn.utils.prune.remove), and change its classifier with"
+            " reset_classifier; else torch.save takes its state_dict()."
         )
-    metadata = {
-        "format": FORMAT,
-        "spec": spec.to_json(),
-        "preprocessing": json.dumps((preprocessing or Preprocessing(spec.image)).to_dict()),
-        "classes": json.dumps(list(classes), ensure_ascii=False),
-        "scores": json.dumps(dict(scores or {})),
-    }
-    path = Path(path)
+    apart = _apart(tensors)
+    if name := _not_finite(apart):
+        raise WeightsError(f"{name!r} holds NaN or infinity, so it is not saved. Save the weights of before.")
     try:
+        if path.is_dir():
+            raise IsADirectoryError(EISDIR, "Is a directory")
         with draft_of(path) as draft:
-            save_file(_apart(tensors), draft, metadata)
+            save_file(apart, draft, texts)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise WeightsError(f"{path} cannot be written: {reason}. Choose another place.") from error
     return path
+
+
+def _outline(spec: Backbone) -> dict[str, Tensor]:
+    """Give the state dict of a network without its numbers, which may be more than a memory holds."""
+    with torch.device("meta"):
+        return Network(spec).state_dict()
+
+
+def _fault(wanted: Mapping[str, Tensor], found: Mapping[str, object]) -> str:
+    """Say how tensors differ from those of a network; empty where only the precision of fractions does."""
+    odd = sorted(
+        name
+        for name in wanted.keys() | found.keys()
+        if name not in wanted or not _alike(wanted[name], found.get(name))
+    )
+    if not odd:
+        return ""
+    return f"{len(odd)} tensors are missing, left over, or of another shape or type, the first is {odd[0]!r}"
+
+
+def _alike(wanted: Tensor, found: object) -> bool:
+    if not isinstance(found, Tensor) or found.shape != wanted.shape:
+        return False
+    return found.dtype in _FRACTIONS if wanted.dtype in _FRACTIONS else found.dtype == wanted.dtype
+
+
+_FRACTIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def _not_finite(tensors: Mapping[str, Tensor]) -> str:
+    """Name the first tensor with a number that is none, or too large for a network; empty for none."""
+    for name, each in tensors.items():
+        if each.is_floating_point() and each.numel():
+            ends = torch.stack(torch.aminmax(each))  # a NaN is both; this takes a tenth of the time of isfinite
+            if not bool(ends.float().isfinite().all()):
+                return name
+    return ""
 
 
 def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -148,7 +207,7 @@ def load(path: str | Path, *, image: int | Grid | None = None) -> Network:
         image: native size in pixels to resample the position tables for; by default the file's own.
 
     Raises:
-        WeightsError: if the file is missing, damaged, or of another format.
+        WeightsError: if the file is missing, damaged, or of another format, or its weights are not finite.
     """
     return read(path, image=image).network
 
@@ -157,60 +216,59 @@ def is_ours(path: str | Path) -> bool:
     """Tell whether a file is one that `save` wrote, in any version. What cannot be read is none."""
     try:
         with safe_open(path, framework="pt") as file:
-            return (file.metadata() or {}).get("format", "").startswith(FORMAT.partition("/")[0])
+            return _is_our_format((file.metadata() or {}).get("format", ""))
     except (SafetensorError, OSError):
         return False
 
 
+def _is_our_format(text: str) -> bool:
+    return text.startswith(FORMAT.partition("/")[0])
+
+
 def read(path: str | Path, *, image: int | Grid | None = None) -> Trained:
     """Read a network with its preprocessing, classes and scores. Arguments and errors as in `load`."""
-    path = Path(path)
-    metadata, tensors = _read_tensors(path)
-    found = metadata.get("format")
-    if found != FORMAT:
-        reason = f"is of format {found!r}; this version reads {FORMAT!r}" if found else "holds no network description"
-        raise WeightsError(
-            f"{path} {reason}. Write such files with visiongraft.save or `graft train`, or with `graft convert` from"
-            " weights of others. Timm's are also read as they are, with their network named beside them: model=NAME"
-            " for visiongraft.read_weights, --model NAME for `graft train`."
-        )
+    path = path_of(path)
+    texts, tensors = _read_tensors(path)
+    _check_format(texts.get("format", ""), path)
     try:
-        spec = Backbone.from_json(metadata["spec"])
-        with torch.device("meta"):  # a description may ask for more memory than there is: first see whether it fits
-            network = Network(spec)
-        preprocessing = Preprocessing.from_dict(json.loads(metadata["preprocessing"]))
-        classes, scores = json.loads(metadata["classes"]), json.loads(metadata["scores"])
-        if not isinstance(scores, dict) or not all(isinstance(each, int | float) for each in scores.values()):
-            raise WeightsError("its scores are no numbers with names")
-        if not isinstance(classes, list) or not all(isinstance(each, str) for each in classes):
-            raise WeightsError("its classes are no list of names")
-        if classes and len(classes) != network.num_classes:
-            raise WeightsError(f"it names {len(classes)} classes for {network.num_classes} logits")
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        ArithmeticError,
-        AttributeError,
-        RuntimeError,
-    ) as error:  # GraftError is a ValueError
-        raise WeightsError(f"{path} describes its network in a way that cannot be read: {error}") from error
-    _check_shapes(network, tensors, path)
-    network = Network(spec)
+        about = Description.read(texts)
+        wanted = _outline(about.spec)
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError) as error:
+        reason = in_short(str(error)).removesuffix(".")  # GraftError is a ValueError
+        raise WeightsError(
+            f"{path} describes its network in a way that cannot be read: {reason}. {_AGAIN}."
+        ) from error
+    if fault := _fault(wanted, tensors):
+        raise WeightsError(
+            f"{path} does not fit the network that it describes: {fault}. The file is damaged. {_AGAIN}."
+        )
+    if name := _not_finite(tensors):
+        raise WeightsError(
+            f"{path} holds NaN or infinity in {name!r}: it is damaged, or its training diverged. {_AGAIN}, or use"
+            " another."
+        )
+    network = Network(about.spec)
     network.load_state_dict(tensors)
-    trained = Trained(network.eval(), preprocessing, tuple(classes), scores)
+    trained = Trained(network.eval(), about.preprocessing, tuple(about.classes), about.scores)
     return trained if image is None else trained.at(image)
 
 
-def _check_shapes(network: Network, tensors: dict[str, Tensor], path: Path) -> None:
-    wanted = {name: tuple(each.shape) for name, each in network.state_dict().items()}
-    found = {name: tuple(each.shape) for name, each in tensors.items()}
-    if wanted != found:
-        odd = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+_AGAIN = "Take it from its source again"
+
+
+def _check_format(found: str, path: Path) -> None:
+    if found == FORMAT:
+        return
+    if _is_our_format(found):
         raise WeightsError(
-            f"{path} does not fit the network that it describes: {len(odd)} tensors are missing, left over or of"
-            f" another shape, the first is {odd[0]}. The file is damaged; take it from its source again."
+            f"{path} is of format {in_short(found)!r}; this version reads {FORMAT!r}. Read it with the version of"
+            " visiongraft that wrote it."
         )
+    raise WeightsError(
+        f"{path} holds no network description, so it is of others: `graft convert` makes a file of ours of it. Timm's"
+        " are also read as they are, with their network named beside them: model=NAME for visiongraft.read_weights,"
+        " --model NAME for `graft train`."
+    )
 
 
 def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
@@ -221,6 +279,8 @@ def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         raise WeightsError(
             f"{path} cannot be read: {error.strerror}. Give the path of a .safetensors file."
         ) from error
+    if not start:
+        raise WeightsError(f"{path} is empty. {_AGAIN}.")
     if looks_like_a_pickle(start):
         kind = "zip archive, as torch.save writes" if start[:2] == b"PK" else "pickle, as older PyTorch wrote"
         raise WeightsError(
