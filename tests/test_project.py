@@ -53,7 +53,7 @@ def foreign_packages(tree: ast.Module) -> set[str]:
             modules |= {each.name for each in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             modules.add(node.module)
-    return {each.partition(".")[0] for each in modules} - sys.stdlib_module_names - {"visiongraft"}
+    return {each.partition(".")[0] for each in modules} - sys.stdlib_module_names - {"visiongraft", "graft_command"}
 
 
 def test_importing_the_package_brings_in_no_heavy_library():

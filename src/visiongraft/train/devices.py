@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+from dataclasses import dataclass
 
 import torch
 
@@ -29,6 +30,45 @@ def find_device(name: str) -> torch.device:
             f"There is no device {name!r} here. PyTorch finds {', '.join(here)}: use one of them, or auto."
         ) from error
     return device
+
+
+@dataclass(frozen=True)
+class Crew:
+    """How many processes train together.
+
+    Args:
+        here: on this machine.
+        machines: how many machines there are.
+    """
+
+    here: int = 1
+    machines: int = 1
+
+    @property
+    def size(self) -> int:
+        """How many they are in all."""
+        return self.here * self.machines
+
+
+def find_crew(devices: int) -> Crew:
+    """Count the processes: those that torchrun or SLURM has started, or else as many as there are to be devices.
+
+    Raises:
+        GraftError: if the user asks for another number than was started.
+    """
+    told = os.environ
+    if "LOCAL_WORLD_SIZE" in told:
+        launcher, here, all_of_them = "torchrun", int(told["LOCAL_WORLD_SIZE"]), int(told["WORLD_SIZE"])
+    elif int(told.get("SLURM_NTASKS", "1")) > 1 and told.get("SLURM_JOB_NAME") not in ("bash", "interactive"):
+        launcher, all_of_them = "SLURM", int(told["SLURM_NTASKS"])
+        here = all_of_them // int(told.get("SLURM_NNODES", "1"))
+    else:
+        return Crew(devices)
+    if devices not in (1, here):
+        raise GraftError(
+            f"--devices {devices} came, and {launcher} has started {here} processes on this machine. Leave it out."
+        )
+    return Crew(here, all_of_them // here)
 
 
 def leads() -> bool:

@@ -1,7 +1,7 @@
 """Training, from a spec to a folder with weights. This is the one file that knows Lightning, and only its Fabric."""
 
 import logging
-import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,6 +18,7 @@ from visiongraft.errors import DataError
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
+from visiongraft.train.devices import Crew, find_crew
 from visiongraft.train.evaluate import Evaluation
 from visiongraft.train.ledger import Ledger, Listener
 from visiongraft.train.loop import Training
@@ -81,7 +82,8 @@ def train(
         run: the folder to make, once everything else is known to be possible.
         preprocessing: what images go through.
         device: where to compute.
-        devices: how many of that kind compute together on this machine, each in a process of its own.
+        devices: how many of that kind compute together on this machine, each in a process of its own. Where torchrun
+            or SLURM has started the processes, their number counts.
         start: weights to begin with, of another form of the network; None for random ones. Their classifier is kept
             where it tells apart the very classes of the data.
         options: what to write into the run's config.yaml.
@@ -102,12 +104,13 @@ def train(
         RunError: when the folder holds another run, or its state is of another one or cannot be read or written.
     """
     _check_names(data.classes)
-    share = Share(devices=devices * _machines(), parts=recipe.grad_accum_steps)
+    crew = find_crew(devices)
+    share = Share(devices=crew.size, parts=recipe.grad_accum_steps)
     steps = StepSampler(
         len(data.train), batch_size=recipe.batch_size, epochs=recipe.epochs, seed=recipe.seed, share=share
     ).steps
     with _quiet():
-        fabric = _launched(recipe, device, devices)
+        fabric = _launched(recipe, device, crew)
         run = fabric.broadcast(run)
         team = Team(fabric.global_rank, fabric.world_size)
         goes_on = team.led(lambda: resume == "allowed" and has_state(run))
@@ -174,25 +177,18 @@ def _begun(spec: Backbone, start: Trained | None, classes: tuple[str, ...], reci
     return adapted(start.network, spec, classifier="kept" if same else "fresh")
 
 
-def _launched(recipe: Recipe, device: torch.device, devices: int) -> Fabric:
+def _launched(recipe: Recipe, device: torch.device, crew: Crew) -> Fabric:
     """Start the processes that compute together; in each of them this returns."""
-    together = devices * _machines() > 1
+    alone = crew.size == 1
     fabric = Fabric(
         accelerator=device.type,
-        devices=[device.index or 0] if device.type == "cuda" and not together else devices,
-        num_nodes=_machines(),
-        strategy=DDPStrategy(broadcast_buffers=False) if together else "auto",
+        devices=[device.index or 0] if device.type == "cuda" and alone else crew.here,
+        num_nodes=crew.machines,
+        strategy="auto" if alone else DDPStrategy(broadcast_buffers=False),
         precision="bf16-mixed" if recipe.precision == "bfloat16" else "32-true",
     )
     fabric.launch()
     return fabric
-
-
-def _machines() -> int:
-    """Tell how many machines take part, as torchrun and SLURM say it."""
-    if "LOCAL_WORLD_SIZE" in os.environ:
-        return max(int(os.environ["WORLD_SIZE"]) // int(os.environ["LOCAL_WORLD_SIZE"]), 1)
-    return int(os.environ.get("SLURM_NNODES", "1"))
 
 
 def _check_names(classes: tuple[str, ...]) -> None:
@@ -211,8 +207,11 @@ def _quiet() -> Iterator[None]:
     levels = [each.level for each in loggers]
     for each in loggers:
         each.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for each, level in zip(loggers, levels, strict=True):
-            each.setLevel(level)
+    with warnings.catch_warnings():
+        # Its heir is younger than the oldest PyTorch that we take.
+        warnings.filterwarnings("ignore", ".*broadcast_buffers. is deprecated.*")
+        try:
+            yield
+        finally:
+            for each, level in zip(loggers, levels, strict=True):
+                each.setLevel(level)

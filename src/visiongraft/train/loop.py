@@ -24,6 +24,7 @@ from visiongraft.train.recipe import Recipe
 from visiongraft.train.state import Metrics, State, Tally, notes_on, read_state, write_state
 from visiongraft.train.step import FEWEST, Lesson
 from visiongraft.train.stopping import Stop, listening
+from visiongraft.train.synced import synchronised
 from visiongraft.weights import store
 
 
@@ -80,6 +81,8 @@ class Training:
         self.preprocessing = preprocessing
         self.workers = workers
         self.save_minutes = save_minutes
+        if self.team.size > 1:
+            synchronised(network, computing.device)
         self.module = computing.setup_module(network)
         self.optimizer = make_optimizer(network, recipe)
         self.share = Share(self.team.rank, self.team.size, recipe.grad_accum_steps)
