@@ -96,6 +96,16 @@ def test_nearly_all_pairs_are_found_that_comparing_each_with_each_finds():
     assert len(found) >= 0.97 * len(plain)
 
 
+def test_as_many_bits_may_differ_as_near_says_and_no_more():
+    one = np.random.default_rng(0).integers(0, 2**16, (1, 16), np.uint16)
+    other, further = one.copy(), one.copy()
+    other[0, :4] ^= np.uint16(0xFF)  # 8 bits in each of 4 rows
+    further[0, :4] ^= np.uint16(0xFF)
+    further[0, 5] ^= np.uint16(1)
+    assert near_pairs(np.concatenate([one, other])).tolist() == [[0, 1]]
+    assert near_pairs(np.concatenate([one, further])).tolist() == []
+
+
 def test_pairs_are_found_once_though_they_share_many_rows():
     one = hashes([scene(1)])
     assert near_pairs(np.concatenate([one, hashes([scene(2)]), one])).tolist() == [[0, 2]]

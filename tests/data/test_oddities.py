@@ -127,6 +127,13 @@ def test_zeros_at_the_end_of_pixels_that_are_not_compressed_are_black(tmp_path):
     assert oddities_of(tmp_path / "a.bmp") == set()
 
 
+def test_zeros_behind_the_end_of_a_jpeg_are_what_some_cameras_write(tmp_path):
+    scene(0).save(tmp_path / "a.jpg")
+    with (tmp_path / "a.jpg").open("ab") as file:
+        file.write(bytes(4096))
+    assert oddities_of(tmp_path / "a.jpg") == set()
+
+
 def test_a_file_that_is_damaged_or_gone_is_for_others_to_name(tmp_path):
     path = tmp_path / "a.jpg"
     scene(0).save(path)

@@ -70,11 +70,14 @@ ODDITIES: Mapping[str, Oddity] = {
 }
 """What may be odd about a file, by name; those above matter more."""
 
-COMPRESSED = frozenset({"JPEG", "PNG", "WEBP", "GIF", "AVIF", "JPEG2000"})
-"""Formats whose data do not end in a long row of zeros."""
+UNGUARDED = frozenset({"WEBP", "AVIF", "JPEG2000"})
+"""Compressed formats without a mark at their end, so that zeros in the place of data may be decoded without an error.
+
+Behind the mark of a JPEG, some cameras fill the file up with zeros.
+"""
 
 HOLLOW = 512
-"""So many zeros at the end of a compressed file are no picture."""
+"""So many zeros at the end of such a file are no picture."""
 
 _DEEP_MODES = ("I", "F")
 _ALPHA_MODES = ("RGBA", "LA", "PA", "La", "RGBa")
@@ -88,7 +91,7 @@ def oddities_of(path: Path) -> frozenset[str]:
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(path, formats=known_formats()) as image:
             found = set(_of_header(image, path))
-            if image.format in COMPRESSED and _ends_in_zeros(path):
+            if image.format in UNGUARDED and _ends_in_zeros(path):
                 found.add("hollow")
             if _has_frames(image):  # looks for a second one, and so comes after what is asked of the first
                 found.add("frames")
