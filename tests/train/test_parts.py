@@ -14,21 +14,17 @@ from visiongraft.errors import DataError, GraftError, RunError
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.train.devices import Crew, find_crew, find_device, workers_for
 from visiongraft.train.evaluate import Evaluation, evaluate
-from visiongraft.train.optim import (
-    MuonAdamW,
-    lr_share,
-    make_optimizer,
-    orthogonalized,
-    parameter_groups,
-    set_rate,
-)
+from visiongraft.train.muon import MuonAdamW, orthogonalized
+from visiongraft.train.optim import make_optimizer, parameter_groups
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.run import plan_run
+from visiongraft.train.schedule import rate_at, set_rate
 from visiongraft.weights.models import create_model
 
 
 def test_the_learning_rate_rises_in_a_line_and_falls_along_half_a_cosine() -> None:
-    shares = [lr_share(step, steps=110, warmup=10) for step in range(111)]
+    recipe = Recipe(epochs=11, warmup_epochs=1, lr=1.0)
+    shares = [rate_at(recipe, step, steps=110) for step in range(111)]
     np.testing.assert_allclose(np.diff(shares[:11]), 1 / 11)
     assert shares[10] == 1.0
     assert shares[60] == pytest.approx(0.5)

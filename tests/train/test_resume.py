@@ -24,7 +24,23 @@ from visiongraft.train.state import read_state
 from visiongraft.weights.store import read
 
 RICH = replace(
-    QUICK, epochs=3, val_every=2, drop_path=0.2, dropout=0.1, rotation=10.0, color_jitter=0.2, flip=0.5, grow_from=0.5
+    QUICK,
+    epochs=3,
+    val_every=2,
+    drop_path=0.2,
+    dropout=0.1,
+    rotation=10.0,
+    color_jitter=0.2,
+    flip=0.5,
+    grow_from=0.5,
+    multi_scale=0.2,
+    cutout=4,
+    reprob=0.5,
+    mixup=0.4,
+    cutmix=1.0,
+    mixup_prob=0.9,
+    model_ema_decay=0.8,
+    sampler="balanced",
 )
 """A recipe that draws all that a recipe can."""
 
@@ -100,8 +116,15 @@ def assert_same(one: object, other: object) -> None:
 
 @pytest.mark.parametrize(
     ("recipe", "workers"),
-    [(RICH, 0), (replace(RICH, opt="adamw"), 2), (replace(RICH, grad_accum_steps=2, clip_grad=0.0), 0)],
-    ids=["muon", "adamw-workers", "accumulated"],
+    [
+        (RICH, 0),
+        (replace(RICH, opt="adamw", layer_decay=0.8, aa="rand-m9-mstd0.5", mixup=0.0), 2),
+        (
+            replace(RICH, opt="lamb", grad_accum_steps=2, clip_grad=0.0, freeze="stem", aug_repeats=2, sampler="none"),
+            0,
+        ),
+    ],
+    ids=["muon", "adamw-workers", "lamb-accumulated"],
 )
 def test_a_run_that_was_killed_twice_ends_as_one_that_was_not(tmp_path: Path, recipe: Recipe, workers: int) -> None:
     data = write_folder(tmp_path / "stripes")

@@ -21,8 +21,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from visiongraft.data.images import UnreadableImage
+from visiongraft.data.order import Arranged, Order
 from visiongraft.data.sets import ArrayImages, ImageSet
-from visiongraft.data.transforms import TrainTransform, Transform
+from visiongraft.data.transforms import PaddedCrop, TrainTransform, Transform
 from visiongraft.data.views import Views
 from visiongraft.errors import DataError, counted
 
@@ -31,10 +32,18 @@ _MOST_PIXELS = 4
 
 
 class Draw(NamedTuple):
-    """One appearance of an image: all that its random changes depend on, beside the seed of the run."""
+    """One appearance of an image: all that its random changes depend on, beside the seed of the run.
+
+    Where an image appears more than once in an epoch, `copy` tells these apart, from 0.
+    """
 
     epoch: int
     index: int  # type: ignore[assignment]  # hides tuple.index
+    copy: int = 0
+
+    def seed(self, run: int) -> int:
+        """Give the seed of its changes in a run of a seed."""
+        return mix("sample", run, self.epoch, self.index, *([self.copy] if self.copy else []))
 
 
 class Sample(NamedTuple):
@@ -98,34 +107,34 @@ class Samples(Dataset[Sample | Failure]):
     def __getitems__(self, draws: Sequence[Draw]) -> list[Sample | Failure] | Batch:
         """Make what `collate` takes for a batch; torch calls this where it exists.
 
-        Small pictures in memory of which a `TrainTransform` would cut out parts come as a batch of whole ones with
-        views, drawn as it draws them: to cut them out at once takes less time (docs/decisions/0002-house.md), unless
-        they have many more pixels than are shown.
+        Small pictures in memory of which a `TrainTransform` or a `PaddedCrop` would cut out parts come as a batch of
+        whole ones with views, drawn as it draws them: to cut them out at once takes less time
+        (docs/decisions/0002-house.md), unless they have many more pixels than are shown.
         """
         transform = self._transform(draws[0].epoch)
         with _generators_kept():
             # Of these very types: what inherits from them may do something else.
-            if type(self.images) is ArrayImages and type(transform) is TrainTransform:
-                pixels, shown = math.prod(self.images.native), math.prod(transform.pre.image)
-                if pixels <= _MOST_PIXELS * shown:
+            if type(self.images) is ArrayImages and type(transform) in (TrainTransform, PaddedCrop):
+                assert isinstance(transform, TrainTransform | PaddedCrop)
+                if _worth_views(self.images.native, transform):
                     return self._view(self.images, transform, draws)
             return [self._make(draw) for draw in draws]
 
     def _make(self, draw: Draw) -> Sample | Failure:
         """Make one sample from freshly seeded generators."""
-        _seed_generators(mix("sample", self.seed, *draw))
+        _seed_generators(draw.seed(self.seed))
         try:
             image = self.images.load(draw.index)
         except UnreadableImage as error:
             return Failure(draw.index, error.name, error.reason)
         return Sample(self._transform(draw.epoch)(image), int(self.images.labels[draw.index]), draw.index)
 
-    def _view(self, images: ArrayImages, transform: TrainTransform, draws: Sequence[Draw]) -> Batch:
+    def _view(self, images: ArrayImages, transform: TrainTransform | PaddedCrop, draws: Sequence[Draw]) -> Batch:
         """Give whole pictures, and what to show of each."""
         height, width = images.native
         parts = []
         for draw in draws:
-            torch.default_generator.manual_seed(mix("sample", self.seed, *draw))
+            torch.default_generator.manual_seed(draw.seed(self.seed))
             parts.append(transform.draw((width, height)))
         indices = [draw.index for draw in draws]
         return Batch(
@@ -139,6 +148,13 @@ class Samples(Dataset[Sample | Failure]):
     def _transform(self, epoch: int) -> Transform:
         """Give the transform of an epoch."""
         return self.transforms[min(epoch, len(self.transforms) - 1)]
+
+
+def _worth_views(native: tuple[int, int], transform: TrainTransform | PaddedCrop) -> bool:
+    """Tell whether pictures of one size are cut out at once. A margin of whole pixels is, where none are resized."""
+    if isinstance(transform, PaddedCrop):
+        return native == transform.pre.image
+    return math.prod(native) <= _MOST_PIXELS * math.prod(transform.pre.image)
 
 
 @dataclass(frozen=True)
@@ -178,13 +194,22 @@ class StepSampler(Sampler[list[Draw]]):
         seed: of the run.
         first_step: where to begin, counted from 0.
         share: what this device takes of each batch.
+        order: of the images of an epoch; by default each once, at random.
 
     Raises:
         DataError: if a batch cannot be filled even once, or not be cut into equal parts.
     """
 
     def __init__(
-        self, size: int, *, batch_size: int, epochs: int, seed: int, first_step: int = 0, share: Share = Share()
+        self,
+        size: int,
+        *,
+        batch_size: int,
+        epochs: int,
+        seed: int,
+        first_step: int = 0,
+        share: Share = Share(),
+        order: Order | None = None,
     ) -> None:
         if batch_size > size:
             raise DataError(
@@ -196,7 +221,7 @@ class StepSampler(Sampler[list[Draw]]):
                 f"A batch of {batch_size} images cannot be cut into equal parts for {counted(share.devices, 'device')}"
                 f" with {counted(share.parts, 'part')} each. Use a --batch-size that {share.of} divides."
             )
-        self.size = size
+        self.order = order or Order(size)
         self.batch_size = batch_size
         self.seed = seed
         self.first_step = first_step
@@ -209,20 +234,23 @@ class StepSampler(Sampler[list[Draw]]):
 
     def __iter__(self) -> Iterator[list[Draw]]:
         """Go through the rest of the run."""
-        order: list[int] = []
-        ordered: int | None = None
+        order, ordered = Arranged([]), -1
         for step in range(self.first_step, self.steps):
             epoch, place = divmod(step, self.steps_per_epoch)
             if epoch != ordered:
-                order, ordered = self.order(epoch), epoch
+                order, ordered = self._arranged(epoch), epoch
             for part in range(self.share.parts):
                 begin = place * self.batch_size + self.share.first(part, self.batch_size)
-                yield [Draw(epoch, index) for index in order[begin : begin + self.batch_size // self.share.of]]
+                taken = slice(begin, begin + self.batch_size // self.share.of)
+                if order.copies is None:
+                    yield [Draw(epoch, index) for index in order.indices[taken]]
+                else:
+                    yield [Draw(epoch, *each) for each in zip(order.indices[taken], order.copies[taken], strict=True)]
 
-    def order(self, epoch: int) -> list[int]:
+    def _arranged(self, epoch: int) -> Arranged:
         """Give the order of an epoch, counted from 0."""
         generator = torch.Generator().manual_seed(mix("order", self.seed, epoch))
-        return torch.randperm(self.size, generator=generator).tolist()
+        return self.order.arranged(generator, batch_size=self.batch_size)
 
 
 class ScoringSampler(Sampler[list[Draw]]):

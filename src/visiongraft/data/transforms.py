@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -53,12 +53,16 @@ class EvalTransform:
 
     def __call__(self, image: Image.Image) -> UInt8[Tensor, "3 h w"]:
         """Transform an image."""
+        return to_tensor(self.show(image))
+
+    def show(self, image: Image.Image) -> Image.Image:
+        """Give what the network is shown of an image."""
         height, width = self.pre.image
         if image.size != (width, height):
             image = self._resize(image if self.pre.fit == "squash" else _middle(image, height, width))
             left, top = round((image.width - width) / 2), round((image.height - height) / 2)
             image = image.crop((left, top, left + width, top + height))
-        return to_tensor(image)
+        return image
 
     def _resize(self, image: Image.Image) -> Image.Image:
         """Resize so that the image just covers the crop, and the margin that the crop cuts off."""
@@ -121,12 +125,14 @@ class TrainTransform:
 
     def __call__(self, image: Image.Image) -> UInt8[Tensor, "3 h w"]:
         """Transform an image."""
+        return to_tensor(self.show(image))
+
+    def show(self, image: Image.Image) -> Image.Image:
+        """Give a random part of an image, resized."""
         height, width = self.pre.image
         view = self.draw(image.size)
         image = image.resize((width, height), RESAMPLING[self.pre.interpolation], box=view[:4])
-        if view.mirrored:
-            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        return to_tensor(image)
+        return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if view.mirrored else image
 
     def draw(self, size: tuple[int, int]) -> View:
         """Choose, from torch's global generator, what to show of an image of a width and a height."""
@@ -151,6 +157,42 @@ class TrainTransform:
         w, h = min(width, round(height * aspect)), min(height, round(width / aspect))
         left, top = (width - w) // 2, (height - h) // 2
         return left, top, left + w, top + h
+
+
+@dataclass(frozen=True)
+class PaddedCrop:
+    """Put a black margin around an image, cut out a part of the image's size, and flip every other one.
+
+    It is what CIFAR's recipes do: torchvision's `RandomCrop(size, padding)` and `RandomHorizontalFlip`. An image of
+    another size is resized and cut as for evaluation first, without a further crop.
+
+    Args:
+        pre: what the network expects.
+        padding: width of the margin in pixels.
+        flip: the probability of mirroring left and right.
+    """
+
+    pre: Preprocessing
+    padding: int
+    flip: float = 0.5
+
+    def __call__(self, image: Image.Image) -> UInt8[Tensor, "3 h w"]:
+        """Transform an image."""
+        return to_tensor(self.show(image))
+
+    def show(self, image: Image.Image) -> Image.Image:
+        """Give a random part of an image and its margin."""
+        view = self.draw(image.size)
+        image = EvalTransform(replace(self.pre, crop=1.0)).show(image).crop(view[:4])
+        return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if view.mirrored else image
+
+    def draw(self, size: tuple[int, int]) -> View:
+        """Choose, from torch's global generator, what to show of an image that has the network's size already."""
+        del size
+        across, down, mirror = torch.rand(3).tolist()
+        left, top = (int(draw * (2 * self.padding + 1)) - self.padding for draw in (across, down))
+        height, width = self.pre.image
+        return View(left, top, left + width, top + height, mirrored=mirror < self.flip)
 
 
 def to_tensor(image: Image.Image) -> UInt8[Tensor, "3 h w"]:

@@ -65,7 +65,10 @@ def _weights(
     places = torch.arange(count, device=first.device) + 0.5
     distances = ((places - middles[..., None]) / step.clamp(min=1.0)[..., None]).abs_()
     weights = (1.0 - distances).clamp_(min=0.0) if interpolation == "bilinear" else _cubic(distances)
-    return weights / weights.sum(-1, keepdim=True)
+    return weights / weights.sum(-1, keepdim=True).clamp(min=_NOTHING)  # beside the picture all is black
+
+
+_NOTHING = 1e-6
 
 
 def _cubic(distances: Tensor) -> Tensor:

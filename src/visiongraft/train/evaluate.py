@@ -97,7 +97,7 @@ def evaluate(
     on_batch: Callable[[int], None] | None = None,
     team: Team = ALONE,
 ) -> Evaluation:
-    """Judge every image of a set, in float32 and in eval mode; the network is left in the mode that it was in.
+    """Judge every image of a set, in float32 and in eval mode; its modules are left in the modes that they were in.
 
     Args:
         network: on the device where the work is to be done.
@@ -124,6 +124,7 @@ def evaluate(
     device = next(network.parameters()).device
     found: list[_Judged] = []
     began, mode = perf_counter(), network.training
+    frozen = [each for each in network.modules() if mode and not each.training]
     network.eval()
     try:
         with torch.inference_mode():
@@ -136,6 +137,8 @@ def evaluate(
                     on_batch(len(batch.labels) + len(batch.failures))
     finally:
         network.train(mode)
+        for each in frozen:
+            each.eval()
     # Batch by batch in the order of the set: the processes took them in turn.
     turns = zip_longest(*team.gathered(found))
     return _evaluation([each for turn in turns for each in turn if each is not None], perf_counter() - began)

@@ -13,16 +13,19 @@ from torch import Tensor, nn
 from visiongraft.data.fingerprint import fingerprint
 from visiongraft.data.loader import Batch, Failure, Samples, Share, StepSampler, make_loader
 from visiongraft.data.sets import ImageData
-from visiongraft.data.transforms import TrainTransform
+from visiongraft.data.transforms import Transform
 from visiongraft.errors import RunError
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
+from visiongraft.train.average import averaged
 from visiongraft.train.evaluate import Evaluation, NothingToJudgeError, evaluate
+from visiongraft.train.freezing import freeze, set_learning
 from visiongraft.train.ledger import LOG_EVERY, Ledger
-from visiongraft.train.optim import make_optimizer, set_rate
+from visiongraft.train.optim import make_optimizer
 from visiongraft.train.recipe import Recipe
+from visiongraft.train.schedule import rate_at, set_rate
 from visiongraft.train.state import Metrics, State, Tally, notes_on, read_state, write_state
-from visiongraft.train.step import FEWEST, Lesson
+from visiongraft.train.step import FEWEST, lesson_on, order_of, training_transform
 from visiongraft.train.stopping import Stop, listening
 from visiongraft.train.synced import synchronised
 from visiongraft.weights import store
@@ -81,12 +84,14 @@ class Training:
         self.preprocessing = preprocessing
         self.workers = workers
         self.save_minutes = save_minutes
+        freeze(network, recipe.freeze)
         if self.team.size > 1:
             synchronised(network, computing.device)
         self.module = computing.setup_module(network)
         self.optimizer = make_optimizer(network, recipe)
         self.share = Share(self.team.rank, self.team.size, recipe.grad_accum_steps)
-        self.lesson = Lesson(recipe, preprocessing, self.share)
+        self.average = averaged(network, recipe.model_ema_decay) if recipe.model_ema_decay else None
+        self.lesson = lesson_on(data, recipe, preprocessing, share=self.share, smallest=network.smallest_image)
         self.steps_per_epoch = len(data.train) // recipe.batch_size
         self.best: Evaluation | None = None
         self.tally = self._fresh_tally()
@@ -117,6 +122,8 @@ class Training:
         self.tally.loss = self.tally.loss.to(self.computing.device)
         self.network.load_state_dict(state.tensors["network"])
         self.optimizer.load_state_dict(state.tensors["optimizer"])
+        if self.average is not None:
+            self.average.load_state_dict(state.tensors["average"])
         self.team.led(lambda: self.run.restore(state.progress.rows, state.progress.unreadable.values()))
         return notes
 
@@ -131,7 +138,7 @@ class Training:
         progress, steps = self.ledger.progress, self.ledger.steps
         clock = _Clock(progress.seconds)
         batches = iter(self._loader())
-        self.network.train()
+        set_learning(self.network)
         with listening() as stop:
             if progress.step == 0:
                 self._save(clock)
@@ -166,6 +173,7 @@ class Training:
             seed=self.recipe.seed,
             first_step=self.ledger.progress.step,
             share=self.share,
+            order=order_of(self.data, self.recipe),
         )
         return make_loader(
             Samples(self.data.train, self._transforms(), seed=self.recipe.seed),
@@ -174,12 +182,11 @@ class Training:
             memory="pinned" if self.computing.device.type == "cuda" else "pageable",
         )
 
-    def _transforms(self) -> list[TrainTransform]:
+    def _transforms(self) -> list[Transform]:
         """Make one transform per epoch."""
-        full = TrainTransform(self.preprocessing, scale=(self.recipe.crop_scale, 1.0), flip=self.recipe.flip)
-        image, smallest = self.preprocessing.image, self.network.smallest_image
+        image, smallest = self.network.spec.image, self.network.smallest_image
         sizes = [self.recipe.image_at(epoch, image, smallest=smallest) for epoch in range(self.recipe.epochs)]
-        return [replace(full, pre=self.preprocessing.at(size)) for size in sizes]
+        return [training_transform(self.recipe, self.preprocessing.at(size)) for size in sizes]
 
     def _take_step(self, batches: Iterator[Batch], step: int) -> None:
         """Learn from one batch."""
@@ -206,6 +213,8 @@ class Training:
                 nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_grad)
         self.optimizer.step()
         self.optimizer.zero_grad()
+        if self.average is not None:
+            self.average.update_parameters(self.network)
 
     def _end_step(self, stop: Stop, clock: "_Clock") -> "_News":
         """Look at what happened, where that is due, and end the epoch, if this was its last step."""
@@ -245,7 +254,7 @@ class Training:
         return {
             "epoch": epoch,
             "step": self.ledger.progress.step,
-            "lr": self.optimizer.param_groups[0]["lr"],
+            "lr": self._last_rate(),
             "train_loss": sum(each for each, _ in sums) / max(images, 1),
             "train_images_per_second": images / seconds,
             "wait_share": self.tally.waited / seconds,
@@ -254,14 +263,26 @@ class Training:
 
     def _scored(self, epoch: int) -> Metrics:
         """Score the network, keep its weights if they are the best so far, and give the columns of the score."""
-        found = self._judged(self.network)
+        found = self._judged(self._to_keep())
         if _odd(found.loss):
-            number, rate = self.ledger.progress.step, self.optimizer.param_groups[0]["lr"]
-            raise self.ledger.diverged(f"the validation loss is {found.loss}", number, rate, peak=self.recipe.lr)
+            what, number = f"the validation loss is {found.loss}", self.ledger.progress.step
+            raise self.ledger.diverged(what, number, self._last_rate(), peak=self.recipe.lr)
         if self.ledger.is_best(found.top1, found.loss, epoch):
             self.best = found
             self.team.led(lambda: self._keep(found))
         return {"val_loss": found.loss, "val_top1": found.top1}
+
+    def _last_rate(self) -> float:
+        """Give the learning rate of the last step."""
+        return rate_at(self.recipe, self.ledger.progress.step - 1, steps=self.ledger.steps)
+
+    def _to_keep(self) -> Network:
+        """Give the network that is scored and kept: the averaged one, where there is an average."""
+        if self.average is None:
+            return self.network
+        network = self.average.module
+        assert isinstance(network, Network)
+        return network
 
     def _judged(self, network: Network) -> Evaluation:
         """Score a network on the validation images."""
@@ -276,7 +297,7 @@ class Training:
 
     def _keep(self, found: Evaluation) -> None:
         store.save(
-            self.network,
+            self._to_keep(),
             self.run.best,
             preprocessing=self.preprocessing,
             classes=self.data.classes,
@@ -288,6 +309,8 @@ class Training:
         self.ledger.progress.seconds = clock.seconds
         tallies = self.team.gathered(replace(self.tally, loss=self.tally.loss.cpu()))
         tensors = {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+        if self.average is not None:
+            tensors["average"] = self.average.state_dict()
         self.team.led(lambda: write_state(self.run, State(self.belongs, self.ledger.progress, tallies, tensors)))
         clock.saved()
 

@@ -1,148 +1,52 @@
-"""Optimisers and learning rate of a recipe."""
+"""Optimisers of a recipe, and which of a network's parameters they take, and how fast these learn."""
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Mapping
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.optim import AdamW, Optimizer
+from torch import nn
+from torch.optim import SGD, AdamW, Optimizer
 
 from visiongraft.blocks.positions import PositionTables
+from visiongraft.network import Trunk
+from visiongraft.train.lamb import Lamb
+from visiongraft.train.muon import MuonAdamW
 from visiongraft.train.recipe import Recipe
-
-_SMALLEST_NORM = 1e-7
-
-
-class MuonAdamW(AdamW):
-    """Muon for weights that are matrices, AdamW for everything else, under one learning rate.
-
-    Muon turns the running mean of a matrix' gradient into the nearest matrix whose singular values are all about 1, so
-    that every direction learns at the same pace. Its steps are scaled to the size that AdamW's have. A convolution
-    counts as a matrix from its inputs to its outputs, and one with groups as a matrix for each group.
-
-    Args:
-        matrices: weights of two dimensions or more, by the number of groups that their outputs fall into.
-        others: groups of parameters for AdamW.
-        lr: learning rate of both.
-        weight_decay: of the matrices, decoupled as in AdamW.
-
-    Source: K. Jordan, "Muon: an optimizer for hidden layers" (2024); the scale is that of arXiv:2502.16982. PyTorch's
-    own Muon takes two-dimensional parameters only, which pointwise convolutions are not.
-    """
-
-    momentum = 0.95
-
-    def __init__(
-        self,
-        matrices: Mapping[int, Sequence[nn.Parameter]],
-        others: Iterable[dict[str, object]],
-        *,
-        lr: float,
-        weight_decay: float,
-    ) -> None:
-        muon = [
-            {"params": list(weights), "weight_decay": weight_decay, "matrices": groups}
-            for groups, weights in matrices.items()
-        ]
-        super().__init__([*muon, *({**group, "matrices": 0} for group in others)], lr=lr, fused=True)
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Take one step; `closure`, if there is one, computes the gradients first and gives the loss."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            if group["matrices"]:
-                self._step_matrices(group)
-        super().step()
-        return loss
-
-    def _step_matrices(self, group: dict[str, Any]) -> None:
-        weights = [each for each in group["params"] if each.grad is not None]
-        steps = [self._averaged(each).flatten(1).unflatten(0, (group["matrices"], -1)) for each in weights]
-        for weight, step in zip(weights, orthogonalized(steps), strict=True):
-            scale = 0.2 * math.sqrt(max(step.shape[1:]))
-            weight.mul_(1.0 - group["lr"] * group["weight_decay"])
-            weight.add_(step.reshape(weight.shape), alpha=-group["lr"] * scale)
-            weight.grad = None  # AdamW passes over it
-
-    def _averaged(self, weight: nn.Parameter) -> Tensor:
-        """Give the running mean of a weight's gradient, and look ahead as Nesterov does."""
-        assert weight.grad is not None
-        state = self.state[weight]
-        if "momentum" not in state:
-            state["momentum"] = torch.zeros_like(weight)
-            state["step"] = torch.zeros(())  # AdamW asks for one when a state is loaded, and passes over these
-        mean = state["momentum"]
-        mean.lerp_(weight.grad, 1.0 - self.momentum)
-        return weight.grad.lerp(mean, self.momentum)
-
-
-# Odd polynomials a s + b s^3 + c s^5 that carry a singular value s from [0.02, 1] to within a tenth of 1, one after
-# the other: each is the one that is nearest to 1, at worst, on the interval that the one before it leaves.
-_TOWARDS_ONE = ((7.7063, -22.0935, 16.2314), (3.2160, -2.4134, 0.5022), (2.2189, -1.5949, 0.4111))
-
-
-def orthogonalized(matrices: Sequence[Tensor]) -> list[Tensor]:
-    """Give matrices with the same singular vectors and all singular values near 1, by three Newton-Schulz steps.
-
-    Singular values below a fiftieth of the matrix' Euclidean norm stay below 0.9.
-
-    Args:
-        matrices: each of shape (count, rows, columns), a stack of matrices of one shape.
-
-    Source: as for `MuonAdamW`; Jordan's five steps use one polynomial. One for each step, as in arXiv:2505.16932,
-    needs three. They are taken on each matrix times its transpose, which is as small as its shorter side, and then
-    applied at once. Those of one shorter side are worked on together, which is faster.
-    """
-    tall = [each.shape[1] > each.shape[2] for each in matrices]
-    squares = [each.mT @ each if high else each @ each.mT for each, high in zip(matrices, tall, strict=True)]
-    places: dict[int, list[int]] = {}
-    for place, square in enumerate(squares):
-        places.setdefault(square.shape[-1], []).append(place)
-    found = list(matrices)
-    for alike in places.values():
-        factors = _inverse_roots(torch.cat([squares[place] for place in alike]))
-        for place, factor in zip(alike, factors.split([len(matrices[place]) for place in alike]), strict=True):
-            found[place] = matrices[place] @ factor if tall[place] else factor @ matrices[place]
-    return found
-
-
-def _inverse_roots(squares: Tensor) -> Tensor:
-    """Give about the inverse square root of each of `squares` (b, r, r), symmetric and with no negative eigenvalue.
-
-    Their traces are the squared norms of the matrices that they are made of.
-    """
-    sizes = squares.diagonal(dim1=1, dim2=2).sum(1).clamp(min=_SMALLEST_NORM**2)[:, None, None]
-    square, product = squares / sizes, None
-    for place, (a, b, c) in enumerate(_TOWARDS_ONE):
-        step = torch.baddbmm(square, square, square, beta=b, alpha=c)
-        step.diagonal(dim1=1, dim2=2).add_(a)
-        product = step if product is None else step @ product
-        if place < len(_TOWARDS_ONE) - 1:
-            square = step @ square @ step
-    assert product is not None
-    return product / sizes.sqrt()
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
-    """Make the recipe's optimiser. Weight decay pulls at weights, not at biases, normalisations or position tables."""
+    """Make the recipe's optimiser. Weight decay pulls at weights, not at biases, normalisations or position tables.
+
+    Parameters that need no gradient are left out. With `layer_decay`, earlier layers learn more slowly.
+    """
+    optimizer = _optimizer(network, recipe)
+    if recipe.layer_decay < 1.0:
+        assert isinstance(network, Trunk), "depth is what our networks tell"
+        scales = rate_scales(network, recipe.layer_decay)
+        optimizer.param_groups[:] = [part for group in optimizer.param_groups for part in _by_scale(group, scales)]
+    return optimizer
+
+
+def _optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
     matrices, decayed, free = parameter_groups(network)
-    free_group: dict[str, object] = {"params": free, "weight_decay": 0.0}
+    free_group: dict[str, Any] = {"params": free, "weight_decay": 0.0}
+    betas, eps = (recipe.beta1, recipe.beta2), recipe.opt_eps
     if recipe.opt == "muon":
         others = [{"params": decayed, "weight_decay": recipe.weight_decay}, free_group]
-        return MuonAdamW(matrices, others, lr=recipe.lr, weight_decay=recipe.weight_decay)
+        return MuonAdamW(matrices, others, lr=recipe.lr, weight_decay=recipe.weight_decay, betas=betas, eps=eps)
     weights = [*(each for group in matrices.values() for each in group), *decayed]
-    return AdamW([{"params": weights, "weight_decay": recipe.weight_decay}, free_group], lr=recipe.lr, fused=True)
+    groups = [{"params": weights, "weight_decay": recipe.weight_decay}, free_group]
+    if recipe.opt == "lamb":
+        return Lamb(groups, lr=recipe.lr, betas=betas, eps=eps)
+    if recipe.opt == "adamw":
+        return AdamW(groups, lr=recipe.lr, betas=betas, eps=eps, fused=True)
+    return SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.opt == "nesterov", fused=True)
 
 
 def parameter_groups(
     network: nn.Module,
 ) -> tuple[dict[int, list[nn.Parameter]], list[nn.Parameter], list[nn.Parameter]]:
-    """Split the parameters into matrices inside the network, other weights, and all that feels no decay.
+    """Split the parameters that learn into matrices inside the network, other weights, and all that feels no decay.
 
     The first layer, the classifier and depthwise convolutions are no matrices in Muon's sense; biases, normalisations
     and position tables are no weights.
@@ -150,6 +54,7 @@ def parameter_groups(
     Returns:
         The matrices by the number of groups of their convolution, which is 1 for most; then the others, and the rest.
     """
+    learning = [each for each in network.parameters() if each.requires_grad]
     tables = {
         id(each) for module in network.modules() if isinstance(module, PositionTables) for each in module.parameters()
     }
@@ -157,38 +62,40 @@ def parameter_groups(
     weights = [each for each in network.parameters() if each.ndim > 1 and id(each) not in tables]
     matrices: dict[int, list[nn.Parameter]] = {}
     for each in weights[1:-1]:
-        if each.shape[1] > 1:
+        if each.shape[1] > 1 and each.requires_grad:
             matrices.setdefault(groups.get(id(each), 1), []).append(each)
     inner = {id(each) for same in matrices.values() for each in same}
     outer = {id(each) for each in weights} - inner
     return (
         matrices,
-        [each for each in weights if id(each) in outer],
-        [each for each in network.parameters() if id(each) not in inner | outer],
+        [each for each in weights if id(each) in outer and each.requires_grad],
+        [each for each in learning if id(each) not in inner | outer],
     )
 
 
-def set_rate(optimizer: Optimizer, recipe: Recipe, step: int, *, steps: int) -> float:
-    """Give every group of an optimiser the learning rate of a step, counted from 0, and return the first one's.
+def rate_scales(network: Trunk, decay: float) -> dict[int, float]:
+    """Give the share of the learning rate that each parameter learns with, by the parameter's id.
 
-    A group whose own highest rate differs from the recipe's says so as "peak_lr".
+    It is 1 at the head, and falls by the factor `decay` from block to block, and once more to the stem.
+
+    Source: arXiv:2106.08254, section 4.1, on blocks as timm counts them.
     """
-    warmup = min(round(recipe.warmup_epochs * steps / recipe.epochs), steps - 1)
-    share = lr_share(step, steps=steps, warmup=warmup)
-    for group in optimizer.param_groups:
-        group["lr"] = group.get("peak_lr", recipe.lr) * share
-    return float(optimizer.param_groups[0]["lr"])
+    patterns = network.group_matcher()
+    places: dict[int, tuple[int, ...]] = {}
+    for name, each in network.named_parameters():
+        block = re.match(patterns["blocks"], name)
+        if re.match(patterns["stem"], name):
+            places[id(each)] = (0,)
+        else:
+            places[id(each)] = (1, *(int(number) for number in block.groups())) if block else (2,)
+    depths = {place: depth for depth, place in enumerate(sorted(set(places.values())))}
+    last = len(depths) - 1
+    return {key: decay ** (last - depths[place]) for key, place in places.items()}
 
 
-def lr_share(step: int, *, steps: int, warmup: int) -> float:
-    """Give the share of the highest learning rate at a step: up in a line, then down along half a cosine.
-
-    Args:
-        step: from 0.
-        steps: of the whole run; from there on the share is 0.
-        warmup: steps of the rise. Its first step already has a share above 0, its last is just below 1.
-    """
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    progress = min((step - warmup) / max(steps - warmup, 1), 1.0)
-    return 0.5 * (1.0 + math.cos(math.pi * progress))
+def _by_scale(group: dict[str, Any], scales: Mapping[int, float]) -> list[dict[str, Any]]:
+    """Split a group into one for each share of the learning rate."""
+    found: dict[float, list[nn.Parameter]] = {}
+    for each in group["params"]:
+        found.setdefault(scales[id(each)], []).append(each)
+    return [{**group, "params": each, "lr_scale": scale} for scale, each in found.items()]

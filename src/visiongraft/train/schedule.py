@@ -1,0 +1,58 @@
+"""The learning rate of a step: a function of the recipe and of the step, and of nothing that was before it."""
+
+import math
+
+from torch.optim import Optimizer
+
+from visiongraft.train.recipe import Recipe
+
+ONE_CYCLE = ((0.0, 0.0), (0.4, 1.0), (0.8, 0.05), (1.0, 0.0))
+"""Shares of the run, and of the highest rate at them: ConvMixer's "one cycle" is a line between each two of these."""
+
+
+def rate_at(recipe: Recipe, step: int, *, steps: int) -> float:
+    """Give the learning rate of a step.
+
+    Args:
+        recipe: how to train.
+        step: from 0.
+        steps: of the whole run.
+    """
+    if recipe.sched == "onecycle":
+        return recipe.min_lr + (recipe.lr - recipe.min_lr) * _one_cycle(step / steps)
+    warmup = min(round(recipe.warmup_epochs * steps / recipe.epochs), steps - 1)
+    if step < warmup:
+        return recipe.warmup_lr + (recipe.lr - recipe.warmup_lr) * rise(step, warmup=warmup)
+    if recipe.sched == "step":
+        falls = math.floor(step * recipe.epochs / steps / recipe.decay_epochs + _ROUNDING)
+        return max(recipe.lr * recipe.decay_rate**falls, recipe.min_lr)
+    progress = min((step - warmup) / max(steps - warmup, 1), 1.0)
+    share = 1.0 - progress if recipe.sched == "linear" else 0.5 * (1.0 + math.cos(math.pi * progress))
+    return recipe.min_lr + (recipe.lr - recipe.min_lr) * share
+
+
+_ROUNDING = 1e-9  # a step that begins an epoch is in it
+
+
+def rise(step: int, *, warmup: int) -> float:
+    """Give the share of the warm-up at one of its steps: the first is above 0, and the last just below 1."""
+    return (step + 1) / (warmup + 1)
+
+
+def _one_cycle(share: float) -> float:
+    """Give the share of the highest rate at a share of the run, in [0, 1]."""
+    for (begin, low), (end, high) in zip(ONE_CYCLE, ONE_CYCLE[1:], strict=False):
+        if share <= end:
+            return low + (high - low) * (share - begin) / (end - begin)
+    return 0.0
+
+
+def set_rate(optimizer: Optimizer, recipe: Recipe, step: int, *, steps: int) -> float:
+    """Give every group of an optimiser the learning rate of a step, counted from 0, and return it.
+
+    A group that learns more slowly than the rest says by which factor as "lr_scale".
+    """
+    rate = rate_at(recipe, step, steps=steps)
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get("lr_scale", 1.0)
+    return rate
