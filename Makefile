@@ -14,7 +14,7 @@ STAMP := $(VENV)/.installed
 RELEASE_OF_PYTHON := import sys; print(sys.version.split()[0]); sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test check lint types layers docs format cards constraints clean
+.PHONY: help setup train test soak check lint types layers docs format cards constraints clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,9 @@ train: $(STAMP)  ## train a small network on the bundled flowers and write a rep
 
 test: $(STAMP)  ## run the tests
 	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+soak: $(STAMP)  ## kill a hundred training runs at random moments, and see that they end as if nobody had
+	@OMP_NUM_THREADS=1 $(BIN)/python -m scripts.soak $(ARGS)
 
 check: lint types layers docs  ## check style, types, import layers and pages
 

@@ -1,17 +1,18 @@
 """A run that was killed and taken up again ends with the bits of one that was not."""
 
-import csv
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
 
 from tests.pictures import SIDE, write_folder, write_npz
+from tests.train.endings import ending, same
 from tests.train.test_engine import CPU, QUICK
 from visiongraft.data.sources import open_data
 from visiongraft.errors import RunError
@@ -43,9 +44,6 @@ RICH = replace(
     sampler="balanced",
 )
 """A recipe that draws all that a recipe can."""
-
-TIMES = {"train_images_per_second", "wait_share"}
-"""Columns that tell how fast this machine was, and no more."""
 
 
 class Killed(BaseException):
@@ -83,37 +81,6 @@ def go_on(folder: RunFolder, data: Path, **more) -> Outcome:
     return begin(folder, data, resume="allowed", **more)
 
 
-def ending(trained: Outcome) -> tuple[tuple, dict, list[dict[str, str]], list[str]]:
-    """Give all that a run ends with: best weights, the whole last state, rows and unreadable images."""
-    state, note = read_state(trained.run)
-    assert note is None
-    with trained.run.metrics.open() as file:
-        rows = [{name: value for name, value in row.items() if name not in TIMES} for row in csv.DictReader(file)]
-    unreadable = trained.run.unreadable.read_text().splitlines() if trained.run.unreadable.exists() else []
-    with safe_open(trained.run.best, "pt") as file:  # its bytes differ: safetensors writes metadata in any order
-        best = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
-    return best, dict(state.tensors), rows, unreadable
-
-
-def assert_same(one: object, other: object) -> None:
-    """Compare nested values to the bit."""
-    if isinstance(one, torch.Tensor):
-        assert isinstance(other, torch.Tensor)
-        assert torch.equal(one, other)
-    elif isinstance(one, dict):
-        assert isinstance(other, dict)
-        assert one.keys() == other.keys()
-        for key in one:
-            assert_same(one[key], other[key])
-    elif isinstance(one, (list, tuple)):
-        assert isinstance(other, (list, tuple))
-        assert len(one) == len(other)
-        for pair in zip(one, other, strict=True):
-            assert_same(*pair)
-    else:
-        assert one == other
-
-
 @pytest.mark.parametrize(
     ("recipe", "workers"),
     [
@@ -137,7 +104,7 @@ def test_a_run_that_was_killed_twice_ends_as_one_that_was_not(tmp_path: Path, re
     killed(folder, data, recipe=recipe, workers=workers, after=1)
     killed(folder, data, recipe=recipe, workers=workers, after=4)
     resumed = go_on(folder, data, recipe=recipe, workers=workers)
-    assert_same(ending(resumed), ending(through))
+    assert same(ending(resumed.run), ending(through.run))
     assert resumed.evaluation.loss == through.evaluation.loss
     assert (resumed.epochs, resumed.best_epoch) == (through.epochs, through.best_epoch)
 
@@ -147,7 +114,7 @@ def test_it_does_not_matter_after_which_step_a_run_is_killed(tmp_path: Path, aft
     data = write_npz(tmp_path / "stripes.npz", train=32)
     folder = plan_run(tmp_path / "killed", name="")
     killed(folder, data, after=after)
-    assert_same(ending(go_on(folder, data)), ending(through))
+    assert same(ending(go_on(folder, data).run), ending(through.run))
 
 
 @pytest.fixture(scope="module")
@@ -167,14 +134,14 @@ def test_a_state_is_loaded_without_running_code_and_holds_plain_values(through: 
 def test_when_states_are_written_changes_nothing(tmp_path: Path, through: Outcome) -> None:
     data = write_npz(tmp_path / "stripes.npz", train=32)
     seldom = begin(plan_run(tmp_path / "seldom", name=""), data, save_minutes=60.0)
-    assert_same(ending(seldom), ending(through))
+    assert same(ending(seldom.run), ending(through.run))
 
 
 def test_a_run_that_is_over_is_over_when_it_is_taken_up_again(tmp_path: Path, through: Outcome) -> None:
     data = write_npz(tmp_path / "stripes.npz", train=32)
     folder = RunFolder(Path(shutil.copytree(through.run.path, tmp_path / "copy")))
     again = go_on(folder, data)
-    assert_same(ending(again), ending(through))
+    assert same(ending(again.run), ending(through.run))
     assert again.evaluation.loss == through.evaluation.loss
 
 
@@ -188,7 +155,7 @@ def test_a_damaged_state_is_told_and_the_one_before_it_taken(tmp_path: Path, thr
     (note,) = resumed.notes
     assert note.startswith(f"{folder.last} is damaged (")
     assert note.endswith(f"): the run goes on from {folder.before}, which is of step 5.")
-    assert_same(ending(resumed), ending(through))
+    assert same(ending(resumed.run), ending(through.run))
 
 
 def test_two_damaged_states_are_refused_with_what_to_do(tmp_path: Path, through: Outcome) -> None:
@@ -269,7 +236,7 @@ def test_a_full_disk_leaves_the_state_before_and_says_what_to_do(
     monkeypatch.setattr(torch, "save", whole)
     assert read_state(folder)[0].progress.step == 2
     assert not list(folder.path.glob(".*"))
-    assert_same(ending(go_on(folder, data)), ending(through))
+    assert same(ending(go_on(folder, data).run), ending(through.run))
 
 
 def test_control_c_scores_the_run_and_leaves_no_trace_in_what_comes_of_going_on(
@@ -286,7 +253,7 @@ def test_control_c_scores_the_run_and_leaves_no_trace_in_what_comes_of_going_on(
     assert stopped.epochs == 2
     assert len(folder.metrics.read_text().splitlines()) == 3
     assert read(folder.best).scores["val_loss"] == stopped.evaluation.loss
-    assert_same(ending(go_on(folder, data)), ending(through))
+    assert same(ending(go_on(folder, data).run), ending(through.run))
     assert not folder.set_aside.exists()
 
 
@@ -304,7 +271,7 @@ def test_sigterm_saves_and_ends_at_once(tmp_path: Path, through: Outcome) -> Non
         "The run was told to end and has saved its state after step 3 of 6. Go on with"
         f" `graft train --resume {folder.path}`."
     )
-    assert_same(ending(go_on(folder, data)), ending(through))
+    assert same(ending(go_on(folder, data).run), ending(through.run))
 
 
 def test_an_average_of_parts_is_the_batch_where_nothing_looks_across_images(tmp_path: Path) -> None:
@@ -315,3 +282,9 @@ def test_an_average_of_parts_is_the_batch_where_nothing_looks_across_images(tmp_
         run = begin(plan_run(tmp_path / str(parts), name=""), data, replace(recipe, grad_accum_steps=parts))
         losses.append(float(run.run.metrics.read_text().splitlines()[1].split(",")[3]))
     assert losses[1:] == pytest.approx([losses[0]] * 2, rel=0.05)  # batch-norm sees parts
+
+
+def test_processes_that_are_killed_at_random_moments_end_as_if_nobody_had_killed_them() -> None:
+    words = [sys.executable, "-m", "scripts.soak", "2"]  # `make soak` kills a hundred, in all kinds of runs
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
+    assert done.stdout.endswith("2 of 2 ended as if nobody had killed them\n"), done

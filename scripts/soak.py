@@ -1,0 +1,139 @@
+"""Kills training runs at random moments, takes them up again, and sees that each ends as if nothing had happened.
+
+    python -m scripts.soak [KILLS] [SEED]
+
+Every run is a process of its own, which is ended by SIGKILL after a random time of its duration, and then resumed by
+another process. The ends are compared with those of runs that nobody killed, to the bit: weights, optimiser, best
+weights, rows and lists of images. One line per kill; the exit code is 1 if any of them differs.
+"""
+
+import multiprocessing
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from tests.pictures import SIDE, write_folder, write_npz
+from tests.train.endings import ending, same
+from visiongraft.data.sources import open_data
+from visiongraft.families.zoo import get_spec
+from visiongraft.preprocessing import Preprocessing
+from visiongraft.train.engine import train
+from visiongraft.train.recipe import Recipe
+from visiongraft.train.run import RunFolder
+from visiongraft.train.state import read_state
+
+_BASE = Recipe(
+    epochs=4, batch_size=16, lr=2e-3, warmup_epochs=1, val_every=2, drop_path=0.2, dropout=0.1, rotation=10.0
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kind of run.
+
+    Args:
+        recipe: how it trains.
+        model: what it trains.
+        files: whether its images are files, one of them damaged, and not arrays in memory.
+        workers: processes that read them.
+        save_minutes: between two states.
+    """
+
+    recipe: Recipe
+    model: str = "coatnet_pico"
+    files: bool = False
+    workers: int = 0
+    save_minutes: float = 0.0
+
+
+CASES = {
+    "muon": Case(_BASE),
+    "adamw, workers": Case(replace(_BASE, opt="adamw"), files=True, workers=2),
+    "accumulated": Case(replace(_BASE, grad_accum_steps=2), "botnet_pico", files=True),
+    "seldom saved": Case(replace(_BASE, opt="adamw", clip_grad=0.0), "cotnet_pico", workers=1, save_minutes=0.005),
+    "bfloat16": Case(replace(_BASE, precision="bfloat16"), "convmixer_pico"),
+}
+
+
+def run(case: Case, data: Path, folder: Path) -> None:
+    """Train, or go on training."""
+    torch.set_num_threads(1)
+    spec = get_spec(case.model).at(SIDE)
+    train(
+        spec,
+        open_data(data),
+        case.recipe,
+        RunFolder(folder),
+        preprocessing=Preprocessing(spec.image),
+        device=torch.device("cpu"),
+        workers=case.workers,
+        save_minutes=case.save_minutes,
+        max_unreadable=0.1,
+        resume="allowed",
+    )
+
+
+def data_for(case: Case, place: Path) -> Path:
+    """Make the data of a case."""
+    if not case.files:
+        return write_npz(place / "stripes.npz", train=48)
+    folder = write_folder(place / "stripes")
+    broken = folder / "train" / "lying" / "001.png"
+    broken.write_bytes(broken.read_bytes()[:60])
+    return folder
+
+
+def soak(kills: int, seed: int) -> int:
+    """Kill runs of all cases in turn; give how many did not end as they should."""
+    fork = multiprocessing.get_context("fork")  # PyTorch is imported once; this process itself computes nothing
+    draw = random.Random(seed)
+    wrong = 0
+    with tempfile.TemporaryDirectory() as place:
+        wanted, took, data = {}, {}, {}
+        for name, case in list(CASES.items())[:kills]:
+            (Path(place) / name).mkdir()
+            data[name] = data_for(case, Path(place) / name)
+        for name, case in list(CASES.items())[:kills]:
+            began = time.monotonic()
+            through = Path(place) / name / "through"
+            _finish(fork.Process(target=run, args=(case, data[name], through)))
+            took[name], wanted[name] = time.monotonic() - began, ending(RunFolder(through))
+        for number in range(1, kills + 1):
+            name = list(wanted)[number % len(wanted)]
+            folder, moment = Path(place) / name / "killed", draw.uniform(0.0, took[name])
+            process = fork.Process(target=run, args=(CASES[name], data[name], folder))
+            process.start()
+            process.join(moment)
+            was = "killed" if process.is_alive() else "over already"
+            process.kill()
+            process.join()
+            step = read_state(RunFolder(folder))[0].progress.step if (folder / "last.ckpt").exists() else 0
+            _finish(fork.Process(target=run, args=(CASES[name], data[name], folder)))
+            right = same(ending(RunFolder(folder)), wanted[name])
+            wrong += not right
+            print(f"{number:4d} {name:15} {was} after {moment:5.2f} s, went on from step {step:3d}:", end=" ")
+            print("the same" if right else "DIFFERENT", flush=True)
+            shutil.rmtree(folder)
+    return wrong
+
+
+def _finish(process: multiprocessing.process.BaseProcess) -> None:
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise SystemExit(f"a run ended with code {process.exitcode}")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 100
+    different = soak(count, int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+    print(f"{count - different} of {count} ended as if nobody had killed them")
+    sys.exit(1 if different else 0)
