@@ -4,8 +4,9 @@ from inspect import signature
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.cli.running import complaint
+from tests.cli.running import answer, complaint
 from visiongraft.cli.main import main
 from visiongraft.cli.verbs import VERBS
 
@@ -171,6 +172,51 @@ def test_a_configuration_that_cannot_be_read_is_named(name: str, reason: str, ca
     assert (
         complaint(capsys, "train", "--config", name)
         == f"graft: --config {name!r} cannot be read: {reason}. {remedy}\n"
+    )
+
+
+@pytest.mark.parametrize("behind", [0, 2, 4])
+def test_what_is_typed_wins_wherever_the_configuration_stands(
+    behind: int, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "a.yaml").write_text("weights: of_a.pth\nmodel: resnet50\nimage: 96\ntake: last\n")
+    (tmp_path / "b.yaml").write_text("model: botnet50\nimage: 128\n")
+    words = ["typed.pth", "out.safetensors", "--image", "64", "--from=timm", "--print-config"]
+    files = ["--config", str(tmp_path / "a.yaml"), f"--config={tmp_path / 'b.yaml'}"]
+    assert main(["convert", *words[:behind], *files, *words[behind:]]) == 0
+    found = yaml.safe_load(capsys.readouterr().out)
+    assert {name: found[name] for name in ("weights", "image", "model", "take")} == {
+        "weights": "typed.pth",
+        "image": 64,
+        "model": "botnet50",  # the later one of two files
+        "take": "last",
+    }
+
+
+def test_an_argument_that_may_be_left_out_is_taken_from_the_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "a.yaml").write_text("pattern: bot*\n")
+    config = ["--config", tmp_path / "a.yaml"]
+    from_file = answer(capsys, "list", *config)
+    assert from_file == answer(capsys, "list", "bot*") != answer(capsys, "list")
+    assert answer(capsys, "list", "cot*", *config) == answer(capsys, "list", "cot*")
+
+
+def test_a_number_that_yaml_reads_in_sixties_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (config := tmp_path / "a.yaml").write_text("image: 1:30\n")
+    assert complaint(capsys, "train", "--config", config) == (
+        f"graft: --config {str(config)!r} has image: 1:30, which YAML reads as 90. Quote it.\n"
+    )
+
+
+@pytest.mark.parametrize(("words", "shown"), [(["\udcff.pth", "x.png"], "WEIGHTS"), (["w", "\udcff.png"], "INPUTS")])
+def test_a_path_that_is_no_utf_8_is_refused_in_words(
+    words: list[str], shown: str, capsys: pytest.CaptureFixture
+) -> None:
+    assert complaint(capsys, "predict", *words) == (
+        f"graft: {shown} takes a path in UTF-8, and got one with other bytes. Rename what lies there."
+        " See `graft predict --help`.\n"
     )
 
 

@@ -113,7 +113,11 @@ class _Parser(ArgumentParser):
         if isinstance(ex, GraftError):
             raise ex
         spelt = [each for each in self._option_string_actions if each.startswith("--") and "_" not in each]
-        raise GraftError(f"{_in_plain_words(message, spelt, self.hints, self.shown)} See `{self.prog} --help`.")
+        text = _in_plain_words(message, spelt, self.hints, self.shown)
+        if found := re.match(r"""Parser key "([^"]+)".*'utf-8' codec can't encode""", text):
+            what = f"{self.shown(found[1])} takes a path in UTF-8, and got one with other bytes"
+            text = f"{what}. Rename what lies there."
+        raise GraftError(f"{text} See `{self.prog} --help`.")
 
 
 class _ConfigFile(ActionConfigFile):
@@ -125,6 +129,14 @@ class _ConfigFile(ActionConfigFile):
             key = str(name).replace("-", "_")
             _check_value(values, parser.shown(key), value, parser.hints.get(key, bool))
         self.apply_config(parser, cfg, self.dest, values)
+
+
+class _Optional(Action):
+    """An argument without `--` that may be left out: argparse would then put its default over what a file says."""
+
+    def __call__(self, _: Any, cfg: Any, values: Any, __: str | None = None) -> None:  # noqa: ANN401
+        if values is not self.default:
+            setattr(cfg, self.dest, values)
 
 
 def parse(verb: Verb, words: Sequence[str]) -> Chosen | None:
@@ -139,6 +151,7 @@ def parse(verb: Verb, words: Sequence[str]) -> Chosen | None:
         raise GraftError(
             f"An empty value came behind {behind}. Give one, or leave it out. See `{parser.prog} --help`."
         )
+    words = _files_first(words)
     if "resume" in parser.hints:
         words = [*_options_of_the_run(words), *words]
     try:
@@ -162,6 +175,23 @@ def parse(verb: Verb, words: Sequence[str]) -> Chosen | None:
     return Chosen({_argument(name): value for name, value in values.items()}, as_json)
 
 
+def _files_first(words: Sequence[str]) -> list[str]:
+    """Put what reads options from files before all else, so that what is typed wins wherever --config stands."""
+    files: list[str] = []
+    typed: list[str] = []
+    left = list(words)
+    while left and left[0] != "--":
+        word = left.pop(0)
+        if word == f"--{_FILE}" and left and not left[0].startswith("-"):
+            files.append(f"{word}={left.pop(0)}")
+        else:
+            (files if word.startswith(f"--{_FILE}=") else typed).append(word)
+    return [*files, *typed, *left]
+
+
+_FILE = "config"
+
+
 def _options_of_the_run(words: Sequence[str]) -> list[str]:
     """Give what reads the options of the run that --resume names, if it is there; options given beside it win.
 
@@ -175,7 +205,7 @@ def _options_of_the_run(words: Sequence[str]) -> list[str]:
             config = Path(folder) / CONFIG
             if not config.is_file():
                 raise GraftError(f"--resume takes the folder of a run, and {folder!r} is none: it holds no {CONFIG}.")
-            return [f"--config={config}"]
+            return [f"--{_FILE}={config}"]
     return []
 
 
@@ -202,7 +232,7 @@ def make_parser(verb: Verb) -> _Parser:
         by_hand.add(name)
     parser.add_function_arguments(run, as_group=False, skip=by_hand, fail_untyped=True)
     parser.add_argument("--json", action="store_true", help="print the result as one JSON value, and nothing else")
-    parser.add_argument("--config", action=_ConfigFile, metavar="FILE", help="read options from a YAML file")
+    parser.add_argument(f"--{_FILE}", action=_ConfigFile, metavar="FILE", help="read options from a YAML file")
     for action in parser._actions:
         _make_readable(parser, action)
     return parser
@@ -257,7 +287,9 @@ def _add_positionals(parser: ArgumentParser, run: Callable[..., Any], helps: Map
         elif each.default is inspect.Parameter.empty:
             parser.add_argument(name, type=each.annotation, **options)
         else:
-            parser.add_argument(name, nargs="?", type=each.annotation, default=each.default, **options)
+            parser.add_argument(
+                name, nargs="?", action=_Optional, type=each.annotation, default=each.default, **options
+            )
     return names
 
 
@@ -284,7 +316,8 @@ def _read_config(file: str, known: Sequence[str]) -> dict[object, object]:
     """
     remedy = "Give a YAML file of options, such as --print-config prints."
     try:
-        document = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        text = Path(file).read_text(encoding="utf-8")
+        document, written = yaml.safe_load(text), yaml.load(text, yaml.BaseLoader)
     except OSError as error:
         raise GraftError(f"--config {file!r} cannot be read: {error.strerror}. {remedy}") from None
     except (UnicodeDecodeError, yaml.reader.ReaderError):
@@ -302,6 +335,8 @@ def _read_config(file: str, known: Sequence[str]) -> dict[object, object]:
     for name in document:
         if str(name).replace("-", "_") not in known:
             raise GraftError(f"--config {file!r} has an unknown option {name!r}.{nearest(str(name), known)} {remedy}")
+        if isinstance(document[name], int | float) and ":" in (raw := written.get(name, "")):
+            raise GraftError(f"--config {file!r} has {name}: {raw}, which YAML reads as {document[name]}. Quote it.")
     return document
 
 
