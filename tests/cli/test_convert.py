@@ -241,6 +241,20 @@ def test_options_may_come_from_a_file_under_the_same_names(
     assert answer(capsys, "convert", *words)["num_classes"] == 7
 
 
+@pytest.mark.parametrize(("names", "other"), [(("state_dict", "ema"), "last"), (("ema", "state_dict"), "averaged")])
+def test_weights_that_do_not_fit_beside_others_name_these_and_what_takes_them(
+    names: tuple[str, str], other: str, tmp_path: Path, weights: dict[str, Tensor], capsys: pytest.CaptureFixture
+) -> None:
+    fitting, taken = names
+    torch.save({fitting: weights, taken: without(weights, FIRST)}, tmp_path / "in.pth")
+    words = ["convert", tmp_path / "in.pth", tmp_path / "out.safetensors", *FROM]
+    said = complaint(capsys, *words, *(["--take", "last"] if taken == "state_dict" else []))
+    assert said.endswith(
+        f" These are the weights {taken}, and not taken were {fitting}. `graft convert --take {other}` takes such.\n"
+    )
+    assert answer(capsys, *words, "--take", other)["taken"] == fitting
+
+
 def test_the_help_names_every_source(capsys: pytest.CaptureFixture) -> None:
     assert main(["convert", "--help"]) == 0
     text = capsys.readouterr().out

@@ -73,6 +73,32 @@ def test_averaged_weights_are_taken_where_there_are_any_and_the_last_ones_on_req
     assert (found.taken, found.averaged, found.others) == (last, False, (averaged,))
 
 
+@pytest.mark.parametrize("key", ["state_dict", "module", "shadow"])
+def test_averaged_weights_that_lie_in_a_dict_of_their_own_are_averaged_ones(tmp_path: Path, key: str) -> None:
+    path = written(tmp_path, {"model": WEIGHTS, "ema": {key: AVERAGED, "decay": 0.999}})
+    found = read_state_dict(path)
+    assert same(found, AVERAGED)
+    assert (found.taken, found.averaged, found.others) == (f"ema.{key}", True, ("model",))
+    assert same(read_state_dict(path, which="last"), WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    ("content", "taken", "others"),
+    [
+        ({"state_dict": WEIGHTS, "ema": {"decay": torch.tensor(0.9)}}, "state_dict", ("ema",)),
+        ({**WEIGHTS, "extra": {"t": torch.ones(1)}}, "", ("extra",)),
+        ({"of_my_own": WEIGHTS, "opt": {"momenta": AVERAGED}}, "of_my_own", ()),
+        ({"net": WEIGHTS, "state_dict": AVERAGED, "model": AVERAGED}, "state_dict", ("net", "model")),
+    ],
+)
+def test_a_few_tensors_beside_the_weights_are_not_taken_for_them(
+    tmp_path: Path, content: dict, taken: str, others: tuple[str, ...]
+) -> None:
+    found = read_state_dict(written(tmp_path, content))
+    assert (found.taken, found.averaged, found.others) == (taken, False, others)
+    assert same(found, AVERAGED if taken == "state_dict" and "net" in content else WEIGHTS)
+
+
 def test_settings_and_scores_beside_the_weights_do_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     yacs = ModuleType("yacs.config")
     yacs.CfgNode = type("CfgNode", (dict,), {"__module__": "yacs.config"})

@@ -1,5 +1,7 @@
 """Foreign weights that are not those of the network that was asked for are told what they are."""
 
+import time
+
 import pytest
 import torch
 
@@ -12,7 +14,7 @@ from visiongraft.weights.convert import convert, fitting_form, laid_beside
 from visiongraft.weights.models import create_model
 from visiongraft.weights.origins import SOURCES
 from visiongraft.weights.prefixes import IN_A_BLOCK
-from visiongraft.weights.renaming import Layout, Wanted, wanted_tensors
+from visiongraft.weights.renaming import Layout, Wanted, places, wanted_tensors
 from visiongraft.weights.resemblance import resembling
 
 
@@ -100,6 +102,29 @@ def test_wrapped_weights_of_another_network_are_known_as_well() -> None:
     weights = {f"model.{name}": each for name, each in shapes(PICO).items()}
     with pytest.raises(WeightsError, match=f"These look like timm's {PICO} weights: ask for '{PICO}' from 'timm'"):
         convert(weights, source="convmixer", name="convmixer_pico")
+
+
+@pytest.mark.parametrize("name", ["a." * 60 + "{}", "layer.{}.weight", "x{}"])
+def test_names_that_nobody_knows_are_refused_in_seconds(name: str) -> None:
+    began = time.process_time()
+    with pytest.raises(WeightsError, match="are left over. They look like no network that is known here"):
+        convert({name.format(index): torch.ones(1) for index in range(300)}, source="timm", name="resnet50")
+    assert time.process_time() - began < 10  # where each place of each name was a string of its own: a minute
+
+
+def test_names_deeper_than_any_network_are_refused_before_anything_is_searched_for() -> None:
+    with pytest.raises(WeightsError) as caught:
+        convert({"a." * 3000 + "w": torch.ones(1)}, source="timm", name="resnet50")
+    assert str(caught.value) == (
+        f"A state dict holds tensors by name, and {'a.' * 20!r}... names 3001 modules one in the other, where 64 at"
+        " the most were expected. Give the state_dict() of a network."
+    )
+
+
+def test_no_source_names_parts_deeper_than_the_search_looks() -> None:
+    ways = [(get_spec(name), way) for table in SOURCES.values() for name in table for way in table[name].ways]
+    names = [part for spec, way in ways for part in (*way.parts(spec), *way.blocks(spec))]
+    assert all([*places(name)][-1] == name for name in names)
 
 
 def test_a_network_beside_other_things_is_told_where_it_lies() -> None:

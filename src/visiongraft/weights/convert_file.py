@@ -1,5 +1,6 @@
 """A weight file of others becomes one of ours."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
 from visiongraft.weights.convert import convert, fitting_form, laid_beside
-from visiongraft.weights.foreign import Which, read_state_dict
+from visiongraft.weights.faults import Comparison
+from visiongraft.weights.foreign import Foreign, Which, read_state_dict
 from visiongraft.weights.origins import layout_for
 from visiongraft.weights.sources import get_weight_set, preprocessing_of
 from visiongraft.weights.store import save_tensors
@@ -88,24 +90,36 @@ def convert_file(
     if tag:
         get_weight_set(name)  # likewise
     foreign = read_state_dict(path, which=which)
-    spec = fitting_form(foreign.tensors, source=source, name=network, image=image)
-    tensors = convert(foreign.tensors, source=source, name=spec)
+    with foreign.telling_of_others():
+        spec = fitting_form(foreign.tensors, source=source, name=network, image=image)
+        tensors = convert(foreign.tensors, source=source, name=spec)
+    _check_size(spec, image)
+    preprocessing, assumed = preprocessing_of(name, spec.image)
+    save_tensors(spec, tensors, output, preprocessing=preprocessing, classes=classes)
+    compared = laid_beside(foreign.tensors, source=source, name=spec)
+    return _told(foreign, compared, output, preprocessing=preprocessing, assumed=assumed)
+
+
+def _check_size(spec: Backbone, image: int | Grid | None) -> None:
+    """See that weights are of the image size that was asked for, if one was."""
     if image is not None and spec.image != spec.at(image).image:
         own, asked = (f"{height}x{width}" for height, width in (spec.image, spec.at(image).image))
         raise WeightsError(
             f"The position tables of these weights are for images of {own} pixels (height x width), not {asked}. Leave"
             " the image size out: any other size can be asked for when they are used."
         )
-    compared = laid_beside(foreign.tensors, source=source, name=spec)
+
+
+def _told(
+    foreign: Foreign, compared: Comparison, output: Path, *, preprocessing: Preprocessing, assumed: bool
+) -> Conversion:
     names = compared.wanted
-    shares = [each.ours for each in names.values()]
-    preprocessing, assumed = preprocessing_of(name, spec.image)
-    save_tensors(spec, tensors, output, preprocessing=preprocessing, classes=classes)
+    shares = Counter(each.ours for each in names.values())
     with torch.device("meta"):
-        params = sum(each.numel() for each in Network(spec).parameters())
+        params = sum(each.numel() for each in Network(compared.spec).parameters())
     return Conversion(
         path=output,
-        spec=spec,
+        spec=compared.spec,
         preprocessing=preprocessing,
         assumed=assumed,
         taken=foreign.taken,
@@ -115,5 +129,5 @@ def convert_file(
         params=params,
         tensors=len(compared.tensors),
         renamed=sum(theirs != each.ours for theirs, each in names.items()),
-        rearranged=sum(each.change is not None or shares.count(each.ours) > 1 for each in names.values()),
+        rearranged=sum(each.change is not None or shares[each.ours] > 1 for each in names.values()),
     )

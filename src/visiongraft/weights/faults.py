@@ -109,6 +109,9 @@ _COUNTER = "n_averaged"
 """What PyTorch's AveragedModel counts its updates in, beside the weights."""
 
 
+_DEEP = 64  # far more than networks have; what is searched for in names takes time that grows with it
+
+
 def checked(state_dict: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """Give the same, once it is known to hold tensors alone.
 
@@ -126,6 +129,11 @@ def checked(state_dict: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         if not isinstance(name, str):
             raise WeightsError(
                 f"A state dict holds tensors by name, and {name!r} is none. Give the state_dict() itself."
+            )
+        if name.count(".") >= _DEEP:
+            raise WeightsError(
+                f"A state dict holds tensors by name, and {name[:40]!r}... names {name.count('.') + 1} modules one in"
+                f" the other, where {_DEEP} at the most were expected. Give the state_dict() of a network."
             )
         if isinstance(each, np.ndarray):
             raise WeightsError(

@@ -5,6 +5,8 @@ import pickletools
 import re
 import warnings
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -38,6 +40,22 @@ class Foreign:
     averaged: bool = False
     others: tuple[str, ...] = ()
 
+    @contextmanager
+    def telling_of_others(self) -> Iterator[None]:
+        """Name the sets that were not taken in whatever error says that these weights do not fit."""
+        try:
+            yield
+        except WeightsError as error:
+            if not self.others:
+                raise
+            other = "last" if self.averaged else "averaged" if _called(_AVERAGED, self.others) else ""
+            remedy = f"`graft convert --take {other}` takes such" if other else "Save the right ones alone"
+            others = ", ".join(each or "those of the file itself" for each in self.others)
+            raise WeightsError(
+                f"{error} These are the weights {self.taken or 'of the file itself'}, and not taken were {others}."
+                f" {remedy}."
+            ) from None
+
 
 def read_state_dict(path: str | Path, *, which: Which = "auto") -> Foreign:
     """Read the tensors of a .safetensors file or of a checkpoint of PyTorch.
@@ -67,7 +85,7 @@ def read_state_dict(path: str | Path, *, which: Which = "auto") -> Foreign:
                 " the state_dict() of a network that is whole in memory, each tensor made dense with .to_dense()."
             )
     tensors = {name: Tensor.detach(each) if isinstance(each, Tensor) else each for name, each in tensors.items()}
-    return Foreign(tensors, taken, taken in _AVERAGED, others)
+    return Foreign(tensors, taken, bool(_called(_AVERAGED, [taken])), others)
 
 
 def looks_like_a_pickle(start: bytes) -> bool:
@@ -224,28 +242,39 @@ def _choose(path: Path, content: object, which: Which) -> tuple[dict[str, Tensor
     sets = _sets(content)
     if not sets:
         raise WeightsError(f"{path} holds no weights: there is no dict of tensors by name in it. Give one that does.")
-    if "" in sets:
-        if which == "averaged":
-            raise WeightsError(
-                f"{path} holds one set of weights and does not say that they are averaged. Take 'last'."
-            )
-        return sets[""], "", ()
-    averaged = [name for name in _AVERAGED if name in sets]
-    last = [name for name in _LAST if name in sets] or [name for name in sets if name not in averaged]
-    wanted = {"auto": averaged or last, "averaged": averaged, "last": last}[which]
+    averaged = _called(_AVERAGED, sets)
+    last = _called(_LAST, [name for name in sets if name not in averaged])
+    last = last or [name for name in sets if name not in averaged]
+    if "" in sets and which == "averaged" and not averaged:
+        raise WeightsError(f"{path} holds one set of weights and does not say that they are averaged. Take 'last'.")
+    whole = [name for name in averaged if not last or 2 * len(sets[name]) > len(sets[last[0]])]
+    wanted = {"auto": whole or last or averaged, "averaged": averaged, "last": last}[which]
     if not wanted:
         raise WeightsError(f"{path} holds no {which} weights, only {', '.join(sets)}. Ask for the others, or 'auto'.")
-    if wanted[0] not in _AVERAGED + _LAST and len(wanted) > 1:
+    if not _called(_AVERAGED + _LAST, wanted[:1]) and wanted[0] and len(wanted) > 1:
         raise WeightsError(f"{path} holds several dicts of tensors: {', '.join(wanted)}. Save the right one alone.")
     return sets[wanted[0]], wanted[0], tuple(name for name in sets if name != wanted[0])
 
 
+def _called(words: tuple[str, ...], names: Iterable[str]) -> list[str]:
+    """Give the names of sets that are one of the words, or lie in a dict or hold one that is, in the words' order."""
+    parts = {name: name.split(".") for name in names}
+    return list(dict.fromkeys(name for word in words for name, each in parts.items() if word in each[:2]))
+
+
 def _sets(content: object) -> dict[str, dict[str, Tensor]]:
-    """Give every dict of tensors in a checkpoint by its name, or the checkpoint itself if it is one, by no name."""
+    """Give every dict of tensors in a checkpoint by its name, "a.b" for one in another that is called as weights are.
+
+    The checkpoint itself has no name. It counts where it holds about as many tensors as the largest of those in it.
+    """
     whole = _plain(content)
-    inside = {name: _plain(each) for name, each in whole.items()}
-    found = {str(name): each for name, each in inside.items() if _holds_tensors(each)}
-    return found or ({"": whole} if _holds_tensors(whole) else {})
+    inside = {str(name): _plain(each) for name, each in whole.items()}
+    deeper = {f"{name}.{key}": _plain(each) for name, found in inside.items() for key, each in found.items()}
+    inside |= {name: deeper[name] for name in _called(_AVERAGED + _LAST, deeper)}
+    found = {name: each for name, each in inside.items() if _tensors_in(each)}
+    if 2 * _tensors_in(whole) > max(map(_tensors_in, found.values()), default=0):
+        found = {"": {name: each for name, each in whole.items() if not isinstance(each, dict)}, **found}
+    return found
 
 
 def _plain(content: object) -> dict[Any, Any]:
@@ -253,7 +282,7 @@ def _plain(content: object) -> dict[Any, Any]:
     return dict(dict.items(content)) if isinstance(content, dict) else {}
 
 
-def _holds_tensors(content: dict[Any, Any]) -> bool:
-    """Tell whether this is a dict of tensors by name; buffers of other kinds may be among them."""
+def _tensors_in(content: dict[Any, Any]) -> int:
+    """Count the tensors in a dict of tensors by name, which may hold buffers of other kinds; 0 for another dict."""
     named = all(isinstance(name, str) for name in content)
-    return named and any(isinstance(each, Tensor) for each in content.values())
+    return sum(isinstance(each, Tensor) for each in content.values()) if named else 0

@@ -225,7 +225,9 @@ def read_weights(path: str | Path, *, model: str | Backbone | None = None, image
         if model is not None:
             check_alike(trained.network.spec, _spec(model))
         return trained
-    return _of_timm(read_state_dict(path).tensors, model, image)
+    foreign = read_state_dict(path)
+    with foreign.telling_of_others():
+        return _of_timm(foreign.tensors, model, image)
 
 
 def _of_timm(tensors: Mapping[str, Tensor], model: str | Backbone, image: int | Grid | None) -> Trained:

@@ -2,7 +2,8 @@
 
 import os.path
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import cache
 from itertools import accumulate
 
 from torch import Tensor
@@ -52,26 +53,32 @@ def part_of(tensors: Mapping[str, Tensor], layouts: Mapping[str, Layout]) -> tup
     These tensors are that part by their names and shapes. The shapes of position tables do not count, since they
     follow from the image size.
     """
+
+    @cache
+    def wanted(network: str, way: int) -> dict[str, Wanted]:
+        return wanted_tensors(get_spec(network), layouts[network].ways[way])
+
     for prefix in _shared(tensors) if len(tensors) >= IN_A_BLOCK else ():
-        part = _part_of({name.removeprefix(prefix): each for name, each in tensors.items()}, layouts)
+        part = _part_of({name.removeprefix(prefix): each for name, each in tensors.items()}, layouts, wanted)
         if part:
             return *part, prefix
     return None
 
 
-def _part_of(tensors: Mapping[str, Tensor], layouts: Mapping[str, Layout]) -> tuple[str, str] | None:
+def _part_of(
+    tensors: Mapping[str, Tensor], layouts: Mapping[str, Layout], wanted: Callable[[str, int], dict[str, Wanted]]
+) -> tuple[str, str] | None:
     first = next(iter(tensors))
     for network, layout in layouts.items():
         spec = get_spec(network)
-        for each in layout.ways:
+        for way, each in enumerate(layout.ways):
             parts = each.parts(spec)
             around = dict.fromkeys(place for block in each.blocks(spec) for place in places(block))
             may_be = [place for place in around if known([f"{place}.{first}"], parts)]
             named = {place: [f"{place}.{name}" for name in tensors] for place in may_be}
             may_be = [place for place, names in named.items() if known(names, parts) == len(names)]
-            wanted = wanted_tensors(spec, each) if may_be else {}
             for place in sorted(may_be, key=len):
-                if _is_whole(tensors, place, wanted):
+                if _is_whole(tensors, place, wanted(network, way)):
                     return network, place
     return None
 
@@ -79,12 +86,14 @@ def _part_of(tensors: Mapping[str, Tensor], layouts: Mapping[str, Layout]) -> tu
 IN_A_BLOCK = 8
 """A block has at least so many tensors."""
 
+_WRAPPERS = 8  # as many as lie around a network, one in the other
+
 _NEARLY = 0.9  # a head for another task may be inside as well
 
 
 def _shared(names: Collection[str]) -> list[str]:
-    """Give what all names begin with, up to each of its dots: first nothing, then "model.", "model.net."."""
-    shared = os.path.commonprefix([name.split(".")[:-1] for name in names])
+    """Give what all names begin with, up to each of its first dots: first nothing, then "model.", "model.net."."""
+    shared = os.path.commonprefix([name.split(".", _WRAPPERS)[:-1] for name in names])
     return ["", *(f"{each}." for each in accumulate(shared, "{}.{}".format))]
 
 

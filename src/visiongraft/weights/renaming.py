@@ -119,13 +119,20 @@ class Layout:
 
 
 def places(name: str) -> Iterator[str]:
-    """Give the modules that a tensor lies in, from the outermost, and its own name: "a", "a.b", "a.b.weight"."""
-    return accumulate(name.split("."), "{}.{}".format)
+    """Give the modules that a tensor lies in, from the outermost, and its own name: "a", "a.b", "a.b.weight".
+
+    Those that lie deeper than any part of a network at any source are not among them.
+    """
+    return accumulate(name.split(".", _DEEPEST)[:_DEEPEST], "{}.{}".format)
 
 
-def known(names: Collection[str], parts: frozenset[str]) -> int:
+_DEEPEST = 12
+
+
+def known(names: Iterable[str], parts: frozenset[str]) -> int:
     """Count the names of tensors that lie in one of the parts, or are one of them."""
-    return sum(not parts.isdisjoint(places(name)) for name in names)
+    outermost = {part.partition(".")[0] for part in parts}  # which most of the names that are not known fail at
+    return sum(name.partition(".")[0] in outermost and not parts.isdisjoint(places(name)) for name in names)
 
 
 def under(theirs: str, ours: str, names: Names) -> dict[Theirs, str | Changed]:
