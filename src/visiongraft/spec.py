@@ -17,7 +17,8 @@ from visiongraft.vocabulary import MOST_BLOCKS, check_choices, decode, encode, r
 FORMAT = "visiongraft.spec/1"
 """Name and version of the JSON form. It rises when an older document would be misread."""
 
-_LARGEST_IMAGE = 2**31  # pixels a side
+LARGEST_IMAGE = 8192
+"""Pixels a side; beyond, one image alone fills the memory of most machines."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,12 @@ class Backbone:
     def __post_init__(self) -> None:
         if len(self.image) != 2 or not all(isinstance(side, int) and side >= 1 for side in self.image):
             raise SpecError(f"An image has a height and a width in whole pixels, not {self.image}.")
+        if max(self.image) > LARGEST_IMAGE:
+            raise SpecError(f"An image has at most {LARGEST_IMAGE} pixels a side, not {max(self.image)}.")
         if not self.stages:
             raise SpecError(f"{self.name} has no stages: a backbone needs at least one.")
         if not 0.0 <= self.drop_path < 1.0:
-            raise SpecError(f"drop_path is a probability below 1, not {self.drop_path}.")
+            raise SpecError(f"drop_path is a probability in [0, 1), not {self.drop_path}.")
         if self.in_chans < 1:
             raise SpecError(f"Images have at least one channel, and in_chans is {self.in_chans}.")
         if self.depth > MOST_BLOCKS:
@@ -93,6 +96,8 @@ class Backbone:
     def at(self, image: int | Grid) -> "Backbone":
         """Give the same network with another native image size, in pixels: one number for a square, or (h, w)."""
         try:
+            if isinstance(image, bool | str | bytes):
+                raise TypeError  # some of them count as numbers
             height, width = (image, image) if isinstance(image, int) else map(as_int, image)
         except (TypeError, ValueError):
             raise SpecError(f"An image size is one number of pixels, or (height, width), not {image!r}.") from None
@@ -116,7 +121,7 @@ class Backbone:
     @property
     def smallest_image(self) -> int:
         """The smallest side in pixels at which every strided step still has at least two cells to halve."""
-        sides = range(1, _LARGEST_IMAGE)
+        sides = range(1, 2**31)
         found = bisect_left(sides, True, key=self._can_take)  # noqa: FBT003 - it is what is looked for
         if found == len(sides):
             raise SpecError(f"{self.name} halves its map so often that no image is large enough. Take strides out.")

@@ -247,7 +247,7 @@ def test_text_that_is_no_document_is_refused(text: str) -> None:
         (lambda: Stage(64, 3, (Bottleneck(),)), "stride 1 or 2, not 3"),
         (lambda: Stage(64, 1, ()), "needs at least one block"),
         (lambda: Backbone("none", ResNetStem(), ()), "none has no stages"),
-        (lambda: replace(get_spec("resnet50"), drop_path=1.0), "a probability below 1, not 1.0"),
+        (lambda: replace(get_spec("resnet50"), drop_path=1.0), r"a probability in \[0, 1\), not 1.0"),
         (lambda: create_model("resnet_pico", in_chans=0), "in_chans is 0"),
         (lambda: BlurAfter(Conv()), "a mixer with a normalisation of its own, not Conv"),
         (lambda: with_non_local(get_spec("resnet50"), 5, 1, name="x"), "no block 1 in a stage 5"),

@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 import visiongraft as vg
 from tests.parity.originals import difference, perturbed
 from tests.weights.fake_hub import put_into_cache
-from visiongraft.errors import SpecError, UnknownModel, WeightsError
+from visiongraft.errors import GraftError, SpecError, UnknownModel, WeightsError
 
 NAME = "coatnet_nano_rw_224"
 TAG = "sw_in1k"
@@ -315,3 +316,34 @@ assert "huggingface_hub" not in sys.modules
 assert not asked, asked
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"model": ["a"]}, "A network is told by its name, or as a Backbone, not by a list."),
+        ({"num_classes": "3"}, "num_classes is a whole number, not '3'."),
+        ({"num_classes": True}, "num_classes is a whole number, not True."),
+        ({"num_classes": 2.0}, "num_classes is a whole number, not 2.0."),
+        ({"in_chans": "3"}, "in_chans is a whole number, not '3'."),
+        ({"drop_path": "x"}, "drop_path is a probability in [0, 1), not 'x'."),
+        ({"drop_path": -0.1}, "drop_path is a probability in [0, 1), not -0.1."),
+        ({"dropout": True}, "dropout is a probability in [0, 1), not True."),
+        ({"image": True}, "An image size is one number of pixels, or (height, width), not True."),
+        ({"image": b"64"}, "An image size is one number of pixels, or (height, width), not b'64'."),
+        ({"image": 10**9}, "An image has at most 8192 pixels a side, not 1000000000."),
+    ],
+)
+def test_what_is_no_name_number_or_size_is_refused_with_weights_and_without(
+    given: dict, said: str, tmp_path: Path
+) -> None:
+    path = vg.save(vg.create_model("resnet_pico", num_classes=3), tmp_path / "m.safetensors")
+    for ways in ({}, {"weights": path}):
+        with pytest.raises(GraftError) as refused:
+            vg.create_model(**{"model": "resnet_pico"} | ways | given)
+        assert str(refused.value) == said
+
+
+def test_whole_numbers_may_be_of_numpy(tmp_path: Path) -> None:
+    network = vg.create_model("resnet_pico", num_classes=np.int64(3), in_chans=np.int64(1))
+    assert vg.load(vg.save(network, tmp_path / "m.safetensors")).num_classes == 3

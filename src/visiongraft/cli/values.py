@@ -12,7 +12,7 @@ from typing import Literal
 from visiongraft.errors import GraftError, WeightsError, counted, nearest
 from visiongraft.families.zoo import list_models
 from visiongraft.kernels.types import Grid
-from visiongraft.spec import Backbone
+from visiongraft.spec import LARGEST_IMAGE, Backbone
 from visiongraft.train.devices import workers_for
 from visiongraft.train.run import RunFolder
 from visiongraft.weights.models import load_pretrained
@@ -24,8 +24,6 @@ ImageSize = int | str
 
 MODEL = "coatnet_pico"
 """What is trained where nobody says, and for whose image size data is examined."""
-
-_LARGEST = 8192  # pixels a side; beyond, one image alone fills the memory of most machines
 
 
 def parse_image(text: ImageSize | None) -> Grid | None:
@@ -40,8 +38,8 @@ def parse_image(text: ImageSize | None) -> Grid | None:
     if not found or int(found[1]) == 0 or found[2] == "0":
         raise GraftError(f"--image takes pixels, as 224 or as 256x128 for height and width, and got {text!r}.")
     height, width = int(found[1]), int(found[2] or found[1])
-    if max(height, width) > _LARGEST:
-        raise GraftError(f"--image takes at most {_LARGEST} pixels a side, and got {text}.")
+    if max(height, width) > LARGEST_IMAGE:
+        raise GraftError(f"--image takes at most {LARGEST_IMAGE} pixels a side, and got {text}.")
     return height, width
 
 

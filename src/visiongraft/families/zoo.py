@@ -1,9 +1,10 @@
 """The zoo by name."""
 
+import operator
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from visiongraft.errors import UnknownModel, nearest
+from visiongraft.errors import SpecError, UnknownModel, nearest
 from visiongraft.families import (
     botnet,
     coatnet,
@@ -53,6 +54,8 @@ def get_spec(name: str) -> Backbone:
     Raises:
         UnknownModel: if there is none; the error suggests near names.
     """
+    if not isinstance(name, str):
+        raise UnknownModel(f"A network is told by its name, or as a Backbone, not by a {type(name).__name__}.")
     spec = _SPECS.get(name.lower().removesuffix("_small"))
     if spec is not None and name.lower().endswith("_small"):
         return small_image(spec)
@@ -74,9 +77,13 @@ def customized(
 
     Raises:
         UnknownModel: if no network has that name.
-        SpecError: if the parts do not fit together.
+        SpecError: if the parts do not fit together, or a number is none.
     """
-    spec = get_spec(model) if isinstance(model, str) else model
+    num_classes, in_chans = _whole("num_classes", num_classes), _whole("in_chans", in_chans)
+    for name, rate in (("drop_path", drop_path), ("dropout", dropout)):
+        if isinstance(rate, bool) or not isinstance(rate, int | float | None):
+            raise SpecError(f"{name} is a probability in [0, 1), not {rate!r}.")
+    spec = model if isinstance(model, Backbone) else get_spec(model)
     head = replace(
         spec.head,
         num_classes=spec.head.num_classes if num_classes is None else num_classes,
@@ -89,3 +96,13 @@ def customized(
         drop_path=spec.drop_path if drop_path is None else drop_path,
     )
     return spec if image is None else spec.at(image)
+
+
+def _whole(name: str, value: object) -> int | None:
+    """Give a whole number of any type as Python's, and None as it is."""
+    try:
+        if not isinstance(value, bool):
+            return None if value is None else operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        pass
+    raise SpecError(f"{name} is a whole number, not {value!r}.")

@@ -257,7 +257,7 @@ def _source(
         return read_weights(weights, model=model, image=image).network
     if model is None:
         raise SpecError("Which network? Name one, or give weights=FILE with one that visiongraft.save wrote.")
-    name = model if isinstance(model, str) else model.name
+    name = model.name if isinstance(model, Backbone) else str(model)
     network, _, tag = name.partition(".")
     if not pretrained:
         if isinstance(model, str) and tag and names_weights(model):
@@ -271,7 +271,7 @@ def _source(
 
 
 def _spec(model: str | Backbone) -> Backbone:
-    return model if isinstance(model, Backbone) else get_spec(model.partition(".")[0])
+    return get_spec(model.partition(".")[0]) if isinstance(model, str) else customized(model)
 
 
 def _filled(spec: Backbone, tensors: Mapping[str, Tensor]) -> Network:
