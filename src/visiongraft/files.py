@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 
 DAMAGE = (
     *(OSError, ValueError, SyntaxError, EOFError, LookupError, RuntimeError, AssertionError),
@@ -39,9 +40,9 @@ def draft_of(path: Path) -> Iterator[Path]:
     Raises:
         OSError: if it cannot be written; nothing new is left behind then.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.with_name(f".{path.name[:_LONGEST]}.{token_hex(8)}")
+    draft.open("x").close()  # nobody else's and no link: other threads and users may write beside the target as well
     try:
-        draft.touch()
         mode = draft.stat().st_mode  # of every new file here; a library may make its own, for nobody else to read
         yield draft
         draft.chmod(mode)
@@ -51,3 +52,6 @@ def draft_of(path: Path) -> Iterator[Path]:
     except BaseException:  # Ctrl-C as well
         draft.unlink(missing_ok=True)
         raise
+
+
+_LONGEST = 50  # characters of a name that its draft has as well: file systems take 255 bytes, and a draft has more

@@ -125,6 +125,33 @@ def test_a_folder_that_cannot_be_written_is_refused(saved: Path) -> None:
     assert from_pretrained(saved).num_classes == 3
 
 
+@pytest.mark.parametrize("written", [0, 1])
+def test_a_full_disk_leaves_the_network_that_was_there(
+    saved: Path, written: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {each.name: each.read_bytes() for each in saved.iterdir()}
+    files: list[int] = []
+
+    def fail(file: int) -> None:
+        files.append(file)
+        if len(files) > written:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(WeightsError, match=r"cannot be written.*: No space left on device\. Choose another place\.$"):
+        save_pretrained(create_model("resnet_pico", num_classes=2), saved)
+    assert {each.name: each.read_bytes() for each in saved.iterdir()} == before
+
+
+def test_weights_beside_the_configuration_of_another_network_are_refused(saved: Path, tmp_path: Path) -> None:
+    other = save_pretrained(create_model("resnet_pico", num_classes=2), tmp_path / "other")
+    (other / "model.safetensors").replace(saved / "model.safetensors")
+    assert refusal(saved) == (
+        f"{saved} holds weights of 'vg_resnet_pico' beside a config.json of 'vg_botnet_pico', and both were to be of"
+        " one network. If the weights are the right ones, take config.json away; else write the folder again."
+    )
+
+
 def test_a_changed_network_does_not_go_by_the_name_of_the_one_that_it_was(tmp_path: Path) -> None:
     spec = get_spec("resnet_pico")
     changed = replace(spec, stem=replace(spec.stem, act="gelu"))  # the same tensors, and other outputs

@@ -6,12 +6,13 @@ builds the same network.
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from visiongraft.errors import WeightsError
-from visiongraft.files import write_whole
+from visiongraft.files import draft_of
 from visiongraft.kernels.types import Grid
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
@@ -46,11 +47,15 @@ def save_pretrained(
     """
     folder = Path(folder)
     preprocessing = preprocessing or Preprocessing(network.spec.image)
+    config = json.dumps(_config(network, preprocessing, classes), indent=2, ensure_ascii=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        save(network, folder / WEIGHTS, preprocessing=preprocessing, classes=classes, scores=scores)
-        config = json.dumps(_config(network, preprocessing, classes), indent=2, ensure_ascii=False)
-        write_whole(folder / CONFIG, f"{config}\n".encode())
+        with draft_of(folder / CONFIG) as draft:  # which is on the disk before the weights take their place
+            with draft.open("wb") as file:
+                file.write(f"{config}\n".encode())
+                file.flush()
+                os.fsync(file.fileno())
+            save(network, folder / WEIGHTS, preprocessing=preprocessing, classes=classes, scores=scores)
     except OSError as error:
         raise WeightsError(
             f"{folder} cannot be written as a folder: {error.strerror}. Choose another place."
@@ -75,10 +80,16 @@ def from_pretrained(folder: str | Path, *, image: int | Grid | None = None) -> N
             f"{folder} is {what}. from_pretrained takes a folder that save_pretrained wrote; published weights come by"
             " create_model(NAME, pretrained=True)."
         )
-    _check_config(folder)
+    named = _named_in(folder / CONFIG)
     if not (folder / WEIGHTS).is_file():
         raise WeightsError(f"{folder} has no {WEIGHTS}. Give the folder that save_pretrained wrote.")
-    return load(folder / WEIGHTS, image=image)
+    network = load(folder / WEIGHTS, image=image)
+    if named not in (None, own := architecture(network.spec)):
+        raise WeightsError(
+            f"{folder} holds weights of {own!r} beside a {CONFIG} of {named!r}, and both were to be of one network. If"
+            f" the weights are the right ones, take {CONFIG} away; else write the folder again."
+        )
+    return network
 
 
 def _config(network: Network, preprocessing: Preprocessing, classes: Sequence[str]) -> dict[str, Any]:
@@ -94,17 +105,16 @@ def _config(network: Network, preprocessing: Preprocessing, classes: Sequence[st
     return config | ({"label_names": list(classes)} if classes else {})
 
 
-def _check_config(folder: Path) -> None:
-    """See that a configuration, if there is one, is of ours: the weight file itself says the rest.
+def _named_in(path: Path) -> str | None:
+    """Give the architecture that a configuration of ours names; None where there is no such file.
 
     Raises:
         WeightsError: if it is damaged, or of another library.
     """
-    path = folder / CONFIG
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return
+        return None
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror}.") from error
     except ValueError as error:  # no text, or no JSON
@@ -115,5 +125,6 @@ def _check_config(folder: Path) -> None:
         raise WeightsError(
             f"{path} is of another library: it names {named!r}, and those of save_pretrained begin with {PREFIX!r}."
             " Load it with that library; if the weights are timm's for a network of the zoo, create_model(NAME,"
-            f" weights='{folder / WEIGHTS}') takes them."
+            f" weights='{path.with_name(WEIGHTS)}') takes them."
         )
+    return str(named)
