@@ -28,6 +28,7 @@ from visiongraft.families.resnet import with_non_local
 from visiongraft.families.zoo import FAMILIES, get_spec, list_models
 from visiongraft.network import Network
 from visiongraft.spec import Backbone, Stage
+from visiongraft.summary import summarize
 from visiongraft.vocabulary import decode, encode, register
 from visiongraft.weights.models import create_model
 
@@ -107,6 +108,35 @@ def test_the_position_ablation_changes_the_position_and_nothing_else() -> None:
         spec = get_spec(f"botnet50_{suffix}")
         assert spec.stages[3].blocks[0].mixer == GridAttention(heads=4, position=position)
         assert spec.stages[:3] == base.stages[:3]
+
+
+def test_the_fusion_study_changes_the_fusion_in_every_block_and_has_the_papers_sizes() -> None:
+    base = get_spec("cotnet50")
+    for suffix, fusion, millions in (
+        ("static", "static", 17.1),
+        ("dynamic", "dynamic", 20.3),
+        ("linear", "sum", 20.3),
+    ):
+        spec = get_spec(f"cotnet50_{suffix}")
+        mixers = {block.mixer for stage in spec.stages for block in stage.blocks}
+        assert mixers == {ContextualTransformer(fusion=fusion)}
+        assert [len(stage.blocks) for stage in spec.stages] == [len(stage.blocks) for stage in base.stages]
+        assert round(summarize(spec).params / 1e6, 1) == millions
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_without_a_gate_the_contexts_are_added_and_each_alone_is_one_of_the_two(stride: int) -> None:
+    site = Site(32, 32, stride, (8, 8))
+    both, static, dynamic = (
+        ContextualTransformer(fusion=fusion).build(site).eval() for fusion in ("sum", "static", "dynamic")
+    )
+    dynamic.load_state_dict(both.state_dict())
+    convolution, normalisation, _ = list(static)[1:]
+    convolution.load_state_dict(both.key[0].state_dict())
+    normalisation.load_state_dict(both.key[1].state_dict())
+    maps = torch.randn(2, 32, 8, 8)
+    torch.testing.assert_close(both(maps), static(maps) + dynamic(maps))
+    assert static(maps).abs().max() > 0 and dynamic(maps).abs().max() > 0
 
 
 def test_se_cotnetd_alternates_in_its_third_stage_from_a_contextual_block_on() -> None:

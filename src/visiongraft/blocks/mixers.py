@@ -213,6 +213,8 @@ class ContextualTransformer:
     Args:
         kernel: side of the window in cells, odd.
         cardinality: into how many groups the pointwise layers and the mixing fall: 1 for CoTNet, 2 for CoTNeXt.
+        fusion: what becomes of the two contexts: a "gate" weighs them, channel by channel; "sum" adds them; "static"
+            and "dynamic" give that one alone. All but the gate are the paper's ablation.
 
     Where the place has a stride, the map is first averaged over 3x3 cells.
 
@@ -223,6 +225,7 @@ class ContextualTransformer:
 
     kernel: int = 3
     cardinality: int = 1
+    fusion: Literal["gate", "sum", "static", "dynamic"] = "gate"
 
     def build(self, site: Site) -> nn.Module:
         """Make the module for this place."""
@@ -233,6 +236,9 @@ class ContextualTransformer:
                 f"ContextualTransformer(cardinality={self.cardinality}) needs a width that {8 * self.cardinality}"
                 f" divides, not {site.width}."
             )
+        if self.fusion == "static":
+            pool = nn.AvgPool2d(3, stride=2, padding=1) if site.stride == 2 else nn.Identity()
+            return nn.Sequential(pool, *_static_context(self, site.width))
         return ContextualTransformerMixer(self, site)
 
 
@@ -245,9 +251,10 @@ class ContextualTransformerMixer(nn.Module):
         shared = width // 8
         self.groups = groups
         self.taps = taps
+        self.adds_static = spec.fusion != "dynamic"
         self.path = site.runtime.kernels
         self.pool = nn.AvgPool2d(3, stride=2, padding=1) if site.stride == 2 else nn.Identity()
-        self.key = nn.Sequential(conv(width, width, spec.kernel, groups=4 * groups), norm(width), activation("relu"))
+        self.key = nn.Sequential(*_static_context(spec, width))
         self.value = nn.Sequential(conv(width, width, groups=groups), norm(width))
         self.kernels = nn.Sequential(
             conv(2 * width, width // 2, groups=groups),
@@ -259,8 +266,12 @@ class ContextualTransformerMixer(nn.Module):
         self.norm = norm(width)
         self.act = activation("silu")
         hidden = max(width // 2, 32)
-        self.gate = nn.Sequential(
-            conv(width, hidden, bias=True), norm(hidden), activation("relu"), conv(hidden, 2 * width, bias=True)
+        self.gate = (
+            nn.Sequential(
+                conv(width, hidden, bias=True), norm(hidden), activation("relu"), conv(hidden, 2 * width, bias=True)
+            )
+            if spec.fusion == "gate"
+            else None
         )
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -268,6 +279,8 @@ class ContextualTransformerMixer(nn.Module):
         key = self.key(maps)
         both = torch.cat([maps, key], 1) if self.groups == 1 else torch.stack([maps, key], 2).flatten(1, 2)
         dynamic = self.act(self.norm(self._mix(self.value(maps), self.kernels(both))))
+        if self.gate is None:
+            return dynamic + key if self.adds_static else dynamic
         means = channel_means(dynamic + key)[..., None, None]
         share = self.gate(means).unflatten(1, (-1, 2)).softmax(dim=2)  # b c 2 1 1
         return dynamic * share[:, :, 0] + key * share[:, :, 1]
@@ -278,6 +291,10 @@ class ContextualTransformerMixer(nn.Module):
         folded = value.reshape(batch * self.groups, channels // self.groups, height, width)
         kernels = kernels.reshape(batch * self.groups, -1, self.taps, height, width)
         return local_filter(folded, kernels, path=self.path).reshape(batch, channels, height, width)
+
+
+def _static_context(spec: ContextualTransformer, width: int) -> tuple[nn.Module, ...]:
+    return conv(width, width, spec.kernel, groups=4 * spec.cardinality), norm(width), activation("relu")
 
 
 def split_heads(qkv: Tensor, heads: int, key_dim: int | None = None) -> tuple[Tensor, Tensor, Tensor]:

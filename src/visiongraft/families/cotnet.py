@@ -45,7 +45,15 @@ PUBLISHED = (
 )
 """The networks that the authors have weights of."""
 
+
+def _fusion(name: str, mixer: ContextualTransformer) -> Backbone:
+    return resnet(name, DEPTHS[50], Bottleneck(mixer=mixer))
+
+
 SPECS = (
     *PUBLISHED,
+    _fusion("cotnet50_static", ContextualTransformer(fusion="static")),
+    _fusion("cotnet50_dynamic", ContextualTransformer(fusion="dynamic")),
+    _fusion("cotnet50_linear", ContextualTransformer(fusion="sum")),
     pico(resnet("cotnet_pico", (1, 2, 2, 1), _COT, width=64)),
 )
