@@ -28,6 +28,7 @@ VERBS = (
     Verb("doctor", "examine images before a training", "doctor"),
     Verb("train", "train a network on images", "train"),
     Verb("eval", "score a trained network on labelled images", "evaluate"),
+    Verb("compare", "find out which of several networks is better on your data, and how sure that is", "compare"),
     Verb("predict", "classify files and folders of images", "predict"),
     Verb("convert", "turn a weight file of others into one of ours", "convert"),
 )

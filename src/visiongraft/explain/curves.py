@@ -1,12 +1,12 @@
 """How a training went, epoch by epoch: the rows of metrics.csv, and drawings of them."""
 
 import csv
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from visiongraft.explain.svg import Tone, bare, color, drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,9 +35,6 @@ class Epoch:
     train_loss: float
     val: Validation | None
 
-
-Tone = Literal["right", "muted"]
-"""What a curve is drawn in: the name of a CSS variable of the page, so that drawings follow its theme."""
 
 Scale = Literal["number", "percent", "from_zero"]
 """How values are written, and whether the axis begins at 0."""
@@ -125,58 +122,35 @@ def drawings(epochs: Sequence[Epoch], best: int) -> tuple[Drawing, ...]:
 
 _INCHES = (3.9, 2.7)
 _FEW = 12  # points that are marked one by one; more would make a string of beads
-_SETTINGS: dict[Any, Any] = {  # matplotlib's type of such a mapping changes from release to release
-    "font.family": "sans-serif",
-    "font.size": 9.5,
-    "svg.fonttype": "none",  # text stays text: it can be read aloud, searched and set in the page's own font
-    "svg.hashsalt": "visiongraft",  # the same curves give the same bytes
-}
-
-# matplotlib wants colours that it knows; the page wants its own variables. These stand for them until `_themed`.
-_STAND_INS = {"right": "#000001", "muted": "#000002", "rule": "#000003", "page": "#000004"}
 
 
 def to_svg(drawing: Drawing) -> str:
     """Draw curves as an SVG element that takes fonts and colours from the page around it."""
-    from matplotlib import rc_context, rcdefaults, rcParams
-    from matplotlib.figure import Figure
 
-    with rc_context():  # puts the settings of the user, which we do not want here, back afterwards
-        rcdefaults()
-        rcParams.update(_SETTINGS)
-        figure = Figure(_INCHES, layout="constrained")
-        figure.patch.set_visible(False)
-        axes = figure.add_subplot()
+    def draw(axes: "Axes") -> None:
         for line in drawing.lines:
             _plot(axes, line, drawing.best)
         _furnish(axes, drawing)
-        stream = StringIO()
-        figure.savefig(stream, format="svg", metadata={"Date": None})
-    return _themed(stream.getvalue(), drawing.name)
+
+    return drawn(drawing.name, _INCHES, draw)
 
 
 def _plot(axes: "Axes", line: Line, best: int | None) -> None:
-    color = _STAND_INS[line.tone]
+    tone = color(line.tone)
     x, y = zip(*line.points, strict=True)
     marker = "o" if len(x) <= _FEW else None
-    axes.plot(x, y, color=color, linewidth=1.8, marker=marker, markersize=3.5, clip_on=False)
+    axes.plot(x, y, color=tone, linewidth=1.8, marker=marker, markersize=3.5, clip_on=False)
     if best is not None and best in x and line.tone == "right":
-        (ring,) = axes.plot(best, y[x.index(best)], "o", color=color, markersize=7, markeredgewidth=1.8, clip_on=False)
-        ring.set_markerfacecolor(_STAND_INS["page"])
+        (ring,) = axes.plot(best, y[x.index(best)], "o", color=tone, markersize=7, markeredgewidth=1.8, clip_on=False)
+        ring.set_markerfacecolor(color("page"))
 
 
 def _furnish(axes: "Axes", drawing: Drawing) -> None:
     """Give axes as few lines as they need."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    muted, rule = _STAND_INS["muted"], _STAND_INS["rule"]
-    axes.patch.set_visible(False)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(rule)
-    axes.grid(axis="y", color=rule, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=muted, length=0, pad=5)
-    axes.set_xlabel("epoch", color=muted)
+    bare(axes)
+    axes.set_xlabel("epoch", color=color("muted"))
     first, last = drawing.lines[0].points[0][0], max(line.points[-1][0] for line in drawing.lines)
     axes.set_xlim(first - 0.3, last + 0.3)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
@@ -193,16 +167,3 @@ def _in_percent(value: float) -> str:
 
 def _in_short(value: float) -> str:
     return f"{value:g}"
-
-
-def _themed(document: str, name: str) -> str:
-    """Turn a document of matplotlib's into an element of the page: no header, no fixed size, our fonts and colours."""
-    svg = document[document.index("<svg") :]  # an HTML page wants no XML header
-    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', r'<svg \1 aria-hidden="true">', svg, count=1)
-    svg = re.sub(r"font-family: [^;]*; ", "", svg)
-    svg = svg.replace("xlink:href", "href")
-    svg = re.sub(r'(id="|url\(#|href="#)', rf"\1{name}-", svg)  # the page has several, and an id only once
-    for tone, color in _STAND_INS.items():
-        svg = svg.replace(color, f"var(--{tone})")
-    return svg.strip()

@@ -7,14 +7,13 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 import torch
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from visiongraft.data.sets import ImageData
-from visiongraft.errors import RunError, counted
-from visiongraft.explain import usage, words
+from visiongraft.explain import usage
 from visiongraft.explain.curves import drawings, read_epochs, to_svg
 from visiongraft.explain.machine import describe_machine
+from visiongraft.explain.page import render, write_page
 from visiongraft.explain.pictures import picture_of
 from visiongraft.explain.scores import (
     Verdict,
@@ -26,7 +25,6 @@ from visiongraft.explain.scores import (
     surest_hits,
     worst_mistakes,
 )
-from visiongraft.files import write_whole
 from visiongraft.spec import Backbone
 from visiongraft.summary import summarize
 from visiongraft.train.evaluate import Evaluation
@@ -95,7 +93,8 @@ def write_report(
     Raises:
         RunError: if the page cannot be written.
     """
-    page = _page(
+    page = render(
+        "report.html.j2",
         data=data,
         data_title=PurePath(data.name).name or data.name,
         summary=summarize(outcome.spec),
@@ -105,36 +104,8 @@ def write_report(
         **_pictures(outcome.evaluation, data),
         **_what_to_type(outcome.run.best, outcome.spec, options, defaults),
     )
-    path = outcome.run.report
-    try:
-        # A file name that is no text holds lone surrogates, which UTF-8 refuses: the page shows their numbers.
-        write_whole(path, page.encode("utf-8", "backslashreplace"))
-    except OSError as error:
-        raise RunError(
-            f"{path} cannot be written: {error.strerror}. The weights are in {outcome.run.best}."
-        ) from error
-    return path
-
-
-def _page(**content: object) -> str:
-    environment = Environment(
-        loader=PackageLoader("visiongraft.explain"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    for each in (
-        counted,
-        words.percent,
-        words.count,
-        words.short_count,
-        words.file_size,
-        words.duration,
-        words.size_of,
-    ):
-        environment.filters[each.__name__] = each
-    return environment.get_template("report.html.j2").render(content)
+    write_page(outcome.run.report, page, remedy=f"The weights are in {outcome.run.best}.")
+    return outcome.run.report
 
 
 def _how_it_went(outcome: "Outcome") -> dict[str, object]:

@@ -1,0 +1,313 @@
+"""`graft compare`."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from hashlib import blake2b
+from inspect import signature
+from pathlib import Path
+from typing import Literal
+
+from visiongraft.cli.progress import progress_bar
+from visiongraft.cli.train import RUNS, short_name
+from visiongraft.cli.values import ImageSize, check_takes_rgb, check_workers, check_writable, parse_image
+from visiongraft.compare.budget import parse_budget
+from visiongraft.compare.folder import ComparisonFolder, Failed, Result
+from visiongraft.compare.plan import Entry, Plan, check_question, mark_of
+from visiongraft.compare.presets import get_preset
+from visiongraft.compare.table import Comparison, Row, points
+from visiongraft.compare.trials import Circumstances, run_comparison
+from visiongraft.data.sources import open_data
+from visiongraft.errors import DataError, GraftError, counted, nearest, printable
+from visiongraft.explain.comparison import write_comparison
+from visiongraft.families.zoo import customized
+from visiongraft.spec import Backbone
+from visiongraft.train.devices import find_device, keep_freed_memory, workers_for
+from visiongraft.train.recipe import Optimiser, Precision, Recipe
+
+MODELS = "resnet_pico,botnet_pico,cotnet_pico,coatnet_pico"
+"""What is compared where nobody says."""
+
+BUDGET = "18m"
+"""How long all runs take where nobody says."""
+
+
+def run(
+    *,
+    models: str | None = None,
+    preset: str | None = None,
+    against: str | None = None,
+    data: str | None = None,
+    data_dir: Path | None = None,
+    download: Literal["never", "if_missing"] = "never",
+    output: Path | None = None,
+    image: ImageSize | None = None,
+    seeds: int = 3,
+    epochs: int | None = None,
+    budget: str | None = None,
+    batch_size: int = Recipe.batch_size,
+    opt: Optimiser = Recipe.opt,
+    lr: float = Recipe.lr,
+    weight_decay: float = Recipe.weight_decay,
+    label_smoothing: float = Recipe.label_smoothing,
+    drop_path: float = Recipe.drop_path,
+    crop_scale: float = Recipe.crop_scale,
+    precision: Precision = Recipe.precision,
+    val_every: int = Recipe.val_every,
+    workers: Literal["auto"] | int = "auto",
+    device: str = "auto",
+    max_unreadable: float = 0.01,
+) -> Comparison:
+    """Find out which of several networks is better on your data, and how sure that is.
+
+    Each is trained with several seeds, under one recipe, on one split, within one budget. The same command goes on
+    where it was stopped or killed. Without options: four small networks on the bundled flowers, in about 20 minutes.
+
+    Examples:
+        graft compare
+        graft compare --models resnet50,botnet50,cotnet50 --data photos/ --image 224 --epochs 90
+        graft compare --models resnet_pico,coatnet_pico --data photos/ --seeds 5 --budget 1h30m
+        graft compare --preset botnet-position-pico
+        graft compare --preset coatnet-layout --data imagenet --data-dir imagenet/ --epochs 90
+
+    Args:
+        models: names of `graft list`, with commas between them; the others are compared with the first
+        preset: an ablation of a paper in place of --models, as botnet-position, botnet-c5, coatnet-layout, non-local,
+            convmixer-patch-kernel or cot-fusion; with -pico behind it, of networks that two cores can train
+        against: the model that the others are compared with; by default the first
+        data: a folder of images, an .npz file or a name such as cifar10; by default the bundled flowers
+        data_dir: where the files of a data set by name lie
+        download: whether a data set by name may be fetched when its files are missing
+        output: folder for the comparison; by default one in runs/ whose name follows from the options
+        image: size in pixels, as 224 or as 256x128 for height and width; by default each network's own
+        seeds: runs of each model, at least 2
+        epochs: of each run
+        budget: in place of --epochs, the training time of all runs together, as 20m or 1.5h, of which each gets the
+            same share; by default 18m
+        batch_size: images per step
+        opt: muon (for the matrices of the layers, with AdamW for the rest) or adamw
+        lr: highest learning rate, reached after the warm-up, from where it falls to 0 along a cosine
+        weight_decay: pull of the weights towards 0, but not of biases, normalisations and position tables
+        label_smoothing: share of the target that is spread over all classes
+        drop_path: probability of dropping the last residual branch; it grows from 0 at the first
+        crop_scale: smallest share of an image's area that a random crop shows
+        precision: arithmetic of the layers; weights stay float32
+        val_every: epochs between two validations
+        workers: processes that read images; auto for none if they are in memory, else one per spare core
+        device: auto, cpu, cuda, cuda:1 or mps
+        max_unreadable: share of the images that may be unreadable before a run stops
+    """
+    options = dict(locals())
+    if not 0.0 <= max_unreadable <= 1.0:
+        raise GraftError(f"--max-unreadable must be in [0, 1], not {max_unreadable}.")
+    seconds = _budget(epochs, budget)
+    recipe = Recipe(**{each.name: options[each.name] for each in fields(Recipe) if options.get(each.name) is not None})
+    check_workers(workers)
+    place = find_device(device)
+    specs = _networks(models, preset, image, seeds)
+    reference = _reference(against, specs)
+    check_writable(output or RUNS, "--output", kind="folder")
+    images = open_data(data, data_dir=data_dir, download=download)
+    if len(images.val) < 2:  # noqa: PLR2004
+        raise DataError(
+            f"{images.name} has one image to be scored on, and a comparison needs more. Give more in val/."
+        )
+    plan = Plan(
+        entries=tuple(Entry(spec, 0 if seconds else recipe.epochs) for spec in specs),
+        seeds=tuple(range(seeds)),
+        recipe=recipe,
+        data=mark_of(images),
+        budget=seconds,
+        device=place.type,
+        preset=preset.lower() if preset else None,
+    )
+    folder = ComparisonFolder(output or RUNS / _name(plan, data))
+    keep_freed_memory()
+    with Teller(images.notes) as teller:
+        around = Circumstances(
+            data=images,
+            folder=folder,
+            device=place,
+            workers=workers_for(workers, in_memory=images.native is not None),
+            max_unreadable=max_unreadable,
+            options=_of_each_run(options, recipe),
+            witness=teller,
+        )
+        try:
+            found = run_comparison(plan, around, reference=reference)
+        except KeyboardInterrupt:
+            teller.say(f"What is finished is kept in {folder.path}; the same command goes on.")
+            raise
+    write_comparison(found, notes=images.notes, command=_command(options), device=place)
+    return found
+
+
+def _budget(epochs: int | None, budget: str | None) -> float | None:
+    """Give the seconds for all runs, or None where their epochs are given.
+
+    Raises:
+        GraftError: for both, or for what is no time.
+    """
+    if epochs is not None and budget is not None:
+        raise GraftError("--epochs and --budget both say how long a run is. Give one of them.")
+    return None if epochs is not None else parse_budget(budget or BUDGET)
+
+
+def _networks(models: str | None, preset: str | None, image: ImageSize | None, seeds: int) -> list[Backbone]:
+    """Give the networks to be compared.
+
+    Raises:
+        GraftError: if they are none that can be compared.
+        UnknownModel: if a name is not in the zoo.
+        ImageSizeError: if one cannot take the images.
+    """
+    if models is not None and preset is not None:
+        raise GraftError("--models and --preset both say what to compare. Give one of them.")
+    size = parse_image(image)
+    if preset is not None:
+        specs = [customized(spec, image=size) for spec in get_preset(preset).specs]
+    else:
+        names = [name.strip() for name in (models or MODELS).split(",") if name.strip()]
+        specs = [customized(name, image=size) for name in names]
+    check_question([spec.name for spec in specs], seeds)
+    for spec in specs:
+        check_takes_rgb(spec)
+        spec.grids(spec.image)
+    return specs
+
+
+def _reference(against: str | None, specs: list[Backbone]) -> str:
+    """Give the name of the network that the others are compared with.
+
+    Raises:
+        GraftError: if it is not among them.
+    """
+    names = [spec.name for spec in specs]
+    if against is None:
+        return names[0]
+    if against.lower() not in names:
+        raise GraftError(
+            f"--against names {against!r}, which is not compared.{nearest(against, names)} Name one of"
+            f" {', '.join(names)}."
+        )
+    return against.lower()
+
+
+def _of_each_run(options: Mapping[str, object], recipe: Recipe) -> dict[str, object]:
+    """Give the options with which `graft train` repeats a run of the comparison, but its model, epochs and seed."""
+    shared = ("data", "data_dir", "image", "workers", "device", "max_unreadable")
+    return {name: options[name] for name in shared} | asdict(recipe)
+
+
+def _name(plan: Plan, data: str | None) -> str:
+    """Name the folder of a comparison so that the same question finds it again, and another one does not."""
+    open_plan = replace(plan, entries=tuple(replace(each, epoch_seconds=None) for each in plan.entries))
+    digest = blake2b(open_plan.to_json().encode("utf-8", "surrogateescape"), digest_size=3).hexdigest()
+    return f"compare-{plan.preset or plan.entries[0].name}-{short_name(data)}-{digest}"
+
+
+def _command(options: Mapping[str, object]) -> dict[str, object]:
+    """Give the options that are not what they are when nothing is said."""
+    defaults = {name: each.default for name, each in signature(run).parameters.items()}
+    return {name: value for name, value in options.items() if value != defaults[name]}
+
+
+class Teller:
+    """A witness of a comparison that prints a line for each run, and shows a bar where somebody watches.
+
+    Args:
+        notes: about the data, printed before the first run.
+    """
+
+    def __init__(self, notes: tuple[str, ...]) -> None:
+        self._notes = notes
+        self._bar = progress_bar()
+        self._task = self._bar.add_task("", total=None)
+        self._runs, self._number = 0, 0
+
+    def __enter__(self) -> "Teller":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self._bar.console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
+
+    def timing(self, name: str) -> None:
+        """Show which network is timed."""
+        self._bar.update(self._task, description=f"timing {name}")
+
+    def planned(self, plan: Plan, finished: int) -> None:
+        """Print the plan, and what is finished of it."""
+        for note in self._notes:
+            self.say(note)
+        self._runs, self._number = len(plan), finished
+        width = max(len(each.name) for each in plan.entries)
+        for each in plan.entries:
+            pace = "" if each.epoch_seconds is None else f", about {each.epoch_seconds:.1f} s each"
+            self.say(
+                f"{each.name:{width}}  {counted(len(plan.seeds), 'run')} of {counted(each.epochs, 'epoch')}{pace}"
+            )
+        if finished:
+            self.say(f"{finished} of {counted(len(plan), 'run')} finished before")
+
+    def begun(self, entry: Entry, seed: int) -> None:
+        """Show which run it is."""
+        self._number += 1
+        words = f"{entry.name}, seed {seed}, run {self._number} of {self._runs}"
+        self._bar.update(self._task, description=words, completed=0, total=None)
+
+    def step(self, done: int, steps: int) -> None:
+        """Advance the bar."""
+        self._bar.update(self._task, completed=done, total=steps)
+
+    def ended(self, result: Result | Failed) -> None:
+        """Print what a run gave."""
+        head = f"{self._number:3d} of {self._runs}  {result.model}, seed {result.seed}: "
+        if isinstance(result, Failed):
+            self.say(f"{head}diverged. {result.reason}")
+        else:
+            self.say(f"{head}top-1 {result.top1:.2%} after {result.seconds:.0f} s")
+
+
+def as_json(found: Comparison) -> dict[str, object]:
+    """Give the answers, the table and where everything lies."""
+    return {
+        "answers": list(found.answers),
+        "models": found.as_dicts(),
+        "seeds": list(found.plan.seeds),
+        "train_seconds": found.seconds,
+        "table": str(found.folder.table),
+        "report": str(found.folder.report),
+    }
+
+
+def show(found: Comparison) -> None:
+    """Print a line for each network, the answers, and where everything lies."""
+    width = max(len(row.name) for row in found.rows)
+    print(f"{'':{width}}  {'top-1':>6}  {'95% over seeds':>16}  {'params':>8}  {'MACs':>8}  {'ms/image':>8}")
+    for row in found.rows:
+        print(f"{row.name:{width}}  {_score(row)}  {row.summary.params / 1e6:7.2f}M  {row.summary.macs / 1e6:7.1f}M"
+              f"  {1e3 * row.latency.seconds:8.2f}")  # fmt: skip
+    print()
+    for sentence in found.answers:
+        print(printable(sentence))
+    print(f"\ntable     {found.folder.table}")
+    print(f"report    {found.folder.report}")
+
+
+def _score(row: Row) -> str:
+    if row.score is None:
+        return f"{'–':>6}  {'diverged':>16}"
+    interval = f"{points(row.score.low)} to {points(row.score.high)}"
+    return f"{row.score.mean:6.1%}  {interval:>16}"
+
+
+def check(found: Comparison) -> None:
+    """Say on standard error where a network could not be compared."""
+    for row in found.rows:
+        for each in row.failures:
+            print(f"graft: {each.model} diverged with seed {each.seed}: {printable(each.reason)}", file=sys.stderr)

@@ -1,0 +1,1 @@
+"""Several networks, several seeds, one recipe and one budget: which is better, and how sure that is."""

@@ -1,0 +1,226 @@
+"""Runs a comparison: plans it, trains what is not trained yet, and measures how fast the networks answer."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+
+from visiongraft.compare.budget import measure_paces, share_out
+from visiongraft.compare.folder import ComparisonFolder, Failed, Result
+from visiongraft.compare.plan import Entry, Plan
+from visiongraft.compare.speed import measure_speeds
+from visiongraft.compare.table import Comparison, make_rows
+from visiongraft.data.sets import ImageData
+from visiongraft.errors import DivergedError, RunError
+from visiongraft.preprocessing import Preprocessing
+from visiongraft.spec import Backbone
+from visiongraft.train.engine import Metrics, Outcome, train
+from visiongraft.train.run import RunFolder
+
+BATCH = 32
+"""Images at a time where it is measured how many a network answers in a second."""
+
+
+class Witness(Protocol):
+    """Someone who wants to know how a comparison goes, while it goes."""
+
+    def timing(self, name: str) -> None:
+        """Hear that a network is timed, to plan its share of the budget."""
+
+    def planned(self, plan: Plan, finished: int) -> None:
+        """Hear what will be run, and how many runs are finished already."""
+
+    def begun(self, entry: Entry, seed: int) -> None:
+        """Hear that a run begins."""
+
+    def step(self, done: int, steps: int) -> None:
+        """Hear of a step of the present run."""
+
+    def ended(self, result: Result | Failed) -> None:
+        """Hear what a run gave."""
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What a comparison needs beside its plan.
+
+    Args:
+        data: what the plan says.
+        folder: where everything is written.
+        device: where to compute.
+        workers: processes that read images beside this one.
+        max_unreadable: share of the images that may be unreadable before a run stops.
+        options: for the config.yaml of each run, beside its model, epochs and seed.
+        witness: told of what happens.
+    """
+
+    data: ImageData
+    folder: ComparisonFolder
+    device: torch.device
+    workers: int
+    max_unreadable: float
+    options: Mapping[str, object]
+    witness: Witness
+
+
+def run_comparison(asked: Plan, around: Circumstances, *, reference: str | None = None) -> Comparison:
+    """Train each network with each seed, as far as that is not done, and compare them.
+
+    Args:
+        asked: the plan. Where it has a budget, the epochs of its networks are still open.
+        around: where and with what.
+        reference: the network that the others are compared with; by default the first.
+
+    A run that diverges does not stop the others: its network is not compared, and the table says why. Ctrl-C ends the
+    present run, which will be begun anew; so does a kill.
+
+    Raises:
+        RunError: if the folder holds another comparison, or cannot be written.
+        GraftError: if the budget is too small.
+        DataError: if too many images cannot be read.
+        KeyboardInterrupt: by Ctrl-C.
+    """
+    folder = around.folder
+    with folder.held():
+        plan = _settled(asked, around)
+        kept = {(entry.name, seed): folder.read_result(entry.name, seed) for entry, seed in plan}
+        around.witness.planned(plan, sum(each is not None for each in kept.values()))
+        outcomes = {
+            (entry.name, seed): kept[entry.name, seed] or _run(plan, entry, seed, around) for entry, seed in plan
+        }
+        specs = [_with_classes(entry, around.data) for entry in plan.entries]
+        against = reference or plan.entries[0].name
+        place = [entry.name for entry in plan.entries].index(against)
+        latencies, throughputs = (
+            measure_speeds(specs, device=around.device, batch_size=size, reference=place) for size in (1, BATCH)
+        )
+        rows = make_rows(plan, specs, outcomes, latencies=latencies, throughputs=throughputs, reference=against)
+        found = Comparison(plan, folder, rows, against)
+        folder.write_table(found.as_csv())
+    return found
+
+
+def _settled(asked: Plan, around: Circumstances) -> Plan:
+    """Give the plan that was written down before, or write down the one that is asked for.
+
+    Raises:
+        RunError: if the folder holds another comparison.
+    """
+    kept = around.folder.read_plan()
+    if kept is not None:
+        if other := kept.differences(asked):
+            raise RunError(
+                f"{around.folder.path} holds another comparison: it has {'; '.join(other)}. Give another --output, or"
+                " what it has."
+            )
+        return kept
+    plan = asked if asked.budget is None else _within_budget(asked, asked.budget, around)
+    around.folder.write_plan(plan)
+    return plan
+
+
+def _within_budget(asked: Plan, budget: float, around: Circumstances) -> Plan:
+    """Time each network, and give it the epochs that its share of the budget allows."""
+    paces = measure_paces(
+        [entry.spec for entry in asked.entries],
+        around.data,
+        asked.recipe,
+        device=around.device,
+        workers=around.workers,
+        max_unreadable=around.max_unreadable,
+        on_network=around.witness.timing,
+    )
+    epochs = share_out(budget, paces, len(asked.seeds), asked.recipe)
+    entries = (
+        Entry(
+            each.spec, epochs[each.name], paces[each.name].seconds(epochs[each.name], asked.recipe) / epochs[each.name]
+        )
+        for each in asked.entries
+    )
+    return replace(asked, entries=tuple(entries))
+
+
+def _run(plan: Plan, entry: Entry, seed: int, around: Circumstances) -> Result | Failed:
+    """Train a network with a seed, and write down what came of it.
+
+    Raises:
+        KeyboardInterrupt: by Ctrl-C, which ends the training early: its result would be one of less training.
+    """
+    around.witness.begun(entry, seed)
+    relay = _Relay(around.witness)
+    run = _fresh(around.folder.run(entry.name, seed))
+    result: Result | Failed
+    try:
+        outcome = train(
+            entry.spec,
+            around.data,
+            plan.recipe_of(entry, seed),
+            run,
+            preprocessing=Preprocessing(entry.spec.image),
+            device=around.device,
+            options={"model": entry.name, **around.options, "epochs": entry.epochs, "seed": seed},
+            workers=around.workers,
+            max_unreadable=around.max_unreadable,
+            listener=relay,
+        )
+    except DivergedError as error:
+        result = Failed(entry.name, seed, str(error))
+    else:
+        if outcome.epochs < entry.epochs or (relay.done < relay.steps and not outcome.unreadable):
+            raise KeyboardInterrupt
+        result = _result(entry, seed, outcome)
+    around.folder.write_result(result)
+    for state in run.path.glob("*.ckpt"):  # as large as the network and its optimiser, and of no more use
+        state.unlink()
+    around.witness.ended(result)
+    return result
+
+
+def _fresh(run: RunFolder) -> RunFolder:
+    """Clear away what a killed run left, which is begun anew.
+
+    This is the place where it will go on instead, once `train` can resume.
+    """
+    if run.path.is_dir():
+        shutil.rmtree(run.path)
+    return run
+
+
+def _result(entry: Entry, seed: int, outcome: Outcome) -> Result:
+    found = outcome.evaluation
+    return Result(
+        model=entry.name,
+        seed=seed,
+        epochs=outcome.epochs,
+        best_epoch=outcome.best_epoch,
+        seconds=outcome.seconds,
+        top1=found.top1,
+        loss=found.loss,
+        indices=found.indices,
+        labels=found.labels,
+        predictions=found.predictions,
+    )
+
+
+@dataclass
+class _Relay:
+    """A listener of one run that tells the witness, and remembers how far the run came."""
+
+    witness: Witness
+    done: int = 0
+    steps: int = 0
+
+    def step(self, done: int, steps: int, loss: float) -> None:
+        """Hear of a step."""
+        del loss
+        self.done, self.steps = done, steps
+        self.witness.step(done, steps)
+
+    def epoch(self, row: Metrics) -> None:
+        """Hear of an epoch."""
+
+
+def _with_classes(entry: Entry, data: ImageData) -> Backbone:
+    return replace(entry.spec, head=replace(entry.spec.head, num_classes=len(data.classes)))
