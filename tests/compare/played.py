@@ -48,7 +48,9 @@ class Stage:
         key = (spec.name, recipe.seed)
         self.trained.append(key)
         event = self.events.pop(key, "")
-        run.create(more["options"])
+        assert more["resume"] == "allowed"
+        if not run.config.exists():
+            run.create(more["options"])
         more["listener"].step(1, 2, 1.0)
         run.last.write_bytes(b"state")
         if event == "kill":
@@ -81,6 +83,9 @@ class Stage:
 
     def step(self, done: int, steps: int) -> None:
         pass
+
+    def note(self, text: str) -> None:
+        self.told.append(text)
 
     def ended(self, result: Result | Failed) -> None:
         self.told.append("failed" if isinstance(result, Failed) else f"{result.top1:.3f}")

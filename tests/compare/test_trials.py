@@ -2,14 +2,22 @@
 
 import csv
 import json
+import re
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 
-from tests.compare.played import NAMES
+from tests.compare.played import NAMES, Stage, plan, speeds
+from tests.pictures import write_npz
 from visiongraft.compare import trials
 from visiongraft.compare.budget import Pace
 from visiongraft.compare.folder import ComparisonFolder
+from visiongraft.compare.plan import mark_of
+from visiongraft.compare.trials import Circumstances, run_comparison
+from visiongraft.data.sources import open_data
 from visiongraft.errors import GraftError, RunError
 
 ALL = [(name, seed) for seed in range(3) for name in NAMES]
@@ -39,19 +47,53 @@ def test_a_finished_comparison_trains_nothing_and_gives_the_same_numbers(stage) 
 
 
 @pytest.mark.parametrize("event", ["kill", "interrupt"])
-def test_a_stopped_run_is_begun_anew_and_finished_ones_are_kept(stage, event: str) -> None:
+def test_a_stopped_run_goes_on_in_its_folder_and_finished_ones_are_kept(stage, event: str) -> None:
     played = stage(events={("botnet_pico", 1): event})
     with pytest.raises((RuntimeError, KeyboardInterrupt)):
         played.run()
     assert played.trained == ALL[:5]
     assert not ComparisonFolder(played.path).result("botnet_pico", 1).exists()
-    leftover = ComparisonFolder(played.path).run("botnet_pico", 1).path / "leftover"
-    leftover.write_text("of the stopped run")
+    assert ComparisonFolder(played.path).run("botnet_pico", 1).last.read_bytes() == b"state"
     played.trained.clear()
     found = played.run()
     assert played.trained == ALL[4:]
-    assert not leftover.exists()
     assert found.as_csv().encode() == found.folder.table.read_bytes()
+
+
+def test_a_killed_comparison_ends_with_the_answers_of_one_that_was_not(tmp_path: Path, monkeypatch) -> None:
+    """With real trainings, killed in the middle of an epoch of the second run."""
+    monkeypatch.setattr(trials, "measure_speeds", speeds)
+    monkeypatch.setattr(trials, "train", partial(trials.train, save_minutes=0.0))
+    data = open_data(write_npz(tmp_path / "stripes.npz"))
+    asked = plan(("resnet_pico", "convmixer_pico"), data=mark_of(data), seeds=(0, 1))
+
+    def run(name: str, kill_at: int) -> dict[str, str]:
+        witness = Killer(kill_at)
+        around = Circumstances(data, ComparisonFolder(tmp_path / name), torch.device("cpu"), 0, 0.01, {}, witness)
+        with pytest.raises(RuntimeError, match="killed") if kill_at else nullcontext():
+            run_comparison(asked, around)
+        return {} if kill_at else {
+            path.parent.name + path.parent.parent.name: re.sub(r'"seconds": [^,]*,', "", path.read_text())
+            for path in (tmp_path / name).rglob("result.json")
+        }  # fmt: skip
+
+    expected = run("whole", 0)
+    run("killed", 11)
+    assert run("killed", 0) == expected
+    assert len(expected) == 4
+
+
+class Killer(Stage):
+    """A witness under which the process dies at a step, counted over all runs; never at step 0."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__(Path(), {})
+        self.left = at
+
+    def step(self, done: int, steps: int) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise RuntimeError("killed")
 
 
 def test_a_finished_run_keeps_no_training_state(stage) -> None:

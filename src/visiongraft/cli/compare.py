@@ -264,6 +264,10 @@ class Teller:
         """Advance the bar."""
         self._bar.update(self._task, completed=done, total=steps)
 
+    def note(self, text: str) -> None:
+        """Print it."""
+        self.say(text)
+
     def ended(self, result: Result | Failed) -> None:
         """Print what a run gave."""
         head = f"{self._number:3d} of {self._runs}  {result.model}, seed {result.seed}: "

@@ -15,9 +15,10 @@ from visiongraft.data.sets import ArrayImages, FileImages, ImageData, ImageSet
 from visiongraft.errors import GraftError
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
-from visiongraft.train.engine import Metrics, train
+from visiongraft.train.engine import train
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.run import RunFolder
+from visiongraft.train.state import Metrics
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _ROUNDS, _SIZES, _STEPS = 3, 3, 3  # turns of each network, sizes of the growing images in each, steps at each

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from hashlib import blake2b
 from typing import Any
 
-from visiongraft.data.sets import FileImages, ImageData
+from visiongraft.data.fingerprint import fingerprint
+from visiongraft.data.sets import ImageData
 from visiongraft.errors import GraftError, RunError, SpecError, counted
 from visiongraft.spec import Backbone
 from visiongraft.train.recipe import Recipe
@@ -47,7 +48,7 @@ class DataMark:
         classes: how many there are.
         train: images to learn from.
         val: images to be scored on.
-        digest: of the names of classes and files, and of the labels.
+        digest: of its fingerprint.
     """
 
     name: str
@@ -181,15 +182,10 @@ def _plan(document: Mapping[str, Any]) -> Plan:
 
 
 def mark_of(data: ImageData) -> DataMark:
-    """Describe a data set. Files are told apart by their names, since reading all of them would take minutes."""
-    digest = blake2b(digest_size=16)
-    for name in data.classes:
-        digest.update(name.encode("utf-8", "surrogateescape") + b"\0")
-    for images in (data.train, data.val):
-        digest.update(images.labels.tobytes())
-        if isinstance(images, FileImages):
-            digest.update("\0".join(images.files).encode("utf-8", "surrogateescape"))
-    return DataMark(data.name, len(data.classes), len(data.train), len(data.val), digest.hexdigest())
+    """Describe a data set."""
+    found = fingerprint(data)
+    digest = blake2b(json.dumps(found).encode(), digest_size=16).hexdigest()
+    return DataMark(data.name, len(data.classes), len(data.train), len(data.val), digest)
 
 
 def check_question(names: list[str], seeds: int) -> None:

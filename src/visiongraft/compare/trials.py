@@ -1,6 +1,5 @@
 """Runs a comparison: plans it, trains what is not trained yet, and measures how fast the networks answer."""
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -16,8 +15,8 @@ from visiongraft.data.sets import ImageData
 from visiongraft.errors import DivergedError, RunError
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
-from visiongraft.train.engine import Metrics, Outcome, train
-from visiongraft.train.run import RunFolder
+from visiongraft.train.engine import Outcome, train
+from visiongraft.train.state import Metrics
 
 BATCH = 32
 """Images at a time where it is measured how many a network answers in a second."""
@@ -37,6 +36,9 @@ class Witness(Protocol):
 
     def step(self, done: int, steps: int) -> None:
         """Hear of a step of the present run."""
+
+    def note(self, text: str) -> None:
+        """Hear what the user should know of how a run went on."""
 
     def ended(self, result: Result | Failed) -> None:
         """Hear what a run gave."""
@@ -73,8 +75,8 @@ def run_comparison(asked: Plan, around: Circumstances, *, reference: str | None 
         around: where and with what.
         reference: the network that the others are compared with; by default the first.
 
-    A run that diverges does not stop the others: its network is not compared, and the table says why. Ctrl-C ends the
-    present run, which will be begun anew; so does a kill.
+    A run that diverges does not stop the others: its network is not compared, and the table says why. Where Ctrl-C or
+    a kill ended a run, the next call goes on.
 
     Raises:
         RunError: if the folder holds another comparison, or cannot be written.
@@ -143,14 +145,14 @@ def _within_budget(asked: Plan, budget: float, around: Circumstances) -> Plan:
 
 
 def _run(plan: Plan, entry: Entry, seed: int, around: Circumstances) -> Result | Failed:
-    """Train a network with a seed, and write down what came of it.
+    """Train a network with a seed, or go on with a training that was stopped, and write down what came of it.
 
     Raises:
         KeyboardInterrupt: by Ctrl-C, which ends the training early: its result would be one of less training.
     """
     around.witness.begun(entry, seed)
     relay = _Relay(around.witness)
-    run = _fresh(around.folder.run(entry.name, seed))
+    run = around.folder.run(entry.name, seed)
     result: Result | Failed
     try:
         outcome = train(
@@ -163,29 +165,22 @@ def _run(plan: Plan, entry: Entry, seed: int, around: Circumstances) -> Result |
             options={"model": entry.name, **around.options, "epochs": entry.epochs, "seed": seed},
             workers=around.workers,
             max_unreadable=around.max_unreadable,
+            resume="allowed",
             listener=relay,
         )
     except DivergedError as error:
         result = Failed(entry.name, seed, str(error))
     else:
-        if outcome.epochs < entry.epochs or (relay.done < relay.steps and not outcome.unreadable):
+        if relay.done < relay.steps and not outcome.unreadable:
             raise KeyboardInterrupt
+        for note in outcome.notes:
+            around.witness.note(note)
         result = _result(entry, seed, outcome)
     around.folder.write_result(result)
     for state in run.path.glob("*.ckpt"):  # as large as the network and its optimiser, and of no more use
         state.unlink()
     around.witness.ended(result)
     return result
-
-
-def _fresh(run: RunFolder) -> RunFolder:
-    """Clear away what a killed run left, which is begun anew.
-
-    This is the place where it will go on instead, once `train` can resume.
-    """
-    if run.path.is_dir():
-        shutil.rmtree(run.path)
-    return run
 
 
 def _result(entry: Entry, seed: int, outcome: Outcome) -> Result:
