@@ -1,26 +1,34 @@
 """`graft list`."""
 
-from visiongraft.errors import UnknownModel, counted, nearest
+from dataclasses import asdict
+from fnmatch import fnmatchcase
+
+from visiongraft.errors import GraftError, UnknownModel, counted, nearest
 from visiongraft.families.zoo import FAMILIES, list_models
+from visiongraft.train.recipes import RECIPES, NamedRecipe
 from visiongraft.weights.origins import sources_of
 from visiongraft.weights.sources import WeightSet, find_weight_sets
 
-Found = dict[str, list[str]] | dict[str, list[WeightSet]]
-"""Names, or published weights, by family."""
+Found = dict[str, list[str]] | dict[str, list[WeightSet]] | list[NamedRecipe]
+"""Names, or published weights, by family; or recipes."""
 
 
-def run(pattern: str = "*", *, pretrained: bool = False) -> Found:
+def run(pattern: str = "*", *, pretrained: bool = False, recipes: bool = False) -> Found:
     """List the networks of the zoo, by family.
 
     Examples:
         graft list
         graft list "cot*"
         graft list --pretrained
+        graft list --recipes
 
     Args:
         pattern: only names that match, such as "cot*" or "*50"; quote it, or the shell looks for files
         pretrained: list the published weights instead: name with tag, image size, score that is claimed, licence
+        recipes: list what --recipe of `graft train` takes instead: name, network, source, what it gave there and here
     """
+    if recipes:
+        return _recipes(pattern)
     if pretrained:
         return _published(pattern)
     names = set(list_models(pattern))
@@ -29,6 +37,14 @@ def run(pattern: str = "*", *, pretrained: bool = False) -> Found:
         near = nearest(pattern.strip("*"), list_models())
         raise UnknownModel(f"No network matches {pattern!r}.{near} `graft list` shows all.")
     return {family: members for family, members in found.items() if members}
+
+
+def _recipes(pattern: str) -> list[NamedRecipe]:
+    found = [each for each in RECIPES if fnmatchcase(each.name, pattern)]
+    if not found:
+        near = nearest(pattern.strip("*"), [each.name for each in RECIPES])
+        raise GraftError(f"No recipe matches {pattern!r}.{near} `graft list --recipes` shows all.")
+    return found
 
 
 def _published(pattern: str) -> dict[str, list[WeightSet]]:
@@ -59,7 +75,9 @@ def _as_files(pattern: str) -> str:
 
 
 def as_json(found: Found) -> list[dict[str, object]]:
-    """Give the names with their family, and what is known of published weights."""
+    """Give the names with their family, and what is known of published weights or of recipes."""
+    if isinstance(found, list):
+        return [{**asdict(each), "command": each.command} for each in found]
     return [{**_plain(each), "family": family} for family, members in found.items() for each in members]
 
 
@@ -78,7 +96,13 @@ def _plain(each: str | WeightSet) -> dict[str, object]:
 
 
 def show(found: Found) -> None:
-    """Print a line per network or set of weights, below its family."""
+    """Print a line per network or set of weights, below its family, or some lines per recipe."""
+    if isinstance(found, list):
+        for recipe in found:
+            print(recipe.name)
+            for about in ("command", "model", "source", "published", "measured"):
+                print(f"  {about:9}  {getattr(recipe, about)}")
+        return
     for family, members in found.items():
         print(family)
         lines = [(each, "") if isinstance(each, str) else (each.name, _in_words(each)) for each in members]

@@ -17,6 +17,7 @@ from docstring_parser import Docstring
 from docstring_parser import parse as parse_docstring
 from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter
 
+from visiongraft.cli.configuration import OPTION, files_first, options_of_the_run, read_config, recipe_of
 from visiongraft.cli.values import ImageSize
 from visiongraft.cli.verbs import Verb
 from visiongraft.errors import GraftError, nearest
@@ -47,9 +48,6 @@ class Kind:
     metavar: str
     words: str
 
-
-CONFIG = "config.yaml"
-"""Where a run keeps its options."""
 
 _LARGEST = 2**31  # nothing that is counted here comes near; PyTorch breaks off with a page of its own beyond 2**63
 
@@ -124,7 +122,7 @@ class _ConfigFile(ActionConfigFile):
     """Reads options from a YAML file, once it is known to be one."""
 
     def __call__(self, parser: Any, cfg: Any, values: Any, _: str | None = None) -> None:  # noqa: ANN401
-        document = _read_config(values, [*parser.hints, "json"])
+        document = read_config(values, [*parser.hints, "json"])
         for name, value in document.items():
             key = str(name).replace("-", "_")
             _check_value(values, parser.shown(key), value, parser.hints.get(key, bool))
@@ -151,9 +149,11 @@ def parse(verb: Verb, words: Sequence[str]) -> Chosen | None:
         raise GraftError(
             f"An empty value came behind {behind}. Give one, or leave it out. See `{parser.prog} --help`."
         )
-    words = _files_first(words)
+    words = files_first(words)
     if "resume" in parser.hints:
-        words = [*_options_of_the_run(words), *words]
+        words = [*options_of_the_run(words), *words]
+    if "recipe" in parser.hints and (recipe := recipe_of(words, parser.hints)):
+        parser.set_defaults(verb.load().defaults(recipe))
     try:
         # jsonargparse knows this one by its own spelling alone, which takes an optional value behind an =.
         found = parser.parse_args([re.sub("^--print-config", "--print_config", word) for word in words])
@@ -173,40 +173,6 @@ def parse(verb: Verb, words: Sequence[str]) -> Chosen | None:
         if isinstance(value, int) and value >= _LARGEST and name != "seed":
             raise GraftError(f"{_flag(name)} takes a number below {_LARGEST}, and got {value}.")
     return Chosen({_argument(name): value for name, value in values.items()}, as_json)
-
-
-def _files_first(words: Sequence[str]) -> list[str]:
-    """Put what reads options from files before all else, so that what is typed wins wherever --config stands."""
-    files: list[str] = []
-    typed: list[str] = []
-    left = list(words)
-    while left and left[0] != "--":
-        word = left.pop(0)
-        if word == f"--{_FILE}" and left and not left[0].startswith("-"):
-            files.append(f"{word}={left.pop(0)}")
-        else:
-            (files if word.startswith(f"--{_FILE}=") else typed).append(word)
-    return [*files, *typed, *left]
-
-
-_FILE = "config"
-
-
-def _options_of_the_run(words: Sequence[str]) -> list[str]:
-    """Give what reads the options of the run that --resume names, if it is there; options given beside it win.
-
-    Raises:
-        GraftError: if that is no folder of a run.
-    """
-    for word, behind in zip(words, [*words[1:], ""], strict=True):
-        option, _, value = word.partition("=")
-        folder = value or behind
-        if option == "--resume" and folder:
-            config = Path(folder) / CONFIG
-            if not config.is_file():
-                raise GraftError(f"--resume takes the folder of a run, and {folder!r} is none: it holds no {CONFIG}.")
-            return [f"--{_FILE}={config}"]
-    return []
 
 
 def make_parser(verb: Verb) -> _Parser:
@@ -232,7 +198,7 @@ def make_parser(verb: Verb) -> _Parser:
         by_hand.add(name)
     parser.add_function_arguments(run, as_group=False, skip=by_hand, fail_untyped=True)
     parser.add_argument("--json", action="store_true", help="print the result as one JSON value, and nothing else")
-    parser.add_argument(f"--{_FILE}", action=_ConfigFile, metavar="FILE", help="read options from a YAML file")
+    parser.add_argument(f"--{OPTION}", action=_ConfigFile, metavar="FILE", help="read options from a YAML file")
     for action in parser._actions:
         _make_readable(parser, action)
     return parser
@@ -306,38 +272,6 @@ def _make_readable(parser: _Parser, action: Action) -> None:
         action.metavar, action.help = "", "print all options as YAML that --config reads, and do nothing else"
     if "--help" in action.option_strings:
         action.help = "print this and do nothing else"
-
-
-def _read_config(file: str, known: Sequence[str]) -> dict[object, object]:
-    """Read a configuration.
-
-    Raises:
-        GraftError: if it cannot be read, or has an option that does not exist.
-    """
-    remedy = "Give a YAML file of options, such as --print-config prints."
-    try:
-        text = Path(file).read_text(encoding="utf-8")
-        document, written = yaml.safe_load(text), yaml.load(text, yaml.BaseLoader)
-    except OSError as error:
-        raise GraftError(f"--config {file!r} cannot be read: {error.strerror}. {remedy}") from None
-    except (UnicodeDecodeError, yaml.reader.ReaderError):
-        raise GraftError(f"--config {file!r} is no text. {remedy}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" in line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "it cannot be parsed"
-        raise GraftError(f"--config {file!r} is no YAML{place}: {problem}. {remedy}") from None
-    if document is None:
-        raise GraftError(f"--config {file!r} is empty. {remedy}")
-    if not isinstance(document, dict):
-        held = "a list" if isinstance(document, list) else "a single value"
-        raise GraftError(f"--config {file!r} holds {held}, and no names with values. {remedy}")
-    for name in document:
-        if str(name).replace("-", "_") not in known:
-            raise GraftError(f"--config {file!r} has an unknown option {name!r}.{nearest(str(name), known)} {remedy}")
-        if isinstance(document[name], int | float) and ":" in (raw := written.get(name, "")):
-            raise GraftError(f"--config {file!r} has {name}: {raw}, which YAML reads as {document[name]}. Quote it.")
-    return document
 
 
 def _check_value(file: str, shown: str, value: object, hint: object) -> None:

@@ -18,6 +18,7 @@ from visiongraft.cli.values import (
     check_writable,
     fetched,
     parse_image,
+    preprocessed,
 )
 from visiongraft.data import flowers
 from visiongraft.data.sources import open_data
@@ -25,11 +26,12 @@ from visiongraft.errors import GraftError, counted
 from visiongraft.explain.report import write_report
 from visiongraft.families.zoo import customized
 from visiongraft.kernels.types import Grid
-from visiongraft.preprocessing import Preprocessing
+from visiongraft.preprocessing import Interpolation, Preprocessing
 from visiongraft.spec import Backbone
 from visiongraft.train.devices import find_device, is_a_restart, keep_freed_memory, leads, workers_for
 from visiongraft.train.engine import Outcome, train
 from visiongraft.train.recipe import Balance, Loss, Optimiser, Precision, Recipe, Remode, Schedule
+from visiongraft.train.recipes import DEFAULT, find_recipe
 from visiongraft.train.run import RunFolder, plan_run
 from visiongraft.weights.models import read_weights
 from visiongraft.weights.sources import WEIGHT_FILES, names_weights
@@ -39,8 +41,18 @@ RUNS = Path("runs")
 """Where runs go that were given no folder."""
 
 
+def defaults(recipe: str) -> dict[str, object]:
+    """Give what the options of `run` are where nobody gives them, under a recipe.
+
+    Raises:
+        GraftError: if there is no such recipe.
+    """
+    return find_recipe(recipe).options
+
+
 def run(
     *,
+    recipe: str = DEFAULT,
     model: str | None = None,
     pretrained: bool = False,
     weights: Path | None = None,
@@ -51,6 +63,11 @@ def run(
     download: Literal["never", "if_missing"] = "never",
     output: Path | None = None,
     image: ImageSize | None = None,
+    val_image: ImageSize | None = None,
+    mean: str | None = None,
+    std: str | None = None,
+    interpolation: Interpolation | None = None,
+    crop_pct: float | None = None,
     epochs: int = Recipe.epochs,
     batch_size: int = Recipe.batch_size,
     grad_accum_steps: int = Recipe.grad_accum_steps,
@@ -107,19 +124,22 @@ def run(
 ) -> Outcome:
     """Train a network on images.
 
-    Without options: a small CoAtNet on the bundled photographs of flowers, in about three minutes on two cores.
+    Without options: a small CoAtNet on the bundled photographs of flowers, in about three minutes on two cores. With
+    --recipe NAME, the other options' defaults are that recipe's, which `graft train --recipe NAME --help` shows.
 
     Examples:
         graft train
         graft train --data photos/ --model botnet50 --image 224 --batch-size 32 --epochs 100
+        graft train --recipe convmixer_cifar --data cifar10 --data-dir downloads/
         graft train --data photos/ --model coatnet_0_rw_224 --pretrained --opt adamw --lr 2e-4 --epochs 10
         graft train --data more/ --weights runs/coatnet_pico-photos --lr 2e-3
         graft train --config runs/coatnet_pico-photos/config.yaml --seed 1
         graft train --resume runs/coatnet_pico-photos
 
     Args:
+        recipe: a name of `graft list --recipes`; options that are given beside it win
         model: a name of `graft list`; with _small behind it, its form for images of 32 pixels or so, and with
-            --pretrained perhaps a tag, as coatnet_0_rw_224.sw_in1k; by default coatnet_pico, or what --weights is of
+            --pretrained perhaps a tag, as coatnet_0_rw_224.sw_in1k; by default the recipe's, or what --weights is of
         pretrained: begin with weights that others published, which are fetched once and kept; images are normalised as
             they were for these
         weights: begin with those of a file or a run folder; a file of timm's needs the name of its network as --model
@@ -130,6 +150,12 @@ def run(
         download: whether a data set by name may be fetched when its files are missing
         output: folder for everything that the run writes; by default a new one in runs/
         image: size in pixels, as 224 or as 256x128 for height and width; by default the network's own
+        val_image: the same for validation and for all later use; by default --image
+        mean: of red, green and blue, subtracted from the pixels, as 0.49,0.48,0.45 on a scale from 0 to 1; by default
+            that of the weights, or ImageNet's
+        std: what they are then divided by, in the same form
+        interpolation: how images are resized; by default as for the weights, or bicubic
+        crop_pct: share of the resized image that validation shows; by default as for the weights, or 0.875
         epochs: passes over the training images
         batch_size: images per step, over all devices
         grad_accum_steps: parts that a batch is learnt from in, one after the other, which needs less memory
@@ -193,13 +219,26 @@ def run(
     if save_minutes < 0:
         raise GraftError(f"--save-minutes must be at least 0, not {save_minutes}.")
     check_positive(devices, "--devices")
-    recipe = Recipe(**{each.name: options[each.name] for each in fields(Recipe)})
+    how = Recipe(**{each.name: options[each.name] for each in fields(Recipe)})
     check_workers(workers)
     place = find_device(device)
-    size = parse_image(image)
+    size, shown = parse_image(image), parse_image(val_image, "--val-image")
+    named = find_recipe(recipe)
+    if named.weights and not (weights or pretrained or resume):
+        raise GraftError(f"--recipe {recipe} begins with trained weights. Give them as in `{named.command}`.")
+    model = model if weights else model or named.model
     check_writable(resume or output or RUNS, "--output", kind="folder")
     start = _start(model, size, pretrained=pretrained, weights=weights, weights_dir=weights_dir, offline=offline)
     spec = _network(start, model, size)
+    preprocessing = preprocessed(
+        start.preprocessing if start else Preprocessing(),
+        shown or spec.image,
+        mean=mean,
+        std=std,
+        interpolation=interpolation,
+        crop_pct=crop_pct,
+    )
+    spec.grids(preprocessing.image)
     folder = _folder(output, resume, name=f"{spec.name}-{short_name(data)}")
     images = open_data(data, data_dir=data_dir, download=download)
     keep_freed_memory()
@@ -207,10 +246,10 @@ def run(
         outcome = train(
             spec,
             images,
-            recipe,
+            how,
             folder,
             start=start,
-            preprocessing=start.preprocessing.at(spec.image) if start else Preprocessing(spec.image),
+            preprocessing=preprocessing,
             device=place,
             devices=devices,
             options=options,
@@ -222,8 +261,8 @@ def run(
         )
     if not leads():
         raise SystemExit(0)  # the first process reports
-    defaults = {name: each.default for name, each in signature(run).parameters.items()}
-    write_report(outcome, images, options=options, defaults=defaults, device=place)
+    usual = {name: each.default for name, each in signature(run).parameters.items()} | defaults(recipe)
+    write_report(outcome, images, options=options, defaults=usual, device=place)
     return outcome
 
 

@@ -6,12 +6,14 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from visiongraft.errors import GraftError, WeightsError, counted, nearest
 from visiongraft.families.zoo import list_models
 from visiongraft.kernels.types import Grid
+from visiongraft.preprocessing import RGB, Interpolation, Preprocessing
 from visiongraft.spec import LARGEST_IMAGE, Backbone
 from visiongraft.train.devices import workers_for
 from visiongraft.train.run import RunFolder
@@ -26,8 +28,12 @@ MODEL = "coatnet_pico"
 """What is trained where nobody says, and for whose image size data is examined."""
 
 
-def parse_image(text: ImageSize | None) -> Grid | None:
+def parse_image(text: ImageSize | None, option: str = "--image") -> Grid | None:
     """Read an image size: 224 for a square, 256x128 for height and width.
+
+    Args:
+        text: what the user wrote.
+        option: behind which option.
 
     Raises:
         GraftError: if it is neither.
@@ -36,11 +42,46 @@ def parse_image(text: ImageSize | None) -> Grid | None:
         return None
     found = re.fullmatch(r"(\d+)(?:x(\d+))?", str(text).strip().lower())
     if not found or int(found[1]) == 0 or found[2] == "0":
-        raise GraftError(f"--image takes pixels, as 224 or as 256x128 for height and width, and got {text!r}.")
+        raise GraftError(f"{option} takes pixels, as 224 or as 256x128 for height and width, and got {text!r}.")
     height, width = int(found[1]), int(found[2] or found[1])
     if max(height, width) > LARGEST_IMAGE:
-        raise GraftError(f"--image takes at most {LARGEST_IMAGE} pixels a side, and got {text}.")
+        raise GraftError(f"{option} takes at most {LARGEST_IMAGE} pixels a side, and got {text}.")
     return height, width
+
+
+def preprocessed(
+    begun: Preprocessing,
+    image: Grid,
+    *,
+    mean: str | None,
+    std: str | None,
+    interpolation: Interpolation | None,
+    crop_pct: float | None,
+) -> Preprocessing:
+    """Give a preprocessing with what the user said of it; the rest is that of `begun`.
+
+    Raises:
+        GraftError: if a value cannot be.
+    """
+    return replace(
+        begun,
+        image=image,
+        mean=begun.mean if mean is None else _parse_rgb(mean, "--mean"),
+        std=begun.std if std is None else _parse_rgb(std, "--std"),
+        interpolation=interpolation or begun.interpolation,
+        crop=begun.crop if crop_pct is None else crop_pct,
+    )
+
+
+def _parse_rgb(text: str, option: str) -> RGB:
+    """Read three numbers between commas."""
+    try:
+        red, green, blue = (float(each) for each in text.split(","))
+    except ValueError:
+        raise GraftError(
+            f"{option} takes a number for each of red, green and blue, as 0.49,0.48,0.45, and got {text!r}."
+        ) from None
+    return red, green, blue
 
 
 def find_weights(
