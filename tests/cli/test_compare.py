@@ -43,6 +43,8 @@ def test_a_comparison_leaves_a_table_a_page_and_its_runs_and_is_not_done_twice(
     weights = ComparisonFolder(tmp_path / "found").run("resnet_pico", 1).best
     scored = answer(capsys, "eval", weights, "--data", stripes)
     assert scored["top1"] == row["top1_seed_1"]
+    assert main(["train", "--config", str(weights.with_name("config.yaml")), "--print-config"]) == 0
+    assert "model: resnet_pico\n" in (again := capsys.readouterr().out) and "seed: 1\n" in again
 
     monkeypatch.setattr(trials, "train", None)  # whoever trains now fails
     assert main([str(word) for word in command]) == 0

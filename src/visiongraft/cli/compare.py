@@ -28,7 +28,7 @@ from visiongraft.train.recipe import Optimiser, Precision, Recipe
 MODELS = "resnet_pico,botnet_pico,cotnet_pico,coatnet_pico"
 """What is compared where nobody says."""
 
-BUDGET = "18m"
+BUDGET = "17m"
 """How long all runs take where nobody says."""
 
 
@@ -83,10 +83,11 @@ def run(
         seeds: runs of each model, at least 2
         epochs: of each run
         budget: in place of --epochs, the training time of all runs together, as 20m or 1.5h, of which each gets the
-            same share; by default 18m
+            same share; by default 17m
         batch_size: images per step
-        opt: muon (for the matrices of the layers, with AdamW for the rest) or adamw
-        lr: highest learning rate, reached after the warm-up, from where it falls to 0 along a cosine
+        opt: muon (for the matrices of the layers, with AdamW for the rest), adamw, sgd with momentum, nesterov (the
+            same looking ahead) or lamb
+        lr: highest learning rate, reached after the warm-up
         weight_decay: pull of the weights towards 0, but not of biases, normalisations and position tables
         label_smoothing: share of the target that is spread over all classes
         drop_path: probability of dropping the last residual branch; it grows from 0 at the first

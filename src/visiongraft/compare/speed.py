@@ -12,7 +12,7 @@ from visiongraft.network import Network
 from visiongraft.spec import Backbone
 
 _ROUNDS, _FEWEST_ROUNDS = 31, 5
-_PATIENCE = 30.0  # seconds after which no further round begins, once there are the fewest
+_PATIENCE = 15.0  # seconds after which no further round begins, once there are the fewest
 _CALLS = 3  # that are timed together, after one that is not
 
 

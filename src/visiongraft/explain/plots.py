@@ -10,10 +10,10 @@ from visiongraft.explain.svg import Tone, bare, color, drawn
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_INCHES = (5.4, 3.5)
-_LINE = 0.07  # height of a line of text, as a share of the axes
+_INCHES = (4.8, 3.3)
+_LINE = 0.075  # height of a line of text, as a share of the axes
 _RIGHT_HALF = 0.55  # from where on a name stands to the left of its point
-_ROW_INCHES, _FOREST_WIDTH, _FOREST_FRAME = 0.34, 6.4, 0.6
+_ROW_INCHES, _FOREST_WIDTH, _FOREST_FRAME = 0.3, 4.8, 0.5
 _WIDE = 8  # cost of the dearest to that of the cheapest from which the axis is logarithmic
 
 
@@ -113,7 +113,7 @@ def _mark(axes: "Axes", place: Place) -> None:
     tone = color(place.tone)
     axes.plot([place.cost] * 2, place.interval, color=tone, linewidth=1.4)
     singles = place.singles
-    axes.plot([place.cost] * len(singles), singles, "o", color=tone, markersize=3, alpha=0.45, markeredgewidth=0)
+    axes.plot([place.cost] * len(singles), singles, "_", color=tone, markersize=9, markeredgewidth=1.2)
     (disc,) = axes.plot(place.cost, place.mean, "o", color=tone, markersize=7, markeredgewidth=1.8)
     disc.set_markerfacecolor(color("page"))
 
