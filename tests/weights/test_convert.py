@@ -162,6 +162,8 @@ COUNTER, VARIANCE = (f"stages.0.blocks.0.norm1.{each}" for each in ("num_batches
          f"{CONV!r} has the shape (256, 1, 5, 5) instead of (256, 1, 3, 3). Take them from their source again"),
         (lambda weights: weights | {"norm.weight": SPOILT},
          f"'norm.weight' of these weights for {NAME} holds numbers that are not finite. The file is damaged"),
+        (lambda weights: weights | {"norm.weight": torch.full((512,), 1e300, dtype=torch.float64)},
+         f"'norm.weight' of these weights for {NAME} holds numbers that are not finite. The file is damaged"),
         (lambda weights: weights | {VARIANCE: -weights[VARIANCE]}, f"{VARIANCE!r} of these weights for {NAME} holds"
          " variances, and some of them are below 0. The file is damaged, or its training had diverged: take it from"),
         (lambda weights: weights | {COUNTER: torch.tensor(3.7)}, f"{COUNTER!r} of these weights for {NAME} counts"

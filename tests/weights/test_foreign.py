@@ -59,7 +59,16 @@ def test_weights_are_found_beside_what_else_a_training_writes(tmp_path: Path, na
     assert (found.taken, found.averaged, found.others) == (name, False, ())
 
 
-@pytest.mark.parametrize(("last", "averaged"), [("state_dict", "state_dict_ema"), ("model", "model_ema")])
+@pytest.mark.parametrize(
+    ("last", "averaged"),
+    [
+        ("state_dict", "state_dict_ema"),
+        ("model", "model_ema"),
+        ("net", "net_ema"),
+        ("params", "params_ema"),
+        ("model_state_dict", "ema_model_state_dict"),
+    ],
+)
 def test_averaged_weights_are_taken_where_there_are_any_and_the_last_ones_on_request(
     tmp_path: Path, last: str, averaged: str
 ) -> None:
@@ -243,6 +252,54 @@ def test_what_cannot_be_read_is_refused_in_one_line(tmp_path: Path, make, text: 
         read_state_dict(make(tmp_path))
     assert text in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ([WEIGHTS], " where they are looked for. Save torch.load(FILE)[0] alone, with torch.save, and give that."),
+        ((3, WEIGHTS), " where they are looked for. Save torch.load(FILE)[1] alone, with torch.save, and give that."),
+        (
+            {"a": {"b": {"state_dict": WEIGHTS}}, "optimizer": {"state": {0: {"moment": torch.ones(2)}}}},
+            " where they are looked for. Save torch.load(FILE)['a']['b']['state_dict'] alone, with torch.save, and"
+            " give that.",
+        ),
+        ({**WEIGHTS, 3: torch.ones(2)}, " by names alone: one is 3. Save them without it, and give that."),
+        (
+            {"net": {**WEIGHTS, b"x": torch.ones(2)}},
+            " in ['net'] by names alone: one is b'x'. Save them without it, and give that.",
+        ),
+    ],
+)
+def test_weights_that_lie_elsewhere_or_have_an_odd_name_are_found_for_the_user(
+    tmp_path: Path, content: object, text: str
+) -> None:
+    path = written(tmp_path, content)
+    with pytest.raises(WeightsError) as caught:
+        read_state_dict(path)
+    assert str(caught.value) == f"{path} holds no weights{text}"
+
+
+def test_a_flipped_bit_is_told_by_the_checksum(tmp_path: Path) -> None:
+    path = written(tmp_path, WEIGHTS)
+    content = bytearray(path.read_bytes())
+    content[content.index(torch.arange(6.0).numpy().tobytes()) + 5] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(WeightsError) as caught:
+        read_state_dict(path)
+    said = f"{path} is damaged: the checksum of m.pth/data/0 in it is another one. Take it from its source again."
+    assert str(caught.value) == said
+
+
+def test_a_file_without_checksums_is_read(tmp_path: Path) -> None:
+    torch.serialization.set_crc32_options(compute_crc32=False)
+    try:
+        path = written(tmp_path, WEIGHTS)
+    finally:
+        torch.serialization.set_crc32_options(compute_crc32=True)
+    with zipfile.ZipFile(path) as archive:
+        assert not any(each.CRC for each in archive.infolist())
+    assert same(read_state_dict(path), WEIGHTS)
 
 
 def test_a_torchscript_archive_is_refused_as_code(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from visiongraft.families.zoo import customized, get_spec
 from visiongraft.kernels.types import Grid
 from visiongraft.spec import Backbone
 from visiongraft.weights.faults import Comparison, checked, counters, faults_of
+from visiongraft.weights.foreign import is_finite
 from visiongraft.weights.forms import evident_form, other_forms
 from visiongraft.weights.origins import LAYERS, layout_for
 from visiongraft.weights.remedies import remedy
@@ -170,7 +171,7 @@ def _sound(name: str, tensor: Tensor, called: str) -> Tensor:
             f"{said} holds numbers of {tensor.dtype}, and float16, bfloat16, float32 or float64 was expected. If they"
             " were quantised, take the weights of before."
         )
-    if not bool(torch.isfinite(tensor).all()):
+    if not is_finite(tensor):
         raise WeightsError(f"{said} holds numbers that are not finite. {_AGAIN}")
     if name.endswith("running_var") and bool((tensor < 0).any()):
         raise WeightsError(f"{said} holds variances, and some of them are below 0. {_AGAIN}")

@@ -4,6 +4,7 @@ import pickle
 import pickletools
 import re
 import warnings
+import zlib
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from torch import Tensor
 from torch.serialization import safe_globals
 
 from visiongraft.errors import WeightsError
+from visiongraft.weights.description import in_short
+from visiongraft.weights.paths import path_of
 
 Which = Literal["auto", "averaged", "last"]
 """Which weights of a checkpoint: the "averaged" ones, the "last" ones, or "auto": averaged where there are any."""
@@ -48,7 +51,7 @@ class Foreign:
         except WeightsError as error:
             if not self.others:
                 raise
-            other = "last" if self.averaged else "averaged" if _called(_AVERAGED, self.others) else ""
+            other = "last" if self.averaged else "averaged" if _averaged(self.others) else ""
             remedy = f"`graft convert --take {other}` takes such" if other else "Save the right ones alone"
             others = ", ".join(each or "those of the file itself" for each in self.others)
             raise WeightsError(
@@ -70,13 +73,15 @@ def read_state_dict(path: str | Path, *, which: Which = "auto") -> Foreign:
         WeightsError: if the file is missing, damaged, of another kind, would run code, or holds no such weights, or
             weights without numbers of their own.
     """
-    path = Path(path)
+    path = path_of(path)
     start = _start(path)
     if start[8:9] == b"{":
         return Foreign(read_safetensors(path)[1])
     if not looks_like_a_pickle(start):
         raise WeightsError(f"{path} {_what_it_is(start)}")
     content = _unpickle(path, mapped=start[:2] == b"PK")
+    if start[:2] == b"PK" and (part := _damaged_part(path)):
+        raise WeightsError(f"{path} is damaged: the checksum of {part} in it is another one. {_REMEDY}.")
     tensors, taken, others = _choose(path, content, which)
     for name, each in tensors.items():
         if isinstance(each, Tensor) and (odd := oddity(each)):
@@ -85,7 +90,7 @@ def read_state_dict(path: str | Path, *, which: Which = "auto") -> Foreign:
                 " the state_dict() of a network that is whole in memory, each tensor made dense with .to_dense()."
             )
     tensors = {name: Tensor.detach(each) if isinstance(each, Tensor) else each for name, each in tensors.items()}
-    return Foreign(tensors, taken, bool(_called(_AVERAGED, [taken])), others)
+    return Foreign(tensors, taken, bool(_averaged([taken])), others)
 
 
 def looks_like_a_pickle(start: bytes) -> bool:
@@ -100,6 +105,11 @@ def oddity(tensor: Tensor) -> str:
     if tensor.layout != torch.strided or tensor.is_nested:
         return f"a tensor of the layout {'nested' if tensor.is_nested else str(tensor.layout).removeprefix('torch.')}"
     return f"a quantized tensor ({tensor.dtype})" if tensor.is_quantized else ""
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Tell whether all numbers of a tensor are some in float32 too, in which networks have them."""
+    return not tensor.numel() or bool(torch.stack(torch.aminmax(tensor)).float().isfinite().all())  # NaN is both
 
 
 _AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
@@ -221,6 +231,21 @@ def _is_another_archive(path: Path) -> bool:
         return False  # it is damaged
 
 
+def _damaged_part(path: Path) -> str:
+    """Name a part of an archive that is not as it was written; empty if all are, or have no checksum, which is 0."""
+    name = ""
+    try:
+        with ZipFile(path) as archive:
+            for part in archive.infolist():
+                name = part.filename
+                with archive.open(part) as file:
+                    while part.CRC and file.read(2**20):
+                        pass
+    except (BadZipFile, OSError, ValueError, NotImplementedError, EOFError, zlib.error):
+        return name  # of an archive that only PyTorch can read nothing is known
+    return ""
+
+
 def _calling(name: str, kind: Literal["checkpoint", "pickle"]) -> str:
     """Say what a file is that would have Python call something, and how to get its tensors out."""
     what = {"checkpoint": "asks to run code when it is read", "pickle": "is a plain pickle that asks to run code"}[
@@ -241,8 +266,8 @@ def _choose(path: Path, content: object, which: Which) -> tuple[dict[str, Tensor
     """Find the weights in a checkpoint: the tensors, what they are called there, and the names of other weights."""
     sets = _sets(content)
     if not sets:
-        raise WeightsError(f"{path} holds no weights: there is no dict of tensors by name in it. Give one that does.")
-    averaged = _called(_AVERAGED, sets)
+        raise WeightsError(f"{path} holds no weights{_elsewhere(content)}")
+    averaged = _averaged(sets)
     last = _called(_LAST, [name for name in sets if name not in averaged])
     last = last or [name for name in sets if name not in averaged]
     if "" in sets and which == "averaged" and not averaged:
@@ -262,6 +287,41 @@ def _called(words: tuple[str, ...], names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(name for word in words for name, each in parts.items() if word in each[:2]))
 
 
+def _averaged(names: Iterable[str]) -> list[str]:
+    """Give the names of sets that are called as averaged weights are: well-known names first, then such as net_ema."""
+    parts = {name: name.split(".")[:2] for name in names}
+    other = [name for name, each in parts.items() if any(re.search("^ema_|_ema$", word) for word in each)]
+    return list(dict.fromkeys(_called(_AVERAGED, parts) + other))
+
+
+def _elsewhere(content: object) -> str:
+    """Say where in a checkpoint tensors lie that were not looked for there, or what is odd about their names."""
+    found = max(_dicts_in(content, ""), key=lambda each: _count(each[1]), default=("", {}))
+    place, tensors = in_short(found[0]), found[1]
+    if not _count(tensors):
+        return ": there is no dict of tensors by name in it. Give one that does."
+    odd = next((name for name in tensors if not isinstance(name, str)), None)
+    if odd is None:
+        return f" where they are looked for. Save torch.load(FILE){place} alone, with torch.save, and give that."
+    where = f" in {place}" if place else ""
+    return f"{where} by names alone: one is {in_short(repr(odd))}. Save them without it, and give that."
+
+
+def _dicts_in(content: object, place: str, depth: int = 4) -> Iterator[tuple[str, dict[Any, Any]]]:
+    """Give every dict in a checkpoint, with how Python gets there."""
+    inside = _plain(content)
+    if inside:
+        yield place, inside
+    if isinstance(content, list | tuple):
+        inside = dict(enumerate(content))
+    for key, each in inside.items() if depth else ():
+        yield from _dicts_in(each, f"{place}[{key!r}]", depth - 1)
+
+
+def _count(content: dict[Any, Any]) -> int:
+    return sum(isinstance(each, Tensor) for each in content.values())
+
+
 def _sets(content: object) -> dict[str, dict[str, Tensor]]:
     """Give every dict of tensors in a checkpoint by its name, "a.b" for one in another that is called as weights are.
 
@@ -270,7 +330,7 @@ def _sets(content: object) -> dict[str, dict[str, Tensor]]:
     whole = _plain(content)
     inside = {str(name): _plain(each) for name, each in whole.items()}
     deeper = {f"{name}.{key}": _plain(each) for name, found in inside.items() for key, each in found.items()}
-    inside |= {name: deeper[name] for name in _called(_AVERAGED + _LAST, deeper)}
+    inside |= {name: deeper[name] for name in [*_averaged(deeper), *_called(_LAST, deeper)]}
     found = {name: each for name, each in inside.items() if _tensors_in(each)}
     if 2 * _tensors_in(whole) > max(map(_tensors_in, found.values()), default=0):
         found = {"": {name: each for name, each in whole.items() if not isinstance(each, dict)}, **found}
@@ -284,5 +344,4 @@ def _plain(content: object) -> dict[Any, Any]:
 
 def _tensors_in(content: dict[Any, Any]) -> int:
     """Count the tensors in a dict of tensors by name, which may hold buffers of other kinds; 0 for another dict."""
-    named = all(isinstance(name, str) for name in content)
-    return sum(isinstance(each, Tensor) for each in content.values()) if named else 0
+    return _count(content) if all(isinstance(name, str) for name in content) else 0

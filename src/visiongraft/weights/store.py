@@ -20,7 +20,7 @@ from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
 from visiongraft.weights.description import FORMAT, Description, in_short
-from visiongraft.weights.foreign import looks_like_a_pickle, oddity, read_safetensors
+from visiongraft.weights.foreign import is_finite, looks_like_a_pickle, oddity, read_safetensors
 from visiongraft.weights.paths import path_of
 
 
@@ -177,12 +177,7 @@ _FRACTIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 def _not_finite(tensors: Mapping[str, Tensor]) -> str:
     """Name the first tensor with a number that is none, or too large for a network; empty for none."""
-    for name, each in tensors.items():
-        if each.is_floating_point() and each.numel():
-            ends = torch.stack(torch.aminmax(each))  # a NaN is both; this takes a tenth of the time of isfinite
-            if not bool(ends.float().isfinite().all()):
-                return name
-    return ""
+    return next((name for name, each in tensors.items() if each.is_floating_point() and not is_finite(each)), "")
 
 
 def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
