@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from torch import nn
 
 import visiongraft.timm  # noqa: F401 - registers the zoo
 from tests.networks import awake, narrow
@@ -158,3 +159,34 @@ def test_a_changed_network_does_not_go_by_the_name_of_the_one_that_it_was(tmp_pa
     for each, name in ((spec, "vg_resnet_pico"), (changed, "vg_of_its_own")):
         folder = save_pretrained(create_model(each, num_classes=2, image=96, drop_path=0.2), tmp_path)
         assert json.loads((folder / "config.json").read_text())["architecture"] == name
+
+
+@pytest.mark.parametrize("given", ["", None])
+def test_what_is_no_path_is_refused_both_ways(given: str | None) -> None:
+    said = f"not by a {type(given).__name__}" if given is None else "is empty. Give that of a folder."
+    for way in (lambda: from_pretrained(given), lambda: save_pretrained(create_model("resnet_pico"), given)):
+        with pytest.raises(WeightsError, match=said):
+            way()
+
+
+def test_what_is_refused_leaves_no_new_folder(tmp_path: Path) -> None:
+    network = create_model("resnet_pico", num_classes=2)
+    with pytest.raises(WeightsError, match=r"^Two classes have the name 'a'\. Name each class, or none\.$"):
+        save_pretrained(network, tmp_path / "new" / "deep", classes=["a", "a"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_in_a_wrapper_is_written_without_it(tmp_path: Path) -> None:
+    network = create_model("resnet_pico", num_classes=2)
+    folder = save_pretrained(nn.DataParallel(network), tmp_path, classes=["a", "\udcff"])
+    assert from_pretrained(folder).state_dict().keys() == network.state_dict().keys()
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin", None])
+def test_a_folder_of_timms_names_the_file_that_is_there(name: str | None, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"architecture": "coatnet_nano_rw_224"}')
+    if name:
+        (tmp_path / name).touch()
+    takes = f"create_model(NAME, weights='{tmp_path / str(name)}') takes them"
+    remedy = f"; if the weights are timm's for a network of the zoo, {takes}" if name else ""
+    assert refusal(tmp_path).endswith(f" begin with 'vg_'. Load it with that library{remedy}.")

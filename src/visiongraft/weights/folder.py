@@ -7,23 +7,27 @@ builds the same network.
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from visiongraft.errors import WeightsError
 from visiongraft.files import draft_of
 from visiongraft.kernels.types import Grid
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
-from visiongraft.weights.store import load, save
+from visiongraft.weights.paths import path_of
+from visiongraft.weights.store import load, save, unwrapped
 from visiongraft.weights.timm_config import PREFIX, architecture, pretrained_cfg
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
 
 def save_pretrained(
-    network: Network,
+    network: nn.Module,
     folder: str | Path,
     *,
     preprocessing: Preprocessing | None = None,
@@ -33,7 +37,7 @@ def save_pretrained(
     """Write a network into a folder, as `save_pretrained` of other libraries does.
 
     Args:
-        network: what to save.
+        network: what to save, as in `save`.
         folder: where; it is made if it is not there. Other files in it stay.
         preprocessing: what images go through; by default ImageNet's normalisation at the spec's image size.
         classes: the name of each class, as many as there are logits, or none.
@@ -43,24 +47,37 @@ def save_pretrained(
         The folder.
 
     Raises:
-        WeightsError: if the classes are not as many as the logits, or a file cannot be written.
+        WeightsError: as `save` does; no new folder is left behind then.
     """
-    folder = Path(folder)
+    folder, network = path_of(folder, "folder"), unwrapped(network)
     preprocessing = preprocessing or Preprocessing(network.spec.image)
-    config = json.dumps(_config(network, preprocessing, classes), indent=2, ensure_ascii=False)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with draft_of(folder / CONFIG) as draft:  # which is on the disk before the weights take their place
-            with draft.open("wb") as file:
-                file.write(f"{config}\n".encode())
-                file.flush()
-                os.fsync(file.fileno())
-            save(network, folder / WEIGHTS, preprocessing=preprocessing, classes=classes, scores=scores)
-    except OSError as error:
-        raise WeightsError(
-            f"{folder} cannot be written as a folder: {error.strerror}. Choose another place."
-        ) from error
+    config = json.dumps(_config(network, preprocessing, classes), indent=2)
+    with _new_only_if_filled(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with draft_of(folder / CONFIG) as draft:  # which is on the disk before the weights take their place
+                with draft.open("wb") as file:
+                    file.write(f"{config}\n".encode())
+                    file.flush()
+                    os.fsync(file.fileno())
+                save(network, folder / WEIGHTS, preprocessing=preprocessing, classes=classes, scores=scores)
+        except OSError as error:
+            reason = f"cannot be written as a folder: {error.strerror}"
+            raise WeightsError(f"{folder} {reason}. Choose another place.") from error
     return folder
+
+
+@contextmanager
+def _new_only_if_filled(folder: Path) -> Iterator[None]:
+    """Take a folder, and those above it, away again on an error, where they were not there before."""
+    new = [each for each in (folder, *folder.parents) if not os.path.lexists(each)]
+    try:
+        yield
+    except BaseException:  # Ctrl-C as well
+        with suppress(OSError):
+            for each in new:
+                each.rmdir()
+        raise
 
 
 def from_pretrained(folder: str | Path, *, image: int | Grid | None = None) -> Network:
@@ -73,7 +90,7 @@ def from_pretrained(folder: str | Path, *, image: int | Grid | None = None) -> N
     Raises:
         WeightsError: if it is no folder, has no weights, or is damaged or of another library.
     """
-    folder = Path(folder)
+    folder = path_of(folder, "folder")
     if not folder.is_dir():
         what = "a file; visiongraft.load reads one" if folder.exists() else "not there, and nothing is fetched"
         raise WeightsError(
@@ -122,9 +139,10 @@ def _named_in(path: Path) -> str | None:
     config = config if isinstance(config, dict) else {}
     named = config.get("architecture") or config.get("model_type")
     if not str(named).startswith(PREFIX):
+        files = [each for each in (path.with_name(WEIGHTS), path.with_name("pytorch_model.bin")) if each.is_file()]
+        remedy = "; if the weights are timm's for a network of the zoo, create_model(NAME, weights='{}') takes them"
         raise WeightsError(
             f"{path} is of another library: it names {named!r}, and those of save_pretrained begin with {PREFIX!r}."
-            " Load it with that library; if the weights are timm's for a network of the zoo, create_model(NAME,"
-            f" weights='{path.with_name(WEIGHTS)}') takes them."
+            f" Load it with that library{remedy.format(files[0]) if files else ''}."
         )
     return str(named)

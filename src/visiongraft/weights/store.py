@@ -73,7 +73,7 @@ def save(
         WeightsError: if `load` would not read it: it is no `Network`, or differs from its spec, its weights are not
             finite, or the names or scores are none; and if the file cannot be written.
     """
-    network = _unwrapped(network)
+    network = unwrapped(network)
     return save_tensors(
         network.spec,
         {name.replace(_COMPILED, ""): each for name, each in network.state_dict().items()},
@@ -88,8 +88,12 @@ _COMPILED = "_orig_mod."
 """What torch.compile puts before the names of the tensors in a module that it wraps."""
 
 
-def _unwrapped(network: nn.Module) -> Network:
-    """Give a network without what PyTorch puts around one, to compile it or to spread it over devices."""
+def unwrapped(network: nn.Module) -> Network:
+    """Give a network without what PyTorch puts around one, to compile it or to spread it over devices.
+
+    Raises:
+        WeightsError: if there is none inside.
+    """
     inside: object = network
     while inside is not None and not isinstance(inside, Network):
         inside = getattr(inside, "_orig_mod", None) or getattr(inside, "module", None)
