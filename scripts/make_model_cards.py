@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from scripts.block_drawings import drawn
 from scripts.drawings import Drawing, as_svg
+from tests.parity.originals import COSTLY, LARGE, NATIVE, WIDE
 from visiongraft.blocks.bottleneck import Bottleneck
 from visiongraft.blocks.site import Block, Mixer, Runtime, Site
 from visiongraft.cards.card import (
@@ -49,11 +50,14 @@ TITLES = {
 }
 """What each family is called."""
 
+_WHOLE, _SHALLOW = (
+    [f"`{name}`" for name in NATIVE if (max(get_spec(name).image) > WIDE) == shallow] for shallow in (False, True)
+)
 TESTED = (
-    "Tests hold each network to 1e-4 (logits) and 1e-3 (gradients) in a form that costs seconds. Up to 20 million"
-    " parameters it is whole and at its own size. Up to 100 million it is whole at 128 pixels at most; `resnet50`,"
-    " `seresnet50`, `botnet50_listing`, `coatnet_0_224` and `coatnet_bn_0_rw_224` keep their own size as well, and"
-    " `coatnet_rmlp_2_rw_384` its own with two blocks in a stage. Above, it has two blocks in a stage and a quarter"
+    "Tests hold each network to 1e-4 (logits) and 1e-3 (gradients) in a form that costs seconds. Up to"
+    f" {COSTLY // 10**6} million parameters it is whole and at its own size. Up to {LARGE // 10**6} million it is"
+    f" whole at 128 pixels at most; {', '.join(_WHOLE[:-1])} and {_WHOLE[-1]} keep their own size as well, and"
+    f" {' and '.join(_SHALLOW)} its own with two blocks in a stage. Above, it has two blocks in a stage and a quarter"
     " of the widths, at its own size. ConvMixers see at most 70 pixels; the authors' own ConvMixers and CoTNets have"
     " two blocks in a stage and half the widths; lucidrains' have two blocks in a stage, 512 channels in the last"
     " and 96 pixels. Gradients are those of this form with at most two blocks in a stage and at 96 pixels at most."

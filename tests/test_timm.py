@@ -66,6 +66,12 @@ def test_a_registered_network_is_that_of_the_zoo_and_its_configuration_fits_it(n
     assert [each["module"] in modules for each in network.feature_info] == [True] * len(spec.widths)
 
 
+def test_the_size_and_crop_of_the_authors_tests_are_timms_own() -> None:
+    for each in WEIGHT_SETS:
+        ours, theirs = timm.get_pretrained_cfg(f"vg_{each.name}"), timm.get_pretrained_cfg(each.name)
+        assert (ours.test_input_size, ours.test_crop_pct) == (theirs.test_input_size, theirs.test_crop_pct), each.name
+
+
 def test_the_configuration_of_its_images_is_resolved_by_timm() -> None:
     network = timm.create_model("vg_se_cotnetd152", num_classes=0)
     config = resolve_model_data_config(network)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tests.networks import KINDS, PICOS, awake, narrow, shallow
 from visiongraft.blocks.positions import PositionTables
-from visiongraft.blocks.primitives import DropPath, channel_means
+from visiongraft.blocks.primitives import DropPath, activation, channel_means
 from visiongraft.errors import SpecError
 from visiongraft.families.zoo import list_models
 from visiongraft.network import FeatureExtractor, Network
@@ -217,6 +217,26 @@ def test_hooks_on_any_module_see_what_it_gave_outside_training(name: str) -> Non
     assert seen
     for place, (kept, was) in seen.items():
         assert torch.equal(kept, was), place
+
+
+@pytest.mark.parametrize("name", PICOS)
+def test_backward_hooks_on_what_takes_and_gives_maps_change_no_gradient_while_training(name: str) -> None:
+    network, images = awake(narrow(name)).train(), torch.randn(2, 3, 64, 64, requires_grad=True)
+    hooked, seen = copy.deepcopy(network), list[type[nn.Module]]()
+    for module in hooked.modules():
+        if isinstance(module, nn.Conv2d | nn.BatchNorm2d | nn.Sequential):
+            module.register_full_backward_hook(lambda module, *_: seen.append(type(module)))
+    (_, wanted), (_, found) = step(network, images), step(hooked, images)
+    assert nn.BatchNorm2d in seen
+    assert all(torch.equal(found[key], each) for key, each in wanted.items())
+
+
+def test_an_activation_overwrites_its_map_while_training_unless_that_is_a_view() -> None:
+    act = activation("relu").train()
+    maps = torch.randn(2, 3, requires_grad=True) * 2
+    assert act(maps).data_ptr() == maps.data_ptr()
+    assert act(maps.view(6)).data_ptr() != maps.data_ptr()
+    assert act.eval()(maps).data_ptr() != maps.data_ptr()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])

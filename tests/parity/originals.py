@@ -174,13 +174,17 @@ keep their own size. At full depth and width and its own size only scripts/measu
 NATIVE = (
     "resnet50",
     "seresnet50",
+    "botnet50ts_256",
     "botnet50_listing",
     "coatnet_0_224",
     "coatnet_bn_0_rw_224",
     "coatnet_rmlp_2_rw_384",
 )
-"""One costly network of each family and kind of position: these keep their own size, and where that is over 256 pixels
+"""One costly network of each family and kind of position: these keep their own size, and where that is over `WIDE`
 two blocks in a stage."""
+
+WIDE = 256
+"""Side of images in pixels above which networks of full depth cost too much."""
 
 
 def perturbed(network: nn.Module) -> nn.Module:
@@ -267,13 +271,19 @@ def affordable(original: Original) -> Backbone:
         return reduced(spec, depth=2, narrower=2)
     if isinstance(spec.stem, PatchStem):
         return spec
-    with torch.device("meta"):
-        size = sum(each.numel() for each in Network(spec).parameters())
+    size = params(spec)
     if size > LARGE:
         return reduced(spec, depth=2, narrower=4)
     if original.name in NATIVE:
-        return reduced(spec, depth=2) if max(spec.image) > 256 else spec
+        return reduced(spec, depth=2) if max(spec.image) > WIDE else spec
     return spec.at(min(128, *spec.image)) if size > COSTLY else spec
+
+
+@cache
+def params(spec: Backbone) -> int:
+    """Count what a network learns, without building its numbers."""
+    with torch.device("meta"):
+        return sum(each.numel() for each in Network(spec).parameters())
 
 
 def for_training(spec: Backbone) -> Backbone:

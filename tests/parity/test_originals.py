@@ -10,17 +10,23 @@ from torch import nn
 
 from tests.parity.lucidrains import BottleStack
 from tests.parity.originals import (
+    COSTLY,
+    LARGE,
     NATIVE,
     ORIGINALS,
+    WIDE,
     Original,
     affordable,
     difference,
     for_training,
     logits,
+    params,
     photographs,
     reduced,
     training_step,
 )
+from visiongraft.blocks.positions import PositionTables
+from visiongraft.blocks.stems import PatchStem
 from visiongraft.families.zoo import get_spec
 from visiongraft.network import Network
 from visiongraft.weights.convert import convert
@@ -36,8 +42,25 @@ def test_every_network_whose_weights_convert_has_its_original_here() -> None:
 
 
 def test_of_the_costly_networks_one_of_each_family_and_kind_of_position_is_compared_at_its_own_size() -> None:
-    forms = {each.name: affordable(each) for each in ORIGINALS if each.name in NATIVE}
+    costly = [each for each in ORIGINALS if COSTLY < params(get_spec(each.name)) <= LARGE and not is_repeated(each)]
+    assert {kind(each) for each in costly} == {kind(each) for each in costly if each.name in NATIVE}
+    forms = {each.name: affordable(each) for each in costly if each.name in NATIVE}
     assert {name: spec.image for name, spec in forms.items()} == {name: get_spec(name).image for name in NATIVE}
+    assert all(params(spec) == params(get_spec(name)) for name, spec in forms.items() if max(spec.image) <= WIDE)
+
+
+def is_repeated(original: Original) -> bool:
+    """Tell whether a network is compared in a form of two blocks in a stage, since its blocks repeat."""
+    return original.source in ("convmixer", "cotnet", "lucidrains") or isinstance(
+        get_spec(original.name).stem, PatchStem
+    )
+
+
+def kind(original: Original) -> tuple[object, ...]:
+    """Give the family that a network is of, as it is built anew here, and the kinds of positions that it has."""
+    with torch.device("meta"):
+        modules = Network(get_spec(original.name)).modules()
+    return original.build, frozenset(type(each) for each in modules if isinstance(each, PositionTables))
 
 
 def whole(name: str) -> str:

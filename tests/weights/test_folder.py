@@ -53,11 +53,13 @@ def test_timm_builds_the_same_network_from_the_folder(saved: Path) -> None:
 
 
 def test_what_timm_built_is_saved_by_a_method_as_well(tmp_path: Path) -> None:
-    network = timm.create_model("vg_coatnet_pico", num_classes=2, pretrained_cfg_overlay={"crop_pct": 0.9}).eval()
+    overlay = {"crop_pct": 0.9, "crop_mode": "squash"}
+    network = timm.create_model("vg_coatnet_pico", num_classes=2, pretrained_cfg_overlay=overlay).eval()
     folder = network.save_pretrained(tmp_path, classes=["cat", "dog"])
     images = torch.randn(1, 3, 64, 64)
     assert torch.equal(from_pretrained(folder)(images), network(images))
-    assert read(folder / "model.safetensors").preprocessing.crop == 0.9
+    preprocessing = read(folder / "model.safetensors").preprocessing
+    assert (preprocessing.crop, preprocessing.fit) == (0.9, "squash")
 
 
 def test_a_network_that_is_not_of_the_zoo_is_ours_to_read_and_unknown_to_timm(tmp_path: Path) -> None:

@@ -113,6 +113,15 @@ def test_gray_images_give_what_they_gave_in_three_channels(kept: Path, ours: vg.
         assert difference(model(gray), ours(gray.expand(-1, 3, -1, -1))) < 1e-4
 
 
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_gray_network_gives_for_each_channel_alike_what_it_gave_for_one(channels: int, tmp_path: Path) -> None:
+    gray = vg.create_model("resnet_pico", num_classes=4, in_chans=1).eval()
+    colour = vg.create_model(weights=vg.save(gray, tmp_path / "m.safetensors"), in_chans=channels).eval()
+    images = torch.rand(2, 1, 64, 64)
+    with torch.no_grad():
+        assert difference(colour(images.expand(-1, channels, -1, -1)), gray(images)) < 1e-4
+
+
 def test_everything_else_can_be_asked_for_beside_weights(kept: Path, ours: vg.Network) -> None:
     model = vg.create_model(NAME, pretrained=True, image=96, drop_path=0.3, dropout=0.2, weights_dir=kept)
     assert model.training

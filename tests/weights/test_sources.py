@@ -1,5 +1,6 @@
 """The table of published weights says what timm says, and every row can be used."""
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,11 @@ from visiongraft.data.transforms import EvalTransform
 from visiongraft.errors import UnknownModel, WeightsError
 from visiongraft.families.zoo import customized, list_models
 from visiongraft.network import Network
-from visiongraft.preprocessing import normalize
+from visiongraft.preprocessing import Preprocessing, normalize
 from visiongraft.weights.convert import convert
 from visiongraft.weights.origins import SOURCES
 from visiongraft.weights.sources import (
+    _AUTHORS,
     UNKNOWN_LICENCE,
     WEIGHT_SETS,
     find_weight_sets,
@@ -26,6 +28,7 @@ from visiongraft.weights.sources import (
     preprocessing_of,
 )
 
+FITS = {"crop": "center", "squash": "squash"}
 NETWORKS = sorted(set(SOURCES["timm"]) & set(list_models()))
 
 
@@ -53,7 +56,7 @@ def test_a_row_says_what_timm_says(row) -> None:
         assert (3, *ours.image) == size
         assert (ours.crop, ours.interpolation) == (crop, theirs.interpolation)
         assert (ours.mean, ours.std) == (theirs.mean, theirs.std)
-        assert ours.fit == {"center": "crop", "squash": "squash"}[theirs.crop_mode]
+        assert FITS[ours.fit] == theirs.crop_mode
 
 
 @pytest.mark.parametrize(
@@ -75,6 +78,7 @@ def test_the_first_set_of_a_network_is_timms_own_default(network: str) -> None:
     assert ours is not None
     assert (3, *ours.image) == theirs.input_size
     assert (ours.mean, ours.std, ours.crop) == (theirs.mean, theirs.std, theirs.crop_pct)
+    assert (ours.interpolation, FITS[ours.fit]) == (theirs.interpolation, theirs.crop_mode)
     if theirs.has_weights:
         assert get_weight_set(network).name == timm.models.list_pretrained(f"{network}.{theirs.tag}")[0]
 
@@ -163,12 +167,31 @@ def test_names_are_told_from_files(text: str, is_name: bool) -> None:
     assert names_weights(text) == is_name
 
 
-def test_the_cifar_forms_of_the_listings_see_the_pixels_as_their_repositories_normalise_them() -> None:
-    ours = preprocessing_for("botnet50_listing_small")
-    assert ours is not None
-    assert (ours.image, ours.crop) == ((32, 32), 1.0)
-    assert (ours.mean, ours.std) == ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
-    assert preprocessing_for("botnet50_listing_1head_small") == ours
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CIFAR = (0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616)
+LISTING = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+
+
+AUTHORS = (
+    ("cotne*", 224, 0.875, IMAGENET),
+    ("se_cotnetd152", 256, 0.888, IMAGENET),
+    ("se_cotnetd*", 224, 0.875, IMAGENET),
+    ("convmixer_256_8*", 32, 1.0, CIFAR),
+    ("convmixer_*", 224, 0.96, IMAGENET),
+    ("botnet50_listing*_small", 32, 1.0, LISTING),
+)
+"""What each network, by the first pattern that it matches, is shown: side, crop, mean and deviation."""
+
+
+def test_weights_on_no_hub_see_images_as_their_authors_code_prepares_them() -> None:
+    assert set(_AUTHORS) == {
+        *(name for source in ("cotnet", "convmixer") for name in SOURCES[source] if not name.endswith("_pico")),
+        *SOURCES["pprp"],
+    }
+    for name in _AUTHORS:
+        image, crop, statistics = next(rest for pattern, *rest in AUTHORS if fnmatchcase(name, pattern))
+        assert _AUTHORS[name] == Preprocessing((image, image), *statistics, "bicubic", crop, "crop"), name
+    assert preprocessing_for("botnet50_listing_small") == _AUTHORS["botnet50_listing_small"]
     assert preprocessing_for("botnet50_listing") is None
 
 

@@ -14,10 +14,14 @@ Act = Literal["relu", "silu", "gelu"]
 
 
 class Rectifier(nn.ReLU):
-    """PyTorch's ReLU, which while training overwrites its input, and otherwise leaves it to hooks that keep it."""
+    """PyTorch's ReLU, which while training overwrites its input, and otherwise leaves it to hooks that keep it.
+
+    A view is left as well: what a module with a backward hook gives is one, of which nothing may be overwritten.
+    """
 
     def forward(self, maps: Tensor) -> Tensor:
-        return F.relu(maps, inplace=self.training)
+        alone = torch.compiler.is_compiling() or not maps._is_view()  # a graph decides itself what it overwrites
+        return F.relu(maps, inplace=self.training and alone)
 
 
 _ACTIVATIONS: dict[Act, type[nn.Module]] = {"relu": Rectifier, "silu": nn.SiLU, "gelu": nn.GELU}

@@ -1,7 +1,8 @@
 """What papers and their authors say of the networks of the zoo: sizes, scores, and where we found a reason to doubt.
 
 Nothing here was measured by us. Every number is in a public text that its source names. What was only remembered, and
-could be checked nowhere, was left out. Scores of weight files that can be fetched stand with the files, not here.
+could be checked nowhere, was left out: sizes are counted again from the description, and scores, which cannot be, are
+those of texts at hand. Scores of weight files that can be fetched stand with the files, not here.
 """
 
 from dataclasses import dataclass
@@ -123,12 +124,12 @@ _SIX = (
 )
 
 
-def _training(params: float, squeezed: float, *rows: tuple[int, float, float, float]) -> Published:
-    """Give a T model of BoTNet: rows of image side, billions of multiply-adds, top-1 and top-5."""
+def _training(params: float, squeezed: float, *rows: tuple[int, float, tuple[float, ...]]) -> Published:
+    """Give a T model of BoTNet: rows of image side, billions of multiply-adds, and top-1 and top-5 if known."""
     doubt = _SQUEEZED.format(squeezed)
     return Published(
-        tuple(Size("botnet", image, params, macs, doubt) for image, macs, _, _ in rows),
-        tuple(Score("botnet", "imagenet", (top1, top5), image) for image, _, top1, top5 in rows),
+        tuple(Size("botnet", image, params, macs, doubt) for image, macs, _ in rows),
+        tuple(Score("botnet", "imagenet", top, image) for image, _, top in rows if top),
     )
 
 
@@ -143,8 +144,9 @@ def _jft(which: str, *rows: tuple[int, float]) -> tuple[Score, ...]:
     return tuple(Score("coatnet", "imagenet", (top1,), image, f"{which} first") for image, top1 in rows)
 
 
-def _convmixer(params: float, top1: float, source: str = "convmixer") -> Published:
-    return Published((Size("convmixer", 224, params),), (Score(source, "imagenet", (top1,), 224),))
+def _convmixer(params: float, top1: float | None = None, source: str = "convmixer") -> Published:
+    scores = () if top1 is None else (Score(source, "imagenet", (top1,), 224),)
+    return Published((Size("convmixer", 224, params),), scores)
 
 
 _COCO = {  # Faster, Cascade, then box and mask of Mask and Cascade Mask R-CNN
@@ -202,11 +204,11 @@ PUBLISHED: dict[str, Published] = {
             Score("distribuuuu", "imagenet", (77.604, 93.682), 224, "100 epochs"),
         ),
     ),
-    "botnet_t3": _training(33.5, 33.66, (224, 7.3, 81.7, 95.8)),
-    "botnet_t4": _training(54.7, 54.90, (224, 10.9, 82.8, 96.3)),
-    "botnet_t5": _training(75.1, 75.45, (256, 19.3, 83.5, 96.5)),
-    "botnet_t6": _training(53.9, 54.23, (320, 23.3, 84.0, 96.7)),
-    "botnet_t7": _training(75.1, 75.50, (320, 30.9, 84.2, 96.9), (384, 45.8, 84.7, 97.0)),
+    "botnet_t3": _training(33.5, 33.66, (224, 7.3, (81.7, 95.8))),
+    "botnet_t4": _training(54.7, 54.90, (224, 10.9, (82.8, 96.3))),
+    "botnet_t5": _training(75.1, 75.45, (256, 19.3, ())),
+    "botnet_t6": _training(53.9, 54.23, (320, 23.3, ())),
+    "botnet_t7": _training(75.1, 75.50, (320, 30.9, (84.2, 96.9)), (384, 45.8, (84.7, 97.0))),
     "coatnet_0": Published(
         (Size("coatnet", 224, 25, 4.2), Size("coatnet", 384, 25, 13.4)),
         (
@@ -242,11 +244,11 @@ PUBLISHED: dict[str, Published] = {
     "convmixer_1536_20": _convmixer(51.6, 81.37, "convmixer_readme"),
     "convmixer_1024_20": _convmixer(24.4, 76.94, "convmixer_readme"),
     "convmixer_768_32": _convmixer(21.1, 80.16, "convmixer_readme"),
-    "convmixer_768_32_k3_p14": _convmixer(20.5, 74.93),
-    "convmixer_1024_16": _convmixer(19.4, 79.45),
+    "convmixer_768_32_k3_p14": _convmixer(20.5),
+    "convmixer_1024_16": _convmixer(19.4),
     "convmixer_1024_12": _convmixer(14.6, 77.75),
     "convmixer_512_16": _convmixer(5.4, 73.76),
-    "convmixer_512_12": _convmixer(4.2, 72.59),
+    "convmixer_512_12": _convmixer(4.2),
     "convmixer_256_8": Published(
         (Size("convmixer_cifar", 32, 0.594),),
         (Score("convmixer_cifar", "cifar10", (92.60,), 32, "25 epochs"),),

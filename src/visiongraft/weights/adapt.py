@@ -24,8 +24,9 @@ def adapted(
 
     Position tables are resampled for another image size. Where the number of classes differs, or a fresh classifier is
     asked for, that is random. The first convolution is fitted to other channels as timm does: for one channel its
-    kernels are summed, so that gray images give what they gave in red, green and blue; for more they are repeated and
-    scaled so that their sum stays.
+    kernels are summed, so that gray images give what they gave in red, green and blue; for others they are repeated or
+    cut, and scaled by the old number over the new one. So their sum stays where the old number divides the new one:
+    the channels of a gray network's images give what the one gave.
 
     Args:
         source: whose weights to take; it is left as it is.
