@@ -91,6 +91,14 @@ def test_averaged_weights_that_lie_in_a_dict_of_their_own_are_averaged_ones(tmp_
     assert same(read_state_dict(path, which="last"), WEIGHTS)
 
 
+def test_averaged_weights_beside_those_of_the_file_itself_are_taken(tmp_path: Path) -> None:
+    path = written(tmp_path, {**WEIGHTS, "ema": AVERAGED})
+    found = read_state_dict(path)
+    assert same(found, AVERAGED)
+    assert (found.taken, found.averaged, found.others) == ("ema", True, ("of the file itself",))
+    assert same(read_state_dict(path, which="last"), WEIGHTS)
+
+
 @pytest.mark.parametrize(
     ("content", "taken", "others"),
     [

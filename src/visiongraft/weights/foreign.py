@@ -53,9 +53,8 @@ class Foreign:
                 raise
             other = "last" if self.averaged else "averaged" if _averaged(self.others) else ""
             remedy = f"`graft convert --take {other}` takes such" if other else "Save the right ones alone"
-            others = ", ".join(each or "those of the file itself" for each in self.others)
             raise WeightsError(
-                f"{error} These are the weights {self.taken or 'of the file itself'}, and not taken were {others}."
+                f"{error} These are the weights {self.taken or _ITSELF}, and not taken were {', '.join(self.others)}."
                 f" {remedy}."
             ) from None
 
@@ -114,6 +113,9 @@ def is_finite(tensor: Tensor) -> bool:
 
 _AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
 _LAST = ("state_dict", "model", "model_state_dict", "model_state", "net", "network", "weights")
+
+_ITSELF = "of the file itself"
+"""What the weights are called that lie in a file beside other sets of weights, and in none of them."""
 
 _GIVE = "Give a .safetensors file, or what torch.save wrote."
 _REMEDY = "Take it from its source again"
@@ -278,7 +280,7 @@ def _choose(path: Path, content: object, which: Which) -> tuple[dict[str, Tensor
         raise WeightsError(f"{path} holds no {which} weights, only {', '.join(sets)}. Ask for the others, or 'auto'.")
     if not _called(_AVERAGED + _LAST, wanted[:1]) and wanted[0] and len(wanted) > 1:
         raise WeightsError(f"{path} holds several dicts of tensors: {', '.join(wanted)}. Save the right one alone.")
-    return sets[wanted[0]], wanted[0], tuple(name for name in sets if name != wanted[0])
+    return sets[wanted[0]], wanted[0], tuple(name or _ITSELF for name in sets if name != wanted[0])
 
 
 def _called(words: tuple[str, ...], names: Iterable[str]) -> list[str]:
