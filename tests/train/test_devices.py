@@ -22,9 +22,24 @@ from visiongraft.train.run import RunFolder, plan_run
 from visiongraft.train.state import read_state
 from visiongraft.weights.store import read
 
-RECIPE = Recipe(epochs=2, batch_size=16, drop_path=0.0, lr=2e-3, warmup_epochs=0.5, val_every=1)
+RECIPE = Recipe(
+    epochs=2,
+    batch_size=16,
+    drop_path=0.0,
+    lr=2e-3,
+    warmup_epochs=0.5,
+    val_every=1,
+    mixup=0.4,
+    cutmix=1.0,
+    cutout=4,
+    reprob=0.5,
+    multi_scale=0.2,
+    sampler="balanced",
+    model_ema_decay=0.5,
+)
 OPTIONS = (
     "--image 24 --epochs 2 --batch-size 16 --drop-path 0 --lr 2e-3 --warmup-epochs 0.5 --val-every 1 --device cpu"
+    " --mixup 0.4 --cutmix 1 --cutout 4 --reprob 0.5 --multi-scale 0.2 --sampler balanced --model-ema-decay 0.5"
 )
 GRAFT = [sys.executable, "-m", "visiongraft", "train"]
 

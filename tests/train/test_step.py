@@ -9,7 +9,7 @@ import timm.loss
 import torch
 from torch import Tensor
 
-from tests.pictures import stripes, write_npz
+from tests.pictures import stripes, write_folder, write_npz
 from visiongraft.data.augment import Augmented, RandPolicy
 from visiongraft.data.loader import Batch, Draw, Samples, Share
 from visiongraft.data.sets import ArrayImages, ImageData
@@ -17,7 +17,7 @@ from visiongraft.data.sources import open_data
 from visiongraft.data.transforms import PaddedCrop, TrainTransform
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.train.recipe import Recipe
-from visiongraft.train.step import Lesson, balanced_weights, lesson_on, order_of, training_transform
+from visiongraft.train.step import Lesson, balanced_weights, lesson_on, order_of, taken_at_once, training_transform
 
 PLAIN = Recipe(batch_size=12, rotation=0.0, color_jitter=0.0, label_smoothing=0.0, drop_path=0.0)
 PRE = Preprocessing((24, 24))
@@ -175,3 +175,10 @@ def test_a_recipe_says_what_is_done_to_an_image() -> None:
     assert training_transform(replace(PLAIN, crop_padding=4), PRE) == padded
     changed = training_transform(replace(PLAIN, crop_padding=4, aa="rand-m5-n1-p1"), PRE)
     assert changed == Augmented(padded, RandPolicy(5.0, 0.0, 1, 1.0))
+
+
+def test_single_images_are_worked_on_beside_the_training_even_where_they_are_in_memory(tmp_path: Path) -> None:
+    data = open_data(write_npz(tmp_path / "stripes.npz"))
+    assert taken_at_once(data, PLAIN)
+    assert not taken_at_once(data, replace(PLAIN, aa="trivial"))
+    assert not taken_at_once(open_data(write_folder(tmp_path / "stripes")), PLAIN)

@@ -33,6 +33,7 @@ from visiongraft.train.engine import Outcome, train
 from visiongraft.train.recipe import Balance, Loss, Optimiser, Precision, Recipe, Remode, Schedule
 from visiongraft.train.recipes import DEFAULT, find_recipe
 from visiongraft.train.run import RunFolder, plan_run
+from visiongraft.train.step import taken_at_once
 from visiongraft.weights.models import read_weights
 from visiongraft.weights.sources import WEIGHT_FILES, names_weights
 from visiongraft.weights.store import Trained
@@ -205,7 +206,8 @@ def run(
         precision: arithmetic of the layers; weights stay float32
         val_every: epochs between two validations
         seed: of weights, order and augmentation
-        workers: processes that read images; auto for none if they are in memory, else one per spare core
+        workers: processes that read images; auto for none if they are in memory and --aa is none, else one per spare
+            core
         device: auto, cpu, cuda, cuda:1 or mps
         devices: how many of that kind train together on this machine; each batch is shared among them
         max_unreadable: share of the images that may be unreadable before the run stops
@@ -253,7 +255,7 @@ def run(
             device=place,
             devices=devices,
             options=options,
-            workers=workers_for(workers, in_memory=images.native is not None),
+            workers=workers_for(workers, in_memory=taken_at_once(images, how)),
             max_unreadable=max_unreadable,
             save_minutes=save_minutes,
             resume="allowed" if resume or is_a_restart() else "never",

@@ -17,7 +17,7 @@ from visiongraft.data.sets import ImageData
 from visiongraft.data.transforms import PaddedCrop, Rows, TrainTransform, Transform, jitter_colors, rotate
 from visiongraft.data.views import cut_out
 from visiongraft.preprocessing import Preprocessing, normalize
-from visiongraft.train.recipe import Recipe, in_eights
+from visiongraft.train.recipe import NONE, Recipe, in_eights
 
 FEWEST = 2
 """Images that a part of a batch needs: one alone cannot be normalised over the batch."""
@@ -131,3 +131,8 @@ def training_transform(recipe: Recipe, preprocessing: Preprocessing) -> Transfor
         crop = TrainTransform(preprocessing, (recipe.crop_scale, 1.0), ratio, recipe.flip)
     policy = parse_policy(recipe.aa)
     return crop if policy is None else Augmented(crop, policy)
+
+
+def taken_at_once(data: ImageData, recipe: Recipe) -> bool:
+    """Tell whether batches are taken from memory as they are, so that no processes have to work on single images."""
+    return data.native is not None and recipe.aa == NONE
