@@ -416,7 +416,7 @@ def test_a_network_of_timms_saves_and_loads_as_one_of_ours(tmp_path: Path) -> No
     [
         ({"global_pool": "max"}, SpecError, "pool by 'avg', or not at all by '', and not by 'max'"),
         ({"global_pool": ""}, SpecError, "Without pooling there is no classifier, but num_classes is 1000"),
-        ({"drop_path_rate": 1.0}, SpecError, "drop_path is a probability below 1"),
+        ({"drop_path_rate": 1.0}, SpecError, "drop_path is a probability in .0, 1., not 1.0."),
         ({"features_only": True, "out_indices": (9,)}, SpecError, "has feature maps 0 to 4, and out_indices asks for"),
         ({"output_stride": 8}, SpecError, "vg_resnet_pico has an output stride of 16, and output_stride=8 asks for"),
         (

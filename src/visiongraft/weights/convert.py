@@ -11,7 +11,7 @@ from visiongraft.families.zoo import customized, get_spec
 from visiongraft.kernels.types import Grid
 from visiongraft.spec import Backbone
 from visiongraft.weights.faults import Comparison, checked, counters, faults_of
-from visiongraft.weights.foreign import is_finite
+from visiongraft.weights.foreign import FRACTIONS, is_finite
 from visiongraft.weights.forms import evident_form, other_forms
 from visiongraft.weights.origins import LAYERS, layout_for
 from visiongraft.weights.remedies import remedy
@@ -150,7 +150,6 @@ def made_ours(
     return joined((each.ours, each.take(tensor)) for each, tensor in shares)
 
 
-_FRACTIONS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 _INTEGERS = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
 _AGAIN = "The file is damaged, or its training had diverged: take it from its source again."
 
@@ -160,13 +159,13 @@ def _sound(name: str, tensor: Tensor, called: str) -> Tensor:
         return tensor
     said = f"{name!r} of these weights for {called}"
     if name.endswith("num_batches_tracked"):
-        if tensor.dtype not in _FRACTIONS | _INTEGERS or not bool(((tensor >= 0) & (tensor % 1 == 0)).all()):
+        if tensor.dtype not in FRACTIONS | _INTEGERS or not bool(((tensor >= 0) & (tensor % 1 == 0)).all()):
             raise WeightsError(
                 f"{said} counts batches, and is {tensor.item()} ({tensor.dtype}) instead of a whole number of at least"
                 " 0. Set it to torch.tensor(0): what comes out does not depend on it."
             )
         return tensor.to(torch.int64)
-    if tensor.dtype not in _FRACTIONS:
+    if tensor.dtype not in FRACTIONS:
         raise WeightsError(
             f"{said} holds numbers of {tensor.dtype}, and float16, bfloat16, float32 or float64 was expected. If they"
             " were quantised, take the weights of before."

@@ -111,6 +111,9 @@ def is_finite(tensor: Tensor) -> bool:
     return not tensor.numel() or bool(torch.stack(torch.aminmax(tensor)).float().isfinite().all())  # NaN is both
 
 
+FRACTIONS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+"""What the weights of networks may be stored in; other types are those of quantised ones."""
+
 _AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
 _LAST = ("state_dict", "model", "model_state_dict", "model_state", "net", "network", "weights")
 

@@ -20,7 +20,7 @@ from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
 from visiongraft.weights.description import FORMAT, Description, in_short
-from visiongraft.weights.foreign import is_finite, looks_like_a_pickle, oddity, read_safetensors
+from visiongraft.weights.foreign import FRACTIONS, is_finite, looks_like_a_pickle, oddity, read_safetensors
 from visiongraft.weights.paths import path_of
 
 
@@ -173,10 +173,7 @@ def _fault(wanted: Mapping[str, Tensor], found: Mapping[str, object]) -> str:
 def _alike(wanted: Tensor, found: object) -> bool:
     if not isinstance(found, Tensor) or found.shape != wanted.shape:
         return False
-    return found.dtype in _FRACTIONS if wanted.dtype in _FRACTIONS else found.dtype == wanted.dtype
-
-
-_FRACTIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+    return found.dtype in FRACTIONS if wanted.dtype in FRACTIONS else found.dtype == wanted.dtype
 
 
 def _not_finite(tensors: Mapping[str, Tensor]) -> str:
