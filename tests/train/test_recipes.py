@@ -281,6 +281,7 @@ def test_a_run_validates_at_its_own_size_and_its_file_scores_the_same(
         ),
         (["--std", "a,b,c"], "--std takes a number for each"),
         (["--val-image", "big"], "--val-image takes pixels, as 224 or as 256x128"),
+        (["--freeze", "stage7"], "--freeze 'stage7' is no part of coatnet_pico. Did you mean 'stage"),
         (["--crop-pct", "1.5"], "A central crop of 1.5 cannot be taken. Expected a share in (0, 1]."),
     ],
 )
@@ -293,6 +294,10 @@ def test_a_run_of_a_recipe_writes_what_repeats_it(tmp_path: Path, capsys: pytest
     config = (output / "config.yaml").read_text()
     assert "recipe: convmixer_cifar\n" in config
     assert "sched: onecycle\n" in config
+    again = tmp_path / "again"
+    assert main(["train", "--config", str(output / "config.yaml"), "--output", str(again)]) == 0
+    one, other = (read(each / "best.safetensors").network.state_dict() for each in (output, again))
+    assert all(torch.equal(one[name], other[name]) for name in one)
     page = (output / "report.html").read_text()
     assert "--recipe convmixer_cifar" in page
     assert "--sched" not in page.split("<pre")[1].split("</pre>")[0]

@@ -30,6 +30,7 @@ from visiongraft.preprocessing import Interpolation, Preprocessing
 from visiongraft.spec import Backbone
 from visiongraft.train.devices import find_device, is_a_restart, keep_freed_memory, leads, workers_for
 from visiongraft.train.engine import Outcome, train
+from visiongraft.train.freezing import check_parts
 from visiongraft.train.recipe import Balance, Loss, Optimiser, Precision, Recipe, Remode, Schedule
 from visiongraft.train.recipes import DEFAULT, find_recipe
 from visiongraft.train.run import RunFolder, plan_run
@@ -241,6 +242,7 @@ def run(
         crop_pct=crop_pct,
     )
     spec.grids(preprocessing.image)
+    check_parts(spec, how.freeze)
     folder = _folder(output, resume, name=f"{spec.name}-{short_name(data)}")
     images = open_data(data, data_dir=data_dir, download=download)
     keep_freed_memory()

@@ -2,8 +2,11 @@
 
 from fnmatch import fnmatchcase
 
+import torch
+
 from visiongraft.errors import GraftError, nearest
 from visiongraft.network import FeatureInfo, Network
+from visiongraft.spec import Backbone
 from visiongraft.train.recipe import NONE
 
 
@@ -33,6 +36,13 @@ def freeze(network: Network, names: str) -> None:
             each.requires_grad = False
     if not any(each.requires_grad for each in network.parameters()):
         raise GraftError(f"--freeze {names!r} leaves nothing of {network.spec.name} to learn. Leave out a part.")
+
+
+def check_parts(spec: Backbone, names: str) -> None:
+    """Refuse what `freeze` would, before there is a network."""
+    if names != NONE:
+        with torch.device("meta"):
+            freeze(Network(spec), names)
 
 
 def set_learning(network: Network) -> None:
