@@ -90,13 +90,13 @@ def _fault_of_classes(classes: Sequence[str], count: int) -> str:
 
 def _value(texts: Mapping[str, str], key: str, kind: type) -> Any:  # noqa: ANN401 - whatever a document holds
     if key not in texts:
-        raise WeightsError(f"it says nothing of its {key}")
+        raise WeightsError(f"it has no {key!r}")
     try:
         value = json.loads(texts[key])
     except ValueError:
-        raise WeightsError(f"its {key} is no JSON, but {in_short(texts[key])!r}") from None
+        raise WeightsError(f"its {key!r} is no JSON, but {in_short(texts[key])!r}") from None
     except RecursionError:
-        raise WeightsError(f"its {key} is nested too deeply") from None
+        raise WeightsError(f"its {key!r} is nested too deeply") from None
     if not isinstance(value, kind):
-        raise WeightsError(f"its {key} is a {type(value).__name__} where a {kind.__name__} belongs")
+        raise WeightsError(f"its {key!r} is a {type(value).__name__} where a {kind.__name__} belongs")
     return value
