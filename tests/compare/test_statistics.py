@@ -9,6 +9,7 @@ from visiongraft.compare.statistics import (
     confidence_of_each,
     mean_over_seeds,
     paired_difference,
+    spread_over_seeds,
     student_quantile,
 )
 
@@ -59,6 +60,29 @@ def test_a_difference_is_the_analysis_of_variance_worked_out_by_hand() -> None:
     half = student_quantile(0.975, math.inf) * math.sqrt(0.5 / 8)
     assert found.estimate.high - 0.25 == pytest.approx(half)
     assert found.image_limit == pytest.approx(half)
+
+
+def test_what_seeds_change_is_learnt_from_all_networks_by_the_analysis_worked_out_by_hand() -> None:
+    def scoring(*rights: int) -> np.ndarray:
+        return np.arange(10) < np.array(rights)[:, None]
+
+    # Scores .5 .7 | .6 .6 | .4 .8: without the means of networks and seeds 0.05 to either side, then 0.1 twice.
+    three = [scoring(5, 7), scoring(6, 6), scoring(4, 8)]
+    found = spread_over_seeds(three)
+    assert found.freedom == 2
+    assert found.variance == pytest.approx(2 * (0.0 + 2 * 0.1**2 + 2 * 0.1**2) / 2)
+    two = spread_over_seeds(three[:2])
+    assert (two.variance, two.freedom) == (pytest.approx(np.var([-0.1, 0.1], ddof=1)), 1)  # of the paired differences
+
+
+def test_more_networks_make_a_difference_surer_where_all_vary_alike() -> None:
+    rng = np.random.default_rng(4)
+    networks = [rng.random((3, 500)) < 0.6 + rng.normal(scale=0.01, size=(3, 1)) for _ in range(4)]
+    alone = paired_difference(*networks[:2])
+    among = paired_difference(*networks[:2], spread=spread_over_seeds(networks))
+    assert among.estimate.mean == alone.estimate.mean
+    assert spread_over_seeds(networks).freedom == 6
+    assert student_quantile(0.975, 6) < 0.6 * student_quantile(0.975, 2)
 
 
 def test_pairs_of_the_same_image_are_compared_and_not_scores_alone() -> None:

@@ -96,7 +96,37 @@ def mean_over_seeds(values: Sequence[float], *, confidence: float = CONFIDENCE) 
     return Estimate(mean, mean - half, mean + half)
 
 
-def paired_difference(ours: Answers, theirs: Answers, *, confidence: float = CONFIDENCE) -> Difference:
+@dataclass(frozen=True)
+class Spread:
+    """How much differences of two networks vary from seed to seed.
+
+    Args:
+        variance: of a difference of scores.
+        freedom: how many free numbers it was estimated from.
+    """
+
+    variance: float
+    freedom: int
+
+
+def spread_over_seeds(networks: Sequence[Answers]) -> Spread:
+    """Estimate how much differences vary from seed to seed, from all pairs of several networks at once.
+
+    What is left of the scores without the means of networks and of seeds is chance. All networks together tell more of
+    it than two of them do; that they vary alike is supposed.
+
+    Args:
+        networks: answers of each, at least two, for the same seeds and images.
+    """
+    scores = np.stack([each.mean(axis=1) for each in networks])  # networks seeds
+    rest = scores - scores.mean(axis=1, keepdims=True) - scores.mean(axis=0) + scores.mean()
+    freedom = (len(scores) - 1) * (scores.shape[1] - 1)
+    return Spread(2 * float((rest**2).sum()) / freedom, freedom)
+
+
+def paired_difference(
+    ours: Answers, theirs: Answers, *, spread: Spread | None = None, confidence: float = CONFIDENCE
+) -> Difference:
     """Estimate by how much the share of right answers differs, pair by pair: same seed, same image.
 
     Seeds and images are both samples, and every seed met every image: an analysis of variance with two crossed random
@@ -107,27 +137,30 @@ def paired_difference(ours: Answers, theirs: Answers, *, confidence: float = CON
     Args:
         ours: answers of the network of interest: (seeds, images), at least two of each.
         theirs: those of the other one, for the same seeds and images.
+        spread: from seed to seed, where more networks than these two tell of it.
         confidence: that the interval holds the true difference, in (0, 1).
 
     Source: for readers and cases in the place of seeds and images, Dorfman, Berbaum and Metz, Invest. Radiol. 27
     (1992), 723-731, with the degrees of freedom of Hillis, Stat. Med. 26 (2007), 596-619.
     """
+    spread = spread or spread_over_seeds([ours, theirs])
     gains = ours.astype(np.float64) - theirs
     seeds, images = gains.shape
     mean = float(gains.mean())
     by_seed, by_image = gains.mean(axis=1), gains.mean(axis=0)
     rest = gains - by_seed[:, None] - by_image + mean
     noise = float((rest**2).sum()) / ((seeds - 1) * (images - 1))  # the three mean squares of the analysis
-    seed_part = images * float(by_seed.var(ddof=1))
+    seed_part = images * spread.variance
     image_part = max(seeds * float(by_image.var(ddof=1)) - noise, 0.0)
     total = seed_part + image_part
-    freedom = (seeds - 1) * (total / seed_part) ** 2 if seed_part else math.inf
+    freedom = spread.freedom * (total / seed_part) ** 2 if seed_part else math.inf
     tail = (1 + confidence) / 2
-    over_seeds = mean_over_seeds(list(by_seed), confidence=confidence)
-    half = student_quantile(tail, freedom) * math.sqrt(total / (seeds * images))
+    over_seeds = student_quantile(tail, spread.freedom) * math.sqrt(spread.variance / seeds)
+    half = max(student_quantile(tail, freedom) * math.sqrt(total / (seeds * images)), over_seeds)
     limit = student_quantile(tail, math.inf) * math.sqrt(image_part / (seeds * images))
-    whole = Estimate(mean, min(mean - half, over_seeds.low), max(mean + half, over_seeds.high))
-    return Difference(whole, over_seeds, limit)
+    return Difference(
+        Estimate(mean, mean - half, mean + half), Estimate(mean, mean - over_seeds, mean + over_seeds), limit
+    )
 
 
 def confidence_of_each(comparisons: int, confidence: float = CONFIDENCE) -> float:

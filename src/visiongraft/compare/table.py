@@ -19,6 +19,7 @@ from visiongraft.compare.statistics import (
     confidence_of_each,
     mean_over_seeds,
     paired_difference,
+    spread_over_seeds,
 )
 from visiongraft.errors import counted
 from visiongraft.spec import Backbone
@@ -215,11 +216,12 @@ def make_rows(
     runs = {each.name: tuple(outcomes[each.name, seed] for seed in plan.seeds) for each in plan.entries}
     right = _answers(runs)
     confidence = confidence_of_each(len(plan.entries) - 1)
+    spread = spread_over_seeds(list(right.values())) if len(right) > 1 else None
     rows = []
     for entry, spec, latency, throughput in zip(plan.entries, specs, latencies, throughputs, strict=True):
         difference = None
         if entry.name != reference and {entry.name, reference} <= right.keys():
-            difference = paired_difference(right[entry.name], right[reference], confidence=confidence)
+            difference = paired_difference(right[entry.name], right[reference], spread=spread, confidence=confidence)
         score = None
         if entry.name in right:
             score = _as_share(mean_over_seeds([each.top1 for each in runs[entry.name] if isinstance(each, Result)]))

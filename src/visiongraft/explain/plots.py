@@ -129,6 +129,7 @@ def _label(axes: "Axes", place: Place, side: str, shift: float) -> None:
         va="center",
         color=color("ink"),
         annotation_clip=False,
+        zorder=1.9,  # below the marks: a name never hides another network
         bbox={"boxstyle": "square,pad=0.15", "facecolor": color("page"), "edgecolor": "none", "alpha": 0.85},
     )
 
