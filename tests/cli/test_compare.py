@@ -2,6 +2,7 @@
 
 import csv
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from visiongraft.cli.main import main
 from visiongraft.compare import trials
 from visiongraft.compare.folder import ComparisonFolder
 from visiongraft.compare.speed import measure_speeds
+from visiongraft.train.recipe import Recipe
+from visiongraft.train.recipes import find_recipe
 
 TWO = ("--models", "resnet_pico,convmixer_pico", "--image", "24", "--batch-size", "16", "--seeds", "2")
 
@@ -94,6 +97,26 @@ def test_the_same_question_finds_its_folder_again_and_another_one_does_not(tmp_p
     assert names[4].startswith("compare-botnet-c5-pico-stripes-")
 
 
+def test_a_recipe_by_name_is_that_of_all_runs_and_what_is_given_beside_it_wins(
+    stripes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = []
+
+    def name(plan, data) -> str:
+        plans.append(plan)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compare, "_name", name)
+    models = ("--models", "resnet_pico,botnet_pico", "--data", str(stripes))
+    assert main(["compare", "--recipe", "botnet_cifar", *models, "--lr", "0.05"]) == 130
+    assert main(["compare", *models, "--epochs", "3"]) == 130
+    recipe = find_recipe("botnet_cifar").recipe
+    assert plans[0].recipe == replace(recipe, lr=0.05)
+    assert (plans[0].budget, plans[0].entries[0].epochs) == (17 * 60, 0)
+    assert plans[1].recipe == Recipe(epochs=3)
+    assert (plans[1].budget, plans[1].entries[0].epochs) == (None, 3)
+
+
 def test_ctrl_c_says_what_is_kept_and_how_to_go_on(
     tmp_path: Path, stripes: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,6 +149,11 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(
         (
             ["--models", "resnet50,convmixer_pico", "--image", "3"],
             "resnet50 needs at least 17x17 pixels, and got 3x3.",
+        ),
+        (["--recipe", "botnet_cifer"], "No recipe is named 'botnet_cifer'. Did you mean 'botnet_cifar'"),
+        (
+            ["--recipe", "coatnet_in1k_384"],
+            "begins with trained weights, and a comparison with none. Give another one.",
         ),
         (["--max-unreadable", "2"], "--max-unreadable must be in [0, 1], not 2.0."),
         (["--model", "resnet_pico"], "there is no option --model. Did you mean '--models'"),

@@ -76,18 +76,25 @@ def test_where_nothing_can_be_compared_there_is_no_drawing_of_it(stage) -> None:
 
 
 def test_an_ablation_asks_its_question_and_shows_what_is_published_beside(stage) -> None:  # noqa: F811
-    names = ("cotnet50", "cotnet50_static", "cotnet50_dynamic", "cotnet50_linear")
+    names = ("resnet50", "botnet50_001", "botnet50_111")
     right = {name: (20 + place, 20, 21) for place, name in enumerate(names)}
-    page = write(stage(**right).run(names=names, preset="cot-fusion"), preset="cot-fusion")
-    assert "What do CoTNet's two contexts give, and what does their gate?" in page.text
+    page = write(stage(**right).run(names=names, preset="botnet-c5"), preset="botnet-c5")
+    assert "How many blocks of the last stage should attend, and at which stride?" in page.text
     assert page.rows["published"][1:] == [
-        ["cotnet50", "79.2", "50.8%"],
-        ["cotnet50_static", "77.1", "51.7%"],
-        ["cotnet50_dynamic", "78.5", "52.5%"],
-        ["cotnet50_linear", "78.7", "53.3%"],
+        ["resnet50", "77.7", "50.8%"],
+        ["botnet50_001", "–", "51.7%"],
+        ["botnet50_111", "78.3", "52.5%"],
     ]
-    assert "the static context alone" in page.rows["scores"][2]
-    assert "quoted from memory" in page.text
+    assert "the last of three attends" in page.rows["scores"][2]
+    assert "As quoted by BossNAS and LeViT." in page.text
+
+
+def test_an_ablation_without_figures_says_why(stage) -> None:  # noqa: F811
+    names = ("cotnet50", "cotnet50_static")
+    right = {name: (20, 20, 21) for name in names}
+    page = write(stage(**right).run(names=names, preset="cot-fusion"), preset="cot-fusion")
+    assert "published" not in page.rows
+    assert "its scores were not at hand" in page.text
 
 
 def test_a_page_that_cannot_be_written_is_refused(stage) -> None:  # noqa: F811

@@ -24,6 +24,8 @@ from visiongraft.families.zoo import customized
 from visiongraft.spec import Backbone
 from visiongraft.train.devices import find_device, keep_freed_memory, workers_for
 from visiongraft.train.recipe import Optimiser, Precision, Recipe
+from visiongraft.train.recipes import DEFAULT, find_recipe
+from visiongraft.train.step import taken_at_once
 
 MODELS = "resnet_pico,botnet_pico,cotnet_pico,coatnet_pico"
 """What is compared where nobody says."""
@@ -32,8 +34,19 @@ BUDGET = "17m"
 """How long all runs take where nobody says."""
 
 
+def defaults(recipe: str) -> dict[str, object]:
+    """Give what the options of `run` are where nobody gives them, under a recipe; its epochs are the comparison's.
+
+    Raises:
+        GraftError: if there is no such recipe.
+    """
+    options = find_recipe(recipe).options
+    return {name: value for name, value in options.items() if name in signature(run).parameters and name != "epochs"}
+
+
 def run(
     *,
+    recipe: str = DEFAULT,
     models: str | None = None,
     preset: str | None = None,
     against: str | None = None,
@@ -71,6 +84,7 @@ def run(
         graft compare --preset coatnet-layout --data imagenet --data-dir imagenet/ --epochs 90
 
     Args:
+        recipe: a name of `graft list --recipes`, for all models; options that are given beside it win
         models: names of `graft list`, with commas between them; the others are compared with the first
         preset: an ablation of a paper in place of --models, as botnet-position, botnet-c5, coatnet-layout, non-local,
             convmixer-patch-kernel or cot-fusion; with -pico behind it, of networks that two cores can train
@@ -102,7 +116,7 @@ def run(
     if not 0.0 <= max_unreadable <= 1.0:
         raise GraftError(f"--max-unreadable must be in [0, 1], not {max_unreadable}.")
     seconds = _budget(epochs, budget)
-    recipe = Recipe(**{each.name: options[each.name] for each in fields(Recipe) if options.get(each.name) is not None})
+    how = _recipe(recipe, options)
     check_workers(workers)
     place = find_device(device)
     specs = _networks(models, preset, image, seeds)
@@ -114,9 +128,9 @@ def run(
             f"{images.name} has one image to be scored on, and a comparison needs more. Give more in val/."
         )
     plan = Plan(
-        entries=tuple(Entry(spec, 0 if seconds else recipe.epochs) for spec in specs),
+        entries=tuple(Entry(spec, 0 if seconds else how.epochs) for spec in specs),
         seeds=tuple(range(seeds)),
-        recipe=recipe,
+        recipe=how,
         data=mark_of(images),
         budget=seconds,
         device=place.type,
@@ -129,9 +143,9 @@ def run(
             data=images,
             folder=folder,
             device=place,
-            workers=workers_for(workers, in_memory=images.native is not None),
+            workers=workers_for(workers, in_memory=taken_at_once(images, how)),
             max_unreadable=max_unreadable,
-            options=_of_each_run(options, recipe),
+            options=_of_each_run(options, how),
             witness=teller,
         )
         try:
@@ -141,6 +155,19 @@ def run(
             raise
     write_comparison(found, notes=images.notes, command=_command(options), device=place)
     return found
+
+
+def _recipe(name: str, options: Mapping[str, object]) -> Recipe:
+    """Give the recipe of that name, with the options that were given.
+
+    Raises:
+        GraftError: if there is none, it begins with trained weights, or an option cannot be.
+    """
+    named = find_recipe(name)
+    if named.weights:
+        raise GraftError(f"--recipe {name} begins with trained weights, and a comparison with none. Give another one.")
+    own = {each.name: options[each.name] for each in fields(Recipe) if options.get(each.name) is not None}
+    return replace(named.recipe, **own)  # type: ignore[arg-type]  # each as its option takes it
 
 
 def _budget(epochs: int | None, budget: str | None) -> float | None:
@@ -196,7 +223,7 @@ def _reference(against: str | None, specs: list[Backbone]) -> str:
 
 def _of_each_run(options: Mapping[str, object], recipe: Recipe) -> dict[str, object]:
     """Give the options with which `graft train` repeats a run of the comparison, but its model, epochs and seed."""
-    shared = ("data", "data_dir", "image", "workers", "device", "max_unreadable")
+    shared = ("recipe", "data", "data_dir", "image", "workers", "device", "max_unreadable")
     return {name: options[name] for name in shared} | asdict(recipe)
 
 
@@ -209,8 +236,9 @@ def _name(plan: Plan, data: str | None) -> str:
 
 def _command(options: Mapping[str, object]) -> dict[str, object]:
     """Give the options that are not what they are when nothing is said."""
-    defaults = {name: each.default for name, each in signature(run).parameters.items()}
-    return {name: value for name, value in options.items() if value != defaults[name]}
+    usual = {name: each.default for name, each in signature(run).parameters.items()}
+    usual |= defaults(str(options["recipe"]))
+    return {name: value for name, value in options.items() if value != usual[name]}
 
 
 class Teller:
