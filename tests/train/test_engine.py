@@ -20,6 +20,7 @@ from visiongraft.train.engine import Outcome, train
 from visiongraft.train.evaluate import evaluate
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.run import plan_run
+from visiongraft.train.state import read_state
 from visiongraft.weights.store import read
 
 QUICK = Recipe(
@@ -249,6 +250,32 @@ def test_training_in_bfloat16_still_scores_in_float32(tmp_path: Path) -> None:
     found = evaluate(model.network, open_data(data).val, model.preprocessing)
     assert found.loss == trained.evaluation.loss
     assert all(each.dtype == torch.float32 for each in model.network.parameters())
+
+
+def test_averaged_weights_are_those_that_are_scored_and_kept(tmp_path: Path) -> None:
+    data = write_npz(tmp_path / "stripes.npz")
+    trained = run(tmp_path, data, replace(QUICK, epochs=1, model_ema_decay=0.5))
+    kept = read(trained.run.best)
+    tensors = read_state(trained.run)[0].tensors
+    for name, each in kept.network.state_dict().items():
+        assert torch.equal(each, tensors["average"][f"module.{name}"]), name
+    weight = "head.classifier.weight"
+    assert not torch.equal(kept.network.state_dict()[weight], tensors["network"][weight])
+    found = evaluate(kept.network, open_data(data).val, kept.preprocessing)
+    assert (found.top1, found.loss) == (trained.evaluation.top1, trained.evaluation.loss)
+
+
+def test_frozen_parts_stay_through_validations(tmp_path: Path) -> None:
+    data = write_npz(tmp_path / "stripes.npz")
+    begun = read(run(tmp_path, data, replace(QUICK, epochs=1, lr=1e-9, warmup_epochs=0), "begun").run.best)
+    recipe = replace(QUICK, epochs=2, freeze="stem,stage1", drop_path=0.5)
+    state = read_state(run(tmp_path, data, recipe, "frozen", start=begun).run)[0].tensors["network"]
+    before = begun.network.state_dict()
+    changed = {
+        name.split(".")[0] + name.split(".")[1] for name, each in state.items() if not torch.equal(each, before[name])
+    }
+    assert changed >= {"stages1", "stages2", "headclassifier"}
+    assert not changed & {"stem0", "stem1", "stages0"}
 
 
 GOLDEN = [0.743843, 0.788469, 0.721404, 0.681967, 0.651273, 0.578030, 0.524346, 0.585000, 0.489067, 0.419683]

@@ -229,7 +229,7 @@ def run(
     named = find_recipe(recipe)
     if named.weights and not (weights or pretrained or resume):
         raise GraftError(f"--recipe {recipe} begins with trained weights. Give them as in `{named.command}`.")
-    model = model if weights else model or named.model
+    model = options["model"] = model if weights else model or named.model
     check_writable(resume or output or RUNS, "--output", kind="folder")
     start = _start(model, size, pretrained=pretrained, weights=weights, weights_dir=weights_dir, offline=offline)
     spec = _network(start, model, size)
@@ -266,6 +266,7 @@ def run(
     if not leads():
         raise SystemExit(0)  # the first process reports
     usual = {name: each.default for name, each in signature(run).parameters.items()} | defaults(recipe)
+    usual["model"] = None if weights else named.model
     write_report(outcome, images, options=options, defaults=usual, device=place)
     return outcome
 
