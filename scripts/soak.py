@@ -24,6 +24,7 @@ from tests.train.endings import ending, same
 from visiongraft.data.sources import open_data
 from visiongraft.families.zoo import get_spec
 from visiongraft.preprocessing import Preprocessing
+from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import train
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.run import RunFolder
@@ -72,8 +73,7 @@ def run(case: Case, data: Path, folder: Path) -> None:
         case.recipe,
         RunFolder(folder),
         preprocessing=Preprocessing(spec.image),
-        device=torch.device("cpu"),
-        workers=case.workers,
+        hardware=Hardware(torch.device("cpu"), workers=case.workers),
         save_minutes=case.save_minutes,
         max_unreadable=0.1,
         resume="allowed",

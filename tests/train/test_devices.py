@@ -6,15 +6,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.pictures import SIDE, write_npz
+from tests.train.endings import ending, same
 from visiongraft.data.sources import open_data
 from visiongraft.families.zoo import get_spec
 from visiongraft.preprocessing import Preprocessing
+from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import train
 from visiongraft.train.evaluate import evaluate
 from visiongraft.train.recipe import Recipe
@@ -35,11 +38,11 @@ RECIPE = Recipe(
     reprob=0.5,
     multi_scale=0.2,
     sampler="balanced",
-    model_ema_decay=0.5,
 )
 OPTIONS = (
     "--image 24 --epochs 2 --batch-size 16 --drop-path 0 --lr 2e-3 --warmup-epochs 0.5 --val-every 1 --device cpu"
-    " --mixup 0.4 --cutmix 1 --cutout 4 --reprob 0.5 --multi-scale 0.2 --sampler balanced --model-ema-decay 0.5"
+    " --mixup 0.4 --cutmix 1 --cutout 4 --reprob 0.5 --multi-scale 0.2 --sampler balanced"
+    " --devices 2 --save-minutes 0"
 )
 GRAFT = [sys.executable, "-m", "visiongraft", "train"]
 
@@ -54,11 +57,21 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_npz(tmp_path_factory.mktemp("data") / "stripes.npz", train=64)
 
 
-@pytest.fixture(scope="module")
-def two(data: Path) -> RunFolder:
+WAYS = {
+    "ddp": {"model_ema_decay": 0.5, "opt": "muon"},
+    "fsdp": {"opt": "adamw"},
+}
+"""What each strategy trains with beside that: not all goes with both."""
+
+
+@pytest.fixture(scope="module", params=list(WAYS))
+def two(data: Path, request: pytest.FixtureRequest) -> RunFolder:
     """A run of two processes, that of the command line."""
-    folder = RunFolder(data.parent / "two")
-    words = [*GRAFT, "--data", str(data), "--output", str(folder.path), "--devices", "2", *OPTIONS.split()]
+    folder = RunFolder(data.parent / request.param)
+    words = [*GRAFT, "--data", str(data), "--output", str(folder.path), "--strategy", request.param, *OPTIONS.split()]
+    words += [
+        word for name, value in WAYS[request.param].items() for word in (f"--{name.replace('_', '-')}", f"{value}")
+    ]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("val top-1") == 1  # one process speaks for both
@@ -70,7 +83,14 @@ def test_two_processes_take_the_steps_of_one(data: Path, two: RunFolder, tmp_pat
     spec = get_spec("coatnet_pico").at(SIDE)
     assert spec.image == (24, 24)
     folder = plan_run(tmp_path / "one", name="")
-    train(spec, open_data(data), RECIPE, folder, preprocessing=Preprocessing(spec.image), device=torch.device("cpu"))
+    train(
+        spec,
+        open_data(data),
+        replace(RECIPE, **WAYS[two.path.name]),
+        folder,
+        preprocessing=Preprocessing(spec.image),
+        hardware=Hardware(torch.device("cpu")),
+    )
     for alone, together in zip(rows(folder), rows(two), strict=True):
         assert together["train_loss"] == pytest.approx(alone["train_loss"], rel=1e-5)
         assert together["val_loss"] == pytest.approx(alone["val_loss"], rel=1e-3)
@@ -92,10 +112,20 @@ def test_the_files_of_two_processes_are_those_of_one(two: RunFolder) -> None:
     assert names == {"before.ckpt", "best.safetensors", "config.yaml", "last.ckpt", "metrics.csv", "report.html"}
 
 
+def test_a_network_that_is_spread_goes_on_from_its_state(two: RunFolder, data: Path) -> None:
+    whole = ending(two)
+    two.last.unlink()  # as if it had never been written
+    done = subprocess.run(
+        [*GRAFT, "--resume", str(two.path)], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert same(ending(two), whole)
+
+
 def test_a_process_that_dies_takes_the_others_with_it_and_the_run_goes_on(data: Path, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     options = OPTIONS.replace("--epochs 2", "--epochs 2000").split()
-    words = [*GRAFT, "--data", str(data), "--output", str(folder.path), "--devices", "2", "--save-minutes", "0"]
+    words = [*GRAFT, "--data", str(data), "--output", str(folder.path)]
     running = subprocess.Popen([*words, *options], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     deadline = time.monotonic() + 200
     while not folder.before.exists():

@@ -16,6 +16,7 @@ from visiongraft.errors import DataError, DivergedError
 from visiongraft.families.zoo import get_spec
 from visiongraft.preprocessing import Preprocessing, normalize
 from visiongraft.train import loop, step
+from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import Outcome, train
 from visiongraft.train.evaluate import evaluate
 from visiongraft.train.recipe import Recipe
@@ -37,13 +38,15 @@ QUICK = Recipe(
     grow_from=1.0,
     grow_to=1.0,
 )
-CPU = torch.device("cpu")
+CPU = Hardware(torch.device("cpu"))
+READING = Hardware(torch.device("cpu"), workers=2)
 
 
 def run(tmp_path: Path, data: Path, recipe: Recipe = QUICK, name: str = "run", **more) -> Outcome:
     spec = get_spec("coatnet_pico").at(SIDE)
     folder = plan_run(tmp_path / name, name="")
-    return train(spec, open_data(data), recipe, folder, preprocessing=Preprocessing(spec.image), device=CPU, **more)
+    more = {"hardware": CPU, **more}
+    return train(spec, open_data(data), recipe, folder, preprocessing=Preprocessing(spec.image), **more)
 
 
 def rows_of(trained: Outcome) -> list[list[str]]:
@@ -83,8 +86,8 @@ def test_the_number_of_reading_processes_changes_no_weight(tmp_path: Path) -> No
     data = write_folder(tmp_path / "stripes")
     recipe = replace(QUICK, epochs=1)
     here, elsewhere = (
-        read(run(tmp_path, data, recipe, f"workers{workers}", workers=workers).run.best).network.state_dict()
-        for workers in (0, 2)
+        read(run(tmp_path, data, recipe, name, hardware=hardware).run.best).network.state_dict()
+        for name, hardware in (("here", CPU), ("elsewhere", READING))
     )
     assert all(torch.equal(here[name], elsewhere[name]) for name in here)
 
@@ -177,7 +180,12 @@ def test_a_class_name_that_no_file_can_hold_is_refused_before_the_work(tmp_path:
     spec = get_spec("coatnet_pico").at(SIDE)
     with pytest.raises(DataError, match="is no UTF-8 text. Rename its folder"):
         train(
-            spec, data, QUICK, plan_run(tmp_path / "run", name=""), preprocessing=Preprocessing(spec.image), device=CPU
+            spec,
+            data,
+            QUICK,
+            plan_run(tmp_path / "run", name=""),
+            preprocessing=Preprocessing(spec.image),
+            hardware=CPU,
         )
     assert not (tmp_path / "run").exists()
 
@@ -186,7 +194,7 @@ def test_an_unreadable_image_is_skipped_counted_and_listed(tmp_path: Path) -> No
     data = write_folder(tmp_path / "stripes")
     broken = data / "train" / "lying" / "001.png"
     broken.write_bytes(broken.read_bytes()[:60])
-    trained = run(tmp_path, data, replace(QUICK, epochs=2), workers=1)
+    trained = run(tmp_path, data, replace(QUICK, epochs=2), hardware=READING)
     assert [each.name for each in trained.unreadable] == [str(broken)]
     listed = trained.run.unreadable.read_text().splitlines()
     assert len(listed) == 2

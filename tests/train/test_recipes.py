@@ -18,6 +18,7 @@ from visiongraft.data.sources import open_data
 from visiongraft.errors import GraftError
 from visiongraft.families.zoo import get_spec
 from visiongraft.preprocessing import Preprocessing
+from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import train
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.recipes import DEFAULT, RECIPES, find_recipe
@@ -147,7 +148,7 @@ def test_every_recipe_trains_two_steps_of_a_small_network(name: str, tmp_path: P
         recipe,
         plan_run(tmp_path / "run", name=""),
         preprocessing=Preprocessing(spec.image),
-        device=torch.device("cpu"),
+        hardware=Hardware(torch.device("cpu")),
     )
     assert math.isfinite(trained.evaluation.loss)
     assert read(trained.run.best).scores["val_loss"] == trained.evaluation.loss

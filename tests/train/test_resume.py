@@ -13,11 +13,12 @@ import torch
 
 from tests.pictures import SIDE, write_folder, write_npz
 from tests.train.endings import ending, same
-from tests.train.test_engine import CPU, QUICK
+from tests.train.test_engine import CPU, QUICK, READING
 from visiongraft.data.sources import open_data
 from visiongraft.errors import RunError
 from visiongraft.families.zoo import get_spec
 from visiongraft.preprocessing import Preprocessing
+from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import Outcome, train
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.run import RunFolder, plan_run
@@ -66,8 +67,8 @@ class Killer:
 
 def begin(folder: RunFolder, data: Path, recipe: Recipe = RICH, **more) -> Outcome:
     spec = get_spec(more.pop("model", "coatnet_pico")).at(SIDE)
-    more = {"save_minutes": 0.0, **more}
-    return train(spec, open_data(data), recipe, folder, preprocessing=Preprocessing(spec.image), device=CPU, **more)
+    more = {"save_minutes": 0.0, "hardware": CPU, **more}
+    return train(spec, open_data(data), recipe, folder, preprocessing=Preprocessing(spec.image), **more)
 
 
 def killed(folder: RunFolder, data: Path, *, after: int, **more) -> None:
@@ -82,28 +83,30 @@ def go_on(folder: RunFolder, data: Path, **more) -> Outcome:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "workers"),
+    ("recipe", "hardware"),
     [
-        (RICH, 0),
-        (replace(RICH, opt="adamw", layer_decay=0.8, aa="rand-m9-mstd0.5", mixup=0.0), 2),
+        (RICH, CPU),
+        (replace(RICH, opt="adamw", layer_decay=0.8, aa="rand-m9-mstd0.5", mixup=0.0), READING),
         (
             replace(RICH, opt="lamb", grad_accum_steps=2, clip_grad=0.0, freeze="stem", aug_repeats=2, sampler="none"),
-            0,
+            CPU,
         ),
     ],
     ids=["muon", "adamw-workers", "lamb-accumulated"],
 )
-def test_a_run_that_was_killed_twice_ends_as_one_that_was_not(tmp_path: Path, recipe: Recipe, workers: int) -> None:
+def test_a_run_that_was_killed_twice_ends_as_one_that_was_not(
+    tmp_path: Path, recipe: Recipe, hardware: Hardware
+) -> None:
     data = write_folder(tmp_path / "stripes")
     broken = data / "train" / "lying" / "001.png"
     broken.write_bytes(broken.read_bytes()[:60])
-    through = begin(plan_run(tmp_path / "through", name=""), data, recipe, workers=workers)
+    through = begin(plan_run(tmp_path / "through", name=""), data, recipe, hardware=hardware)
     steps = read_state(through.run)[0].progress.step
     assert steps == 6
     folder = plan_run(tmp_path / "killed", name="")
-    killed(folder, data, recipe=recipe, workers=workers, after=1)
-    killed(folder, data, recipe=recipe, workers=workers, after=4)
-    resumed = go_on(folder, data, recipe=recipe, workers=workers)
+    killed(folder, data, recipe=recipe, hardware=hardware, after=1)
+    killed(folder, data, recipe=recipe, hardware=hardware, after=4)
+    resumed = go_on(folder, data, recipe=recipe, hardware=hardware)
     assert same(ending(resumed.run), ending(through.run))
     assert resumed.evaluation.loss == through.evaluation.loss
     assert (resumed.epochs, resumed.best_epoch) == (through.epochs, through.best_epoch)

@@ -120,10 +120,18 @@ def _is_utf8(stream: TextIO | None) -> bool:
 
 
 def _complain(text: str, code: int) -> int:
-    # Of several processes the first one speaks for all.
-    if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
-        print(f"graft: {printable(text)}", file=sys.stderr)
+    rank = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))
+    # What is wrong before processes work together is wrong in all of them, and the first one speaks for all.
+    if rank == "0" or _work_together():
+        who = "graft" if rank == "0" else f"graft, process {rank}"
+        print(f"{who}: {printable(text)}", file=sys.stderr)
     return code
+
+
+def _work_together() -> bool:
+    """Tell whether this is one of several processes that have found one another."""
+    distributed = sys.modules.get("torch.distributed")
+    return distributed is not None and distributed.is_available() and distributed.is_initialized()
 
 
 def _find(name: str) -> Verb:

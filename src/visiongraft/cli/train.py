@@ -28,7 +28,15 @@ from visiongraft.families.zoo import customized
 from visiongraft.kernels.types import Grid
 from visiongraft.preprocessing import Interpolation, Preprocessing
 from visiongraft.spec import Backbone
-from visiongraft.train.devices import find_device, is_a_restart, keep_freed_memory, leads, workers_for
+from visiongraft.train.devices import (
+    Hardware,
+    Strategy,
+    find_device,
+    is_a_restart,
+    keep_freed_memory,
+    leads,
+    workers_for,
+)
 from visiongraft.train.engine import Outcome, train
 from visiongraft.train.freezing import check_parts
 from visiongraft.train.recipe import Balance, Loss, Optimiser, Precision, Recipe, Remode, Schedule
@@ -120,6 +128,7 @@ def run(
     workers: Literal["auto"] | int = "auto",
     device: str = "auto",
     devices: int = 1,
+    strategy: Strategy = "ddp",
     max_unreadable: float = 0.01,
     save_minutes: float = 1.0,
     resume: Path | None = None,
@@ -211,6 +220,7 @@ def run(
             core
         device: auto, cpu, cuda, cuda:1 or mps
         devices: how many of that kind train together on this machine; each batch is shared among them
+        strategy: ddp, where each process holds the whole network, or fsdp, where each holds a part of every tensor
         max_unreadable: share of the images that may be unreadable before the run stops
         save_minutes: time between two writings of the state that --resume goes on from; 0 for every step
         resume: go on with the run in this folder, with its options, as if it had never been stopped
@@ -254,10 +264,8 @@ def run(
             folder,
             start=start,
             preprocessing=preprocessing,
-            device=place,
-            devices=devices,
+            hardware=Hardware(place, devices, strategy, workers_for(workers, in_memory=taken_at_once(images, how))),
             options=options,
-            workers=workers_for(workers, in_memory=taken_at_once(images, how)),
             max_unreadable=max_unreadable,
             save_minutes=save_minutes,
             resume="allowed" if resume or is_a_restart() else "never",

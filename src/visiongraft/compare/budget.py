@@ -15,6 +15,7 @@ from visiongraft.data.sets import ArrayImages, FileImages, ImageData, ImageSet
 from visiongraft.errors import GraftError
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
+from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import train
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.run import RunFolder
@@ -184,8 +185,7 @@ def _timed(
             brief,
             RunFolder(Path(folder, "run")),
             preprocessing=Preprocessing(spec.image),
-            device=device,
-            workers=workers,
+            hardware=Hardware(device, workers=workers),
             max_unreadable=max_unreadable,
             listener=watch,
         )

@@ -15,6 +15,7 @@ from visiongraft.data.sets import ImageData
 from visiongraft.errors import DivergedError, RunError
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
+from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import Outcome, train
 from visiongraft.train.state import Metrics
 
@@ -161,9 +162,8 @@ def _run(plan: Plan, entry: Entry, seed: int, around: Circumstances) -> Result |
             plan.recipe_of(entry, seed),
             run,
             preprocessing=Preprocessing(entry.spec.image),
-            device=around.device,
+            hardware=Hardware(around.device, workers=around.workers),
             options={"model": entry.name, **around.options, "epochs": entry.epochs, "seed": seed},
-            workers=around.workers,
             max_unreadable=around.max_unreadable,
             resume="allowed",
             listener=relay,

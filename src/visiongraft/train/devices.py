@@ -3,6 +3,7 @@
 import ctypes
 import os
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
@@ -30,6 +31,36 @@ def find_device(name: str) -> torch.device:
             f"There is no device {name!r} here. PyTorch finds {', '.join(here)}: use one of them, or auto."
         ) from error
     return device
+
+
+Strategy = Literal["ddp", "fsdp"]
+"""How several processes hold a network: each of them all of it, or each a part of every tensor."""
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What computes a training.
+
+    Args:
+        device: where to compute.
+        devices: how many of that kind compute together on this machine, each in a process of its own. Where torchrun
+            or SLURM has started the processes, their number counts.
+        strategy: how they hold the network.
+        workers: processes that read images beside each one that computes.
+    """
+
+    device: torch.device
+    devices: int = 1
+    strategy: Strategy = "ddp"
+    workers: int = 0
+
+    def crew(self) -> "Crew":
+        """Count the processes that compute.
+
+        Raises:
+            GraftError: if the user asks for another number than was started.
+        """
+        return find_crew(self.devices)
 
 
 @dataclass(frozen=True)

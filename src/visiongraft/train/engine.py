@@ -2,8 +2,8 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,20 +11,26 @@ import torch
 from lightning.fabric import Fabric
 from lightning.fabric.loggers.tensorboard import TensorBoardLogger
 from lightning.fabric.strategies.ddp import DDPStrategy
+from lightning.fabric.strategies.model_parallel import ModelParallelStrategy
+from lightning.fabric.strategies.parallel import ParallelStrategy
+from torch import nn
 
 from visiongraft.data.loader import Failure, Share, StepSampler
 from visiongraft.data.sets import ImageData
-from visiongraft.errors import DataError
+from visiongraft.errors import DataError, GraftError
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
-from visiongraft.train.devices import Crew, find_crew
+from visiongraft.train.devices import Crew, Hardware, Strategy
 from visiongraft.train.evaluate import Evaluation
+from visiongraft.train.freezing import freeze
 from visiongraft.train.ledger import Ledger, Listener
 from visiongraft.train.loop import Training
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.run import RunFolder
+from visiongraft.train.sharding import fill, shard
 from visiongraft.train.state import has_state
+from visiongraft.train.synced import synchronised
 from visiongraft.train.team import Team
 from visiongraft.weights.adapt import adapted
 from visiongraft.weights.imagenet import are_imagenet
@@ -63,11 +69,9 @@ def train(
     run: RunFolder,
     *,
     preprocessing: Preprocessing,
-    device: torch.device,
-    devices: int = 1,
+    hardware: Hardware,
     start: Trained | None = None,
     options: Mapping[str, object] | None = None,
-    workers: int = 0,
     max_unreadable: float = 0.01,
     save_minutes: float = 1.0,
     resume: Literal["never", "allowed"] = "never",
@@ -81,13 +85,10 @@ def train(
         recipe: how.
         run: the folder to make, once everything else is known to be possible.
         preprocessing: what images go through.
-        device: where to compute.
-        devices: how many of that kind compute together on this machine, each in a process of its own. Where torchrun
-            or SLURM has started the processes, their number counts.
+        hardware: what computes.
         start: weights to begin with, of another form of the network; None for random ones. Their classifier is kept
             where it tells apart the very classes of the data.
         options: what to write into the run's config.yaml.
-        workers: processes that read images beside each one that computes.
         max_unreadable: share of the images that may be unreadable before the run stops, in [0, 1]; above 0, one always
             may.
         save_minutes: time between two writings of the state, at least 0, which is after every step.
@@ -104,13 +105,14 @@ def train(
         RunError: when the folder holds another run, or its state is of another one or cannot be read or written.
     """
     _check_names(data.classes)
-    crew = find_crew(devices)
+    crew = hardware.crew()
+    _check_strategy(hardware, recipe)
     share = Share(devices=crew.size, parts=recipe.grad_accum_steps)
     steps = StepSampler(
         len(data.train), batch_size=recipe.batch_size, epochs=recipe.epochs, seed=recipe.seed, share=share
     ).steps
     with _quiet():
-        fabric = _launched(recipe, device, crew)
+        fabric = _launched(recipe, hardware, crew)
         run = fabric.broadcast(run)
         team = Team(fabric.global_rank, fabric.world_size)
         goes_on = team.led(lambda: resume == "allowed" and has_state(run))
@@ -124,14 +126,16 @@ def train(
             log=logger.log_metrics,
             listener=listener,
         )
+        network, module = _set_up(fabric, team, _with(spec, data.classes, recipe), start, data.classes, recipe)
         training = Training(
             fabric,
             ledger,
-            _begun(spec, start, data.classes, recipe),
+            network,
+            module,
             data,
             recipe,
             preprocessing=preprocessing,
-            workers=workers,
+            workers=hardware.workers,
             save_minutes=save_minutes,
         )
         notes = training.go_on() if goes_on else team.led(lambda: _begin(run, options or {}, resume))
@@ -166,29 +170,66 @@ def _begin(run: RunFolder, options: Mapping[str, object], resume: Literal["never
     return [f"{run.path} holds no state yet: the run begins with its first step."]
 
 
-def _begun(spec: Backbone, start: Trained | None, classes: tuple[str, ...], recipe: Recipe) -> Network:
-    """Make the network to be trained, as it is before the first step."""
-    torch.manual_seed(recipe.seed)
+def _with(spec: Backbone, classes: tuple[str, ...], recipe: Recipe) -> Backbone:
+    """Give the network as this data and this recipe want it."""
     head = replace(spec.head, num_classes=len(classes), dropout=recipe.dropout)
-    spec = replace(spec, head=head, drop_path=recipe.drop_path)
+    return replace(spec, head=head, drop_path=recipe.drop_path)
+
+
+def _set_up(
+    fabric: Fabric, team: Team, spec: Backbone, start: Trained | None, classes: tuple[str, ...], recipe: Recipe
+) -> tuple[Network, nn.Module]:
+    """Make the network, as it is before the first step, and what hands its gradients to all processes."""
+    spread = isinstance(fabric.strategy, ModelParallelStrategy)
+    whole = _begun(spec, start, classes, recipe) if team.leads or not spread else None
+    with torch.device("meta") if spread else nullcontext():
+        network = Network(spec) if whole is None or spread else whole
+    if team.size > 1:
+        synchronised(network, fabric.device)
+    freeze(network, recipe.freeze)
+    module = fabric.setup_module(network)
+    if spread:
+        fill(network, whole)
+    return network, module
+
+
+def _begun(spec: Backbone, start: Trained | None, classes: tuple[str, ...], recipe: Recipe) -> Network:
+    """Make the whole network, in this process' memory, with the numbers that it begins with."""
+    torch.manual_seed(recipe.seed)
     if start is None:
         return Network(spec)
     same = start.classes == classes or (are_imagenet(start.classes) and are_imagenet(classes))
     return adapted(start.network, spec, classifier="kept" if same else "fresh")
 
 
-def _launched(recipe: Recipe, device: torch.device, crew: Crew) -> Fabric:
+def _launched(recipe: Recipe, hardware: Hardware, crew: Crew) -> Fabric:
     """Start the processes that compute together; in each of them this returns."""
-    alone = crew.size == 1
+    alone, device = crew.size == 1, hardware.device
     fabric = Fabric(
         accelerator=device.type,
         devices=[device.index or 0] if device.type == "cuda" and alone else crew.here,
         num_nodes=crew.machines,
-        strategy="auto" if alone else DDPStrategy(broadcast_buffers=False),
+        strategy="auto" if alone else _STRATEGIES[hardware.strategy](crew),
         precision="bf16-mixed" if recipe.precision == "bfloat16" else "32-true",
     )
     fabric.launch()
     return fabric
+
+
+_STRATEGIES: Mapping[Strategy, Callable[[Crew], ParallelStrategy]] = {
+    "ddp": lambda _: DDPStrategy(broadcast_buffers=False),
+    "fsdp": lambda crew: ModelParallelStrategy(shard, data_parallel_size=crew.size, tensor_parallel_size=1),
+}
+
+
+def _check_strategy(hardware: Hardware, recipe: Recipe) -> None:
+    """Refuse what a network that is spread cannot do."""
+    if hardware.strategy == "ddp":
+        return
+    if recipe.opt == "muon":
+        raise GraftError("--strategy fsdp came with --opt muon, whose steps need whole matrices. Use --opt adamw.")
+    if recipe.model_ema_decay:
+        raise GraftError("--strategy fsdp came with --model-ema-decay, which keeps a whole network. Leave one out.")
 
 
 def _check_names(classes: tuple[str, ...]) -> None:

@@ -1,5 +1,6 @@
 """How good a network is on labelled images: the one place where scores are computed."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -132,9 +133,13 @@ def evaluate(
                 logits = torch.empty(0, network.num_classes)
                 if len(batch.labels):
                     logits = network(normalize(batch.images.to(device), preprocessing)).float().cpu()
+                elif team.size > 1:  # a network that is spread computes in all processes at once, or not at all
+                    network(_nothing(network, device))
                 found.append(_Judged(logits, batch.labels, batch.indices, batch.failures))
                 if on_batch is not None:
                     on_batch(len(batch.labels) + len(batch.failures))
+            for _ in range(len(loader), math.ceil(len(images) / batch_size / team.size)):
+                network(_nothing(network, device))
     finally:
         network.train(mode)
         for each in frozen:
@@ -142,6 +147,11 @@ def evaluate(
     # Batch by batch in the order of the set: the processes took them in turn.
     turns = zip_longest(*team.gathered(found))
     return _evaluation([each for turn in turns for each in turn if each is not None], perf_counter() - began)
+
+
+def _nothing(network: Network, device: torch.device) -> torch.Tensor:
+    """Give an image that shows nothing, for a process that has none to judge while others have."""
+    return torch.zeros(1, network.spec.in_chans, *network.spec.image, device=device)
 
 
 class _Judged(NamedTuple):

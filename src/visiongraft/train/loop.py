@@ -1,7 +1,7 @@
 """The loop of a training: steps, epochs, and what stands between them. It knows no library of loops."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from time import perf_counter
@@ -19,15 +19,15 @@ from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.train.average import averaged
 from visiongraft.train.evaluate import Evaluation, NothingToJudgeError, evaluate
-from visiongraft.train.freezing import freeze, set_learning
+from visiongraft.train.freezing import set_learning
 from visiongraft.train.ledger import LOG_EVERY, Ledger
 from visiongraft.train.optim import make_optimizer
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.schedule import rate_at, set_rate
+from visiongraft.train.sharding import load, whole
 from visiongraft.train.state import Metrics, State, Tally, notes_on, read_state, write_state
 from visiongraft.train.step import FEWEST, lesson_on, order_of, training_transform
 from visiongraft.train.stopping import Stop, listening
-from visiongraft.train.synced import synchronised
 from visiongraft.weights import store
 
 
@@ -37,9 +37,6 @@ class Computing(Protocol):
     @property
     def device(self) -> torch.device:
         """Where this process computes."""
-
-    def setup_module(self, module: nn.Module) -> nn.Module:
-        """Move a network there, and let its gradients be those of all processes."""
 
     def backward(self, tensor: Tensor) -> None:
         """Find the gradients of a loss."""
@@ -54,7 +51,8 @@ class Training:
     Args:
         computing: the device of this process.
         ledger: where everything is written down; it knows the folder and the other processes.
-        network: as it is before the first step.
+        network: as it is before the first step, on its device.
+        module: the same as `computing` has set it up: with gradients of all processes.
         data: what to learn from, and to be scored on.
         recipe: how.
         preprocessing: what images go through.
@@ -67,6 +65,7 @@ class Training:
         computing: Computing,
         ledger: Ledger,
         network: Network,
+        module: nn.Module,
         data: ImageData,
         recipe: Recipe,
         *,
@@ -84,10 +83,7 @@ class Training:
         self.preprocessing = preprocessing
         self.workers = workers
         self.save_minutes = save_minutes
-        freeze(network, recipe.freeze)
-        if self.team.size > 1:
-            synchronised(network, computing.device)
-        self.module = computing.setup_module(network)
+        self.module = module
         self.optimizer = make_optimizer(network, recipe)
         self.share = Share(self.team.rank, self.team.size, recipe.grad_accum_steps)
         self.average = averaged(network, recipe.model_ema_decay) if recipe.model_ema_decay else None
@@ -120,8 +116,7 @@ class Training:
         self.ledger.progress = state.progress
         self.tally = state.tally(self.team.rank, self.team.size)
         self.tally.loss = self.tally.loss.to(self.computing.device)
-        self.network.load_state_dict(state.tensors["network"])
-        self.optimizer.load_state_dict(state.tensors["optimizer"])
+        load(self.network, self.optimizer, state.tensors)
         if self.average is not None:
             self.average.load_state_dict(state.tensors["average"])
         self.team.led(lambda: self.run.restore(state.progress.rows, state.progress.unreadable.values()))
@@ -269,7 +264,8 @@ class Training:
             raise self.ledger.diverged(what, number, self._last_rate(), peak=self.recipe.lr)
         if self.ledger.is_best(found.top1, found.loss, epoch):
             self.best = found
-            self.team.led(lambda: self._keep(found))
+            tensors = whole(self._to_keep().state_dict())
+            self.team.led(lambda: self._keep(found, tensors))
         return {"val_loss": found.loss, "val_top1": found.top1}
 
     def _last_rate(self) -> float:
@@ -295,9 +291,10 @@ class Training:
         self.ledger.note(found.failures)
         return found
 
-    def _keep(self, found: Evaluation) -> None:
-        store.save(
-            self._to_keep(),
+    def _keep(self, found: Evaluation, tensors: Mapping[str, Tensor]) -> None:
+        store.save_tensors(
+            self.network.spec,
+            tensors,
             self.run.best,
             preprocessing=self.preprocessing,
             classes=self.data.classes,
@@ -308,7 +305,7 @@ class Training:
         """Write the state, as it is after the present step."""
         self.ledger.progress.seconds = clock.seconds
         tallies = self.team.gathered(replace(self.tally, loss=self.tally.loss.cpu()))
-        tensors = {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+        tensors = whole({"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()})
         if self.average is not None:
             tensors["average"] = self.average.state_dict()
         self.team.led(lambda: write_state(self.run, State(self.belongs, self.ledger.progress, tallies, tensors)))
@@ -317,13 +314,13 @@ class Training:
     def _score_what_was_cut_short(self) -> None:
         """Score a run that Ctrl-C ended, perhaps in the middle of an epoch. The state knows nothing of this score."""
         progress = self.ledger.progress
-        whole = progress.step % self.steps_per_epoch == 0
-        if whole and progress.rows[-1]["val_top1"] is not None:
+        complete = progress.step % self.steps_per_epoch == 0
+        if complete and progress.rows[-1]["val_top1"] is not None:
             return
         self.team.led(self.run.set_best_aside)
         epoch = math.ceil(progress.step / self.steps_per_epoch)
         score = self._scored(epoch)
-        if whole:
+        if complete:
             self.ledger.amend(score)
         else:
             self.ledger.add(self._row(epoch, score))
