@@ -39,26 +39,35 @@ class Lamb(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is not None:
-                    weight.sub_(group["lr"] * self._step_on(weight, group))
+            weights = [each for each in group["params"] if each.grad is not None]
+            if weights:
+                steps = self._steps(weights, group)
+                torch._foreach_add_(weights, steps, alpha=-group["lr"])
         return loss
 
-    def _step_on(self, weight: Tensor, group: dict[str, Any]) -> Tensor:
-        """Give the step of one weight, before the learning rate."""
-        state = self.state[weight]
-        if not state:
-            state["step"] = 0
-            state["mean"], state["square"] = torch.zeros_like(weight), torch.zeros_like(weight)
-        state["step"] += 1
+    def _steps(self, weights: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
+        """Give the steps of a group's weights, before the learning rate. All weights are worked on together."""
+        states = [self.state[each] for each in weights]
+        for weight, state in zip(weights, states, strict=True):
+            if not state:
+                state |= {"step": 0, "mean": torch.zeros_like(weight), "square": torch.zeros_like(weight)}
+            state["step"] += 1
         first, second = group["betas"]
-        state["mean"].lerp_(weight.grad, 1.0 - first)
-        state["square"].mul_(second).addcmul_(weight.grad, weight.grad, value=1.0 - second)
-        size = (state["square"] / (1.0 - second ** state["step"])).sqrt_().add_(group["eps"])
-        step = state["mean"] / (1.0 - first ** state["step"]) / size
-        if not group["weight_decay"]:
-            return step
-        step.add_(weight, alpha=group["weight_decay"])
-        long, short = weight.norm(), step.norm()
-        ratio = torch.where((long > 0) & (short > 0), long / short, 1.0)  # no look at the numbers: a GPU goes on
-        return step.mul_(ratio)
+        means, squares = [each["mean"] for each in states], [each["square"] for each in states]
+        grads = [each.grad for each in weights if each.grad is not None]  # all of them
+        torch._foreach_lerp_(means, grads, 1.0 - first)
+        torch._foreach_mul_(squares, second)
+        torch._foreach_addcmul_(squares, grads, grads, value=1.0 - second)
+        sizes = torch._foreach_div(squares, [1.0 - second ** each["step"] for each in states])
+        torch._foreach_sqrt_(sizes)
+        torch._foreach_add_(sizes, group["eps"])
+        steps = torch._foreach_div(means, [1.0 - first ** each["step"] for each in states])
+        torch._foreach_div_(steps, sizes)
+        if group["weight_decay"]:
+            torch._foreach_add_(steps, weights, alpha=group["weight_decay"])
+            norms = zip(torch._foreach_norm(weights), torch._foreach_norm(steps), strict=True)
+            # No look at the numbers, so that a GPU goes on.
+            torch._foreach_mul_(
+                steps, [torch.where((long > 0) & (short > 0), long / short, 1.0) for long, short in norms]
+            )
+        return list(steps)
