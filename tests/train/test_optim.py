@@ -190,6 +190,7 @@ def test_the_average_is_the_sum_that_its_decay_says_of_weights_and_statistics() 
         ({"aa": "randm9"}, "--aa must be none, trivial, or as rand-m9-mstd0.5-n2, not 'randm9'."),
         ({"aa": "rand-m9-x3"}, "not 'rand-m9-x3'."),
         ({"aa": "rand-n1.5"}, "not 'rand-n1.5'."),
+        ({"aa": "rand-m9-inc0"}, "not 'rand-m9-inc0'."),
     ],
 )
 def test_a_recipe_refuses_what_cannot_be(change: dict, text: str) -> None:

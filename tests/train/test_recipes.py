@@ -178,6 +178,10 @@ def test_a_name_that_is_no_recipe_gets_the_nearest(capsys: pytest.CaptureFixture
     assert len(text.splitlines()) == 1
 
 
+def test_a_recipe_without_a_name_is_an_option_without_a_value(capsys: pytest.CaptureFixture) -> None:
+    assert "--recipe needs a value behind it." in complaint(capsys, "train", "--recipe", "--lr", "0.1")
+
+
 def printed(capsys: pytest.CaptureFixture, *words: str) -> dict[str, str]:
     assert main(["train", *words, "--print-config"]) == 0
     return dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())

@@ -67,8 +67,8 @@ def parse_policy(text: str) -> Policy | None:
         match = re.fullmatch(r"(mstd|m|n|p|inc)(\d+(?:\.\d+)?)", part)
         if match:
             found[match[1]] = float(match[2])
-    counts = found.get("n", 2.0) % 1 == 0 and found.get("p", 0.5) <= 1
-    if name != "rand" or len(found) < len(parts) or not counts:
+    sound = found.get("n", 2.0) % 1 == 0 and found.get("p", 0.5) <= 1 and found.get("inc", 1.0) == 1
+    if name != "rand" or len(found) < len(parts) or not sound:
         raise GraftError(f"--aa must be none, trivial, or as rand-m9-mstd0.5-n2, not {text!r}.")
     return RandPolicy(
         min(found.get("m", STRONGEST), STRONGEST), found.get("mstd", 0.0), int(found.get("n", 2)), found.get("p", 0.5)
