@@ -23,6 +23,7 @@ from visiongraft.train.engine import Outcome, train
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.run import RunFolder, plan_run
 from visiongraft.train.state import read_state
+from visiongraft.train.stopping import listening
 from visiongraft.weights.store import read
 
 RICH = replace(
@@ -291,3 +292,14 @@ def test_processes_that_are_killed_at_random_moments_end_as_if_nobody_had_killed
     words = [sys.executable, "-m", "scripts.soak", "2"]  # `make soak` kills a hundred, in all kinds of runs
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
     assert done.stdout.endswith("2 of 2 ended as if nobody had killed them\n"), done
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with listening() as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+        assert not stop.asked
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -36,7 +36,13 @@ def listening() -> Iterator[Stop]:
         del number, frame
         stop.ordered = True
 
-    before = {signal.SIGINT: signal.signal(signal.SIGINT, ask), signal.SIGTERM: signal.signal(signal.SIGTERM, order)}
+    wishes = {signal.SIGINT: ask, signal.SIGTERM: order}
+    # What is ignored stays so: whoever started this, as a shell does in the background, wants it.
+    before = {
+        number: signal.signal(number, handler)
+        for number, handler in wishes.items()
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield stop
     finally:
