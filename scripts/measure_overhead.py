@@ -2,10 +2,10 @@
 
     python -m scripts.measure_overhead [MODEL] [IMAGE] [THREADS]
 
-Trains on the bundled flowers, at one image size, with the default recipe's step. The time of a step is measured in
-interleaved pairs in one process: a few steps by the engine, as many by a loop that holds nothing but loading, loss,
-gradients, clipping and the optimiser; the two in turn first. The peak of memory is measured in processes of their own.
-Prints one JSON object: medians and quartiles of the ratios, machine and versions.
+Trains on the bundled flowers, at one image size, with the default recipe's step. After every step of the engine, a
+bare loop takes one in the same process, and so the two are interleaved step by step. It holds nothing but loading,
+loss, gradients, clipping and the optimiser. The peak of memory is measured in processes of their own. Prints one JSON
+object: medians and quartiles of the ratios, machine and versions.
 """
 
 import json
@@ -13,7 +13,6 @@ import multiprocessing
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -24,7 +23,6 @@ import torch
 from visiongraft.data.flowers import open_flowers
 from visiongraft.data.loader import Samples, StepSampler, make_loader
 from visiongraft.data.sets import ImageData
-from visiongraft.data.transforms import TrainTransform
 from visiongraft.explain.machine import describe_machine
 from visiongraft.families.zoo import get_spec
 from visiongraft.network import Network
@@ -32,34 +30,80 @@ from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
 from visiongraft.train.devices import Hardware, keep_freed_memory
 from visiongraft.train.engine import train
+from visiongraft.train.evaluate import evaluate
 from visiongraft.train.optim import make_optimizer
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.run import RunFolder
 from visiongraft.train.schedule import set_rate
-from visiongraft.train.step import Lesson
+from visiongraft.train.step import Lesson, training_transform
 
-PAIRS, EPOCHS = 11, 1
-Times = list[float]
+EPOCHS = 10
+
+
+class BareLoop:
+    """What remains of a training when nothing but its steps is left."""
+
+    def __init__(self, spec: Backbone, data: ImageData, recipe: Recipe) -> None:
+        torch.manual_seed(recipe.seed)
+        head = replace(spec.head, num_classes=len(data.classes), dropout=recipe.dropout)
+        self.network = Network(replace(spec, head=head, drop_path=recipe.drop_path)).train()
+        self.optimizer = make_optimizer(self.network, recipe)
+        self.recipe = recipe
+        preprocessing = Preprocessing(spec.image)
+        self.lesson = Lesson(recipe, preprocessing)
+        sampler = StepSampler(len(data.train), batch_size=recipe.batch_size, epochs=recipe.epochs, seed=recipe.seed)
+        samples = Samples(data.train, training_transform(recipe, preprocessing), seed=recipe.seed)
+        self.steps = sampler.steps
+        self.batches = enumerate(make_loader(samples, sampler))
+
+    def step(self) -> None:
+        """Take one."""
+        number, batch = next(self.batches)
+        set_rate(self.optimizer, self.recipe, number, steps=self.steps)
+        loss = self.lesson.loss(self.network, batch, step=number)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_grad)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        loss.item()
 
 
 class Watch:
-    """A listener that notes when each step ends."""
+    """A listener that takes a bare step after each of the engine's, and times both."""
 
-    def __init__(self) -> None:
-        self.ends: Times = []
+    def __init__(self, bare: BareLoop) -> None:
+        self.bare = bare
+        self.left: float | None = None
+        self.pairs: list[tuple[float, float]] = []
 
     def step(self, done: int, steps: int, loss: float) -> None:
-        """Note the time."""
+        """Time the engine's step, then take another."""
         del done, steps, loss
-        self.ends.append(perf_counter())
+        arrived = perf_counter()
+        self.bare.step()
+        gone = perf_counter()
+        if self.left is not None:
+            self.pairs.append((arrived - self.left, gone - arrived))
+        self.left = gone
+
+    def epoch(self, row: object) -> None:
+        """Leave out the time of the validation."""
+        del row
+        self.left = None
+
+
+class Silent:
+    """A listener that does nothing."""
+
+    def step(self, done: int, steps: int, loss: float) -> None:
+        """Do nothing."""
 
     def epoch(self, row: object) -> None:
         """Do nothing."""
 
 
-def by_engine(spec: Backbone, data: ImageData, recipe: Recipe) -> Times:
-    """Give when each step of the engine ended."""
-    watch = Watch()
+def by_engine(spec: Backbone, data: ImageData, recipe: Recipe, listener: Watch | Silent) -> None:
+    """Train."""
     with tempfile.TemporaryDirectory() as folder:
         train(
             spec,
@@ -68,53 +112,31 @@ def by_engine(spec: Backbone, data: ImageData, recipe: Recipe) -> Times:
             RunFolder(Path(folder, "run")),
             preprocessing=Preprocessing(spec.image),
             hardware=Hardware(torch.device("cpu")),
-            listener=watch,
+            listener=listener,
         )
-    return watch.ends
 
 
-def by_hand(spec: Backbone, data: ImageData, recipe: Recipe) -> Times:
-    """Give when each step of a bare loop ended."""
-    torch.manual_seed(recipe.seed)
-    head = replace(spec.head, num_classes=len(data.classes), dropout=recipe.dropout)
-    network = Network(replace(spec, head=head, drop_path=recipe.drop_path)).train()
-    optimizer = make_optimizer(network, recipe)
-    preprocessing = Preprocessing(spec.image)
-    lesson = Lesson(recipe, preprocessing)
-    sampler = StepSampler(len(data.train), batch_size=recipe.batch_size, epochs=recipe.epochs, seed=recipe.seed)
-    transform = TrainTransform(preprocessing, (recipe.crop_scale, 1.0), flip=recipe.flip)
-    ends = []
-    for step, batch in enumerate(make_loader(Samples(data.train, transform, seed=recipe.seed), sampler)):
-        set_rate(optimizer, recipe, step, steps=sampler.steps)
-        loss = lesson.loss(network, batch, step=step)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_grad)
-        optimizer.step()
-        optimizer.zero_grad()
-        loss.item()
-        ends.append(perf_counter())
-    return ends
+def by_hand(spec: Backbone, data: ImageData, recipe: Recipe) -> None:
+    """Take all steps of a bare loop, and judge what came of it, as the engine does."""
+    bare = BareLoop(spec, data, recipe)
+    for _ in range(bare.steps):
+        bare.step()
+    evaluate(bare.network, data.val, Preprocessing(spec.image))
 
 
-Loop = Callable[[Backbone, ImageData, Recipe], Times]
-
-
-def per_step(ends: Times) -> float:
-    """Give the median time of a step; the first ones, which warm up, do not count."""
-    times = [after - before for before, after in zip(ends[2:], ends[3:], strict=False)]
-    return statistics.median(times)
-
-
-def peak(loop: Loop, spec: Backbone, recipe: Recipe) -> float:
+def peak(way: str, spec: Backbone, recipe: Recipe) -> float:
     """Give the peak of memory in MiB of a process of its own."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_peak, (loop, spec, recipe, torch.get_num_threads()))
+        return pool.apply(_peak, (way, spec, recipe, torch.get_num_threads()))
 
 
-def _peak(loop: Loop, spec: Backbone, recipe: Recipe, threads: int) -> float:
+def _peak(way: str, spec: Backbone, recipe: Recipe, threads: int) -> float:
     torch.set_num_threads(threads)
     keep_freed_memory()
-    loop(spec, open_flowers(), recipe)
+    if way == "engine":
+        by_engine(spec, open_flowers(), recipe, Silent())
+    else:
+        by_hand(spec, open_flowers(), recipe)
     status = Path("/proc/self/status").read_text()  # getrusage would count the process that started this one
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
@@ -126,29 +148,26 @@ def main() -> None:
     torch.set_num_threads(int(sys.argv[3]) if len(sys.argv) > 3 else torch.get_num_threads())
     keep_freed_memory()
     spec, data = get_spec(name).at(side), open_flowers()
-    recipe = replace(Recipe(), epochs=EPOCHS, grow_from=1.0, grow_to=1.0)
-    pairs = []
-    for number in range(PAIRS):
-        order: tuple[Loop, Loop] = (by_engine, by_hand) if number % 2 == 0 else (by_hand, by_engine)
-        seconds = {each: per_step(each(spec, data, recipe)) for each in order}
-        pairs.append((seconds[by_engine], seconds[by_hand]))
-    ratios = [engine / bare for engine, bare in pairs]
-    peaks = {each.__name__: [round(peak(each, spec, recipe)) for _ in range(3)] for each in (by_engine, by_hand)}
+    recipe = replace(Recipe(), epochs=EPOCHS, grow_from=1.0, grow_to=1.0, val_every=EPOCHS)
+    watch = Watch(BareLoop(spec, data, recipe))
+    by_engine(spec, data, recipe, watch)
+    brief = replace(recipe, epochs=1)
+    peaks = {way: [round(peak(way, spec, brief)) for _ in range(3)] for way in ("engine", "bare loop")}
     record = {
         "what": "time of a step by the engine over that of a bare loop",
         "model": name,
         "image": spec.image,
         "batch_size": recipe.batch_size,
         "threads": torch.get_num_threads(),
-        "pairs": PAIRS,
-        "ratio_quartiles": [round(each, 4) for each in statistics.quantiles(ratios, n=4)],
-        "milliseconds": [round(1000 * statistics.median(each), 2) for each in zip(*pairs, strict=True)],
+        "pairs": len(watch.pairs),
+        "ratio_quartiles": [round(each, 4) for each in statistics.quantiles((a / b for a, b in watch.pairs), n=4)],
+        "milliseconds": [round(1000 * statistics.median(each), 2) for each in zip(*watch.pairs, strict=True)],
         "peak_mib": peaks,
-        "peak_ratio": round(statistics.median(peaks["by_engine"]) / statistics.median(peaks["by_hand"]), 4),
+        "peak_ratio": round(statistics.median(peaks["engine"]) / statistics.median(peaks["bare loop"]), 4),
         "machine": describe_machine(torch.device("cpu")).device,
         "torch": torch.__version__,
         "date": date.today().isoformat(),
-        "command": "python -m scripts.measure_overhead " + " ".join(sys.argv[1:]),
+        "command": " ".join(["python -m scripts.measure_overhead", *sys.argv[1:]]),
     }
     print(json.dumps(record, indent=1))
 

@@ -1,4 +1,4 @@
-"""What every test stands on: checked shapes, one thread, and no network.
+"""What every test stands on: checked shapes, one thread, no network, and a Ctrl-C that is heard.
 
 Shapes. The kernels, and what turns images into batches, say the shapes of their tensors as types. In production these
 cost nothing; here an import hook has jaxtyping and beartype check them at every call, and the values of dataclasses in
@@ -10,6 +10,7 @@ has to do anything for it.
 
 import ipaddress
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,9 @@ from typing import Any
 import jaxtyping
 import pytest
 import torch
+
+# A shell ignores Ctrl-C in what it starts in the background, and so might all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CHECKED_PACKAGES = ("visiongraft.kernels", "visiongraft.preprocessing", "visiongraft.data.transforms")
 """The packages whose shapes are checked. Their modules avoid `from __future__ import annotations`."""

@@ -11,10 +11,7 @@ import pytest
 
 from tests.pictures import write_npz
 
-HEARING = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-"""Ctrl-C is ignored in what a shell started in the background, and so may it be in whatever runs the tests."""
-
-GRAFT = [sys.executable, "-c", HEARING + "from graft_command import main; sys.exit(main())"]
+GRAFT = [sys.executable, "-c", "import sys; from graft_command import main; sys.exit(main())"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -64,7 +61,7 @@ def test_a_second_interrupt_ends_training_at_once_and_without_a_traceback(tmp_pa
 @pytest.mark.parametrize("seconds", [0.05, 0.3, 0.6, 1.0, 2.0])
 def test_an_interrupt_at_any_moment_ends_the_command(seconds: float, tmp_path: Path) -> None:
     data = write_npz(tmp_path / "stripes.npz", train=512, val=8192)  # to judge so many takes longer than we wait
-    program = HEARING + "from graft_command import main; print(flush=True); sys.exit(main())"
+    program = "import sys; from graft_command import main; print(flush=True); sys.exit(main())"
     words = ["eval", str(tmp_path / "fifo"), "--data", str(data)]
     os.mkfifo(tmp_path / "fifo")  # a weight file that is waited for: the command is never done
     running = subprocess.Popen(
