@@ -1,6 +1,7 @@
 """A run that was killed and taken up again ends with the bits of one that was not."""
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import Outcome, train
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.run import RunFolder, plan_run
-from visiongraft.train.state import read_state
+from visiongraft.train.state import read_state, write_state
 from visiongraft.train.stopping import listening
 from visiongraft.weights.store import read
 
@@ -162,6 +163,16 @@ def test_a_damaged_state_is_told_and_the_one_before_it_taken(tmp_path: Path, thr
     assert same(ending(resumed.run), ending(through.run))
 
 
+def test_a_damaged_state_never_takes_the_place_of_the_whole_one(tmp_path: Path, through: Outcome) -> None:
+    data = write_npz(tmp_path / "stripes.npz", train=32)
+    folder = RunFolder(Path(shutil.copytree(through.run.path, tmp_path / "copy")))
+    folder.last.write_bytes(folder.last.read_bytes()[:1000])
+    killed(folder, data, after=6, save_minutes=60.0)  # before it has written another
+    state, note = read_state(folder)
+    assert (state.progress.step, note) == (5, None)
+    assert same(ending(go_on(folder, data).run), ending(through.run))
+
+
 def test_two_damaged_states_are_refused_with_what_to_do(tmp_path: Path, through: Outcome) -> None:
     data = write_npz(tmp_path / "stripes.npz", train=32)
     folder = RunFolder(Path(shutil.copytree(through.run.path, tmp_path / "copy")))
@@ -241,6 +252,39 @@ def test_a_full_disk_leaves_the_state_before_and_says_what_to_do(
     assert read_state(folder)[0].progress.step == 2
     assert not list(folder.path.glob(".*"))
     assert same(ending(go_on(folder, data).run), ending(through.run))
+
+
+@pytest.mark.parametrize("room", [0, 1000, 10_000, 100_000], ids="{}-bytes".format)
+def test_a_disk_that_is_full_at_any_byte_leaves_the_state_before(tmp_path: Path, through: Outcome, room: int) -> None:
+    folder = RunFolder(Path(shutil.copytree(through.run.path, tmp_path / "copy")))
+    state, _ = read_state(folder)
+    before = folder.last.read_bytes()
+    assert len(before) > room
+    usual, limit = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limit[1]))
+    try:
+        with pytest.raises(RunError, match=r"cannot be written to .*: File too large\. Make room there\. The"):
+            write_state(folder, state)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, usual)
+    assert folder.last.read_bytes() == before
+    assert not list(folder.path.glob(".*"))
+
+
+def test_a_reading_process_that_dies_while_the_state_is_written_is_not_taken_for_a_full_disk(
+    tmp_path: Path, through: Outcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(Path(shutil.copytree(through.run.path, tmp_path / "copy")))
+    state, _ = read_state(folder)
+
+    def interrupted(*_: object) -> None:  # PyTorch raises this wherever the program happens to be
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+
+    monkeypatch.setattr(torch, "save", interrupted)
+    with pytest.raises(RuntimeError, match="DataLoader worker"):
+        write_state(folder, state)
+    assert read_state(folder)[0].progress.step == state.progress.step
 
 
 def test_control_c_scores_the_run_and_leaves_no_trace_in_what_comes_of_going_on(

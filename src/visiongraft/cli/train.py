@@ -222,7 +222,8 @@ def run(
         devices: how many of that kind train together on this machine; each batch is shared among them
         strategy: ddp, where each process holds the whole network, or fsdp, where each holds a part of every tensor
         max_unreadable: share of the images that may be unreadable before the run stops
-        save_minutes: time between two writings of the state that --resume goes on from; 0 for every step
+        save_minutes: time between two writings of the state that --resume goes on from; 0 for every step, or every
+            tenth on a GPU or several devices
         resume: go on with the run in this folder, with its options, as if it had never been stopped
     """
     options = dict(locals())

@@ -91,7 +91,8 @@ def train(
         options: what to write into the run's config.yaml.
         max_unreadable: share of the images that may be unreadable before the run stops, in [0, 1]; above 0, one always
             may.
-        save_minutes: time between two writings of the state, at least 0, which is after every step.
+        save_minutes: time between two writings of the state, at least 0, which is after every step; on a GPU, or with
+            several processes, after every tenth.
         resume: "allowed" goes on from the state in the folder, if there is one; the end is then, to the bit, that of
             a run that was never stopped.
         listener: told of every step and epoch.

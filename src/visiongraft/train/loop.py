@@ -119,8 +119,14 @@ class Training:
         load(self.network, self.optimizer, state.tensors)
         if self.average is not None:
             self.average.load_state_dict(state.tensors["average"])
-        self.team.led(lambda: self.run.restore(state.progress.rows, state.progress.unreadable.values()))
+        self.team.led(lambda: self._put_back(state, damaged=note is not None))
         return notes
+
+    def _put_back(self, state: State, *, damaged: bool) -> None:
+        """Make the folder what it was when the state was written."""
+        if damaged:  # the next writing would put the damaged state in the place of the whole one
+            self.run.before.replace(self.run.last)
+        self.run.restore(state.progress.rows, state.progress.unreadable.values())
 
     def through(self) -> Evaluation:
         """Take all steps that are left, and give the score of the best weights.

@@ -126,13 +126,23 @@ def write_state(run: RunFolder, state: State) -> None:
             if run.last.exists():
                 run.last.replace(run.before)
     except (OSError, RuntimeError) as error:
-        why = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        refusal = _refusal(error)
+        if refusal is None:  # as where a process that reads images died meanwhile
+            raise
+        why = refusal.strerror or str(refusal)
         kept = (
             f" The state before it is whole: go on with `graft train --resume {run.path}`." if has_state(run) else ""
         )
         raise RunError(
             f"The state of the run cannot be written to {run.last}: {why}. Make room there.{kept}"
         ) from error
+
+
+def _refusal(error: BaseException | None) -> OSError | None:
+    """Find the system's own error behind what torch.save raised."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__context__
+    return error
 
 
 def has_state(run: RunFolder) -> bool:
