@@ -1,5 +1,6 @@
 """What a user can get wrong, each said in one line: what came, what was expected, what to do."""
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -65,3 +66,12 @@ def counted(number: int, noun: str) -> str:
 def printable(text: str) -> str:
     """Write what would break the line, or steer the terminal, as Python escapes it: file names may hold anything."""
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+_SHORTAGE = re.compile("out of memory|enough memory|allocate memory|STATUS_ALLOC_FAILED")
+"""What PyTorch's errors hold where GPU, CPU or cuBLAS found no memory."""
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Tell whether an error says that the memory does not suffice; PyTorch has no class for all of these."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(_SHORTAGE.search(str(error))))

@@ -11,14 +11,13 @@ from typing import TextIO
 
 from visiongraft import __version__
 from visiongraft.cli.verbs import VERBS, Verb
-from visiongraft.errors import GraftError, nearest, printable
+from visiongraft.errors import GraftError, is_shortage, nearest, printable
 
 USAGE = "usage: graft VERB [OPTIONS]"
 
-# What PyTorch's errors hold: where a process that reads images died or found no room in /dev/shm, and on GPU and CPU.
+# What PyTorch's errors hold: where a process that reads images died or found no room in /dev/shm.
 _LOST_WORKER = re.compile(r"DataLoader worker \(pid|shared memory|file </torch_")
 _LOST_PEER = re.compile("Connection (closed|reset) by peer|Broken pipe|NCCL|Socket Timeout|Timed out waiting", re.I)
-_OUT_OF_MEMORY = re.compile("out of memory|enough memory|allocate memory")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,7 +62,7 @@ def _shortage(error: MemoryError | RuntimeError) -> str | None:
             "Another process of this training ended, and this one cannot go on alone; the other's message says why. Go"
             " on with `graft train --resume RUN`."
         )
-    if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
+    if is_shortage(error):
         return "The memory does not suffice. Use a smaller --batch-size, --image or --model."
     return None
 

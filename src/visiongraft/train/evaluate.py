@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from visiongraft.data.loader import Failure, Samples, ScoringSampler, Share, make_loader
 from visiongraft.data.sets import ImageSet
 from visiongraft.data.transforms import EvalTransform
-from visiongraft.errors import DataError
+from visiongraft.errors import DataError, RunError, is_shortage
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing, normalize
 from visiongraft.train.team import ALONE, Team
@@ -33,6 +33,15 @@ class NothingToJudgeError(DataError):
             f" {first.reason}. Give readable ones in --data."
         )
         self.failures = failures
+
+
+class NoRoomError(RunError):
+    """A batch of images does not fit into the memory; `what` says so without a remedy."""
+
+    def __init__(self, images: torch.Tensor) -> None:
+        count, _, height, width = images.shape
+        self.what = f"{count} images of {height} x {width} to be judged at a time do not fit into the memory"
+        super().__init__(f"{self.what}. Use a smaller --batch-size, --image or --model.")
 
 
 @dataclass(frozen=True)
@@ -112,6 +121,7 @@ def evaluate(
 
     Raises:
         NothingToJudgeError: if no image at all could be read.
+        NoRoomError: if the memory does not suffice.
         DataError: if a label has no logit.
     """
     if len(images) and int(images.labels.max()) >= network.num_classes:
@@ -132,7 +142,7 @@ def evaluate(
             for batch in loader:
                 logits = torch.empty(0, network.num_classes)
                 if len(batch.labels):
-                    logits = network(normalize(batch.images.to(device), preprocessing)).float().cpu()
+                    logits = _logits(network, batch.images, preprocessing, device)
                 elif team.size > 1:  # a network that is spread computes in all processes at once, or not at all
                     network(_nothing(network, device))
                 found.append(_Judged(logits, batch.labels, batch.indices, batch.failures))
@@ -147,6 +157,18 @@ def evaluate(
     # Batch by batch in the order of the set: the processes took them in turn.
     turns = zip_longest(*team.gathered(found))
     return _evaluation([each for turn in turns for each in turn if each is not None], perf_counter() - began)
+
+
+def _logits(
+    network: Network, images: torch.Tensor, preprocessing: Preprocessing, device: torch.device
+) -> torch.Tensor:
+    """Judge a batch."""
+    try:
+        return network(normalize(images.to(device), preprocessing)).float().cpu()
+    except (RuntimeError, MemoryError) as error:
+        if is_shortage(error):
+            raise NoRoomError(images) from error
+        raise
 
 
 def _nothing(network: Network, device: torch.device) -> torch.Tensor:

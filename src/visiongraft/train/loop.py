@@ -1,11 +1,11 @@
 """The loop of a training: steps, epochs, and what stands between them. It knows no library of loops."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from time import perf_counter
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,17 +14,20 @@ from visiongraft.data.fingerprint import fingerprint
 from visiongraft.data.loader import Batch, Failure, Samples, Share, StepSampler, make_loader
 from visiongraft.data.sets import ImageData
 from visiongraft.data.transforms import Transform
-from visiongraft.errors import RunError
+from visiongraft.errors import RunError, is_shortage
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.train.average import averaged
-from visiongraft.train.evaluate import Evaluation, NothingToJudgeError, evaluate
+from visiongraft.train.clock import Clock
+from visiongraft.train.evaluate import Evaluation, NoRoomError, NothingToJudgeError, evaluate
 from visiongraft.train.freezing import set_learning
 from visiongraft.train.ledger import LOG_EVERY, Ledger
+from visiongraft.train.news import News, Taken, is_odd
 from visiongraft.train.optim import make_optimizer
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.schedule import rate_at, set_rate
-from visiongraft.train.sharding import load, whole
+from visiongraft.train.sharding import is_spread, load, whole
+from visiongraft.train.shortage import largest_that_fits, too_large
 from visiongraft.train.state import Metrics, State, Tally, notes_on, read_state, write_state
 from visiongraft.train.step import FEWEST, lesson_on, order_of, training_transform
 from visiongraft.train.stopping import Stop, listening
@@ -40,6 +43,9 @@ class Computing(Protocol):
 
     def backward(self, tensor: Tensor) -> None:
         """Find the gradients of a loss."""
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Compute in the precision that was asked for."""
 
     def no_backward_sync(self, module: Any) -> AbstractContextManager[Any]:  # noqa: ANN401 - Fabric's own kind
         """Keep gradients to this process for a while."""
@@ -98,7 +104,7 @@ class Training:
             "data": fingerprint(data),
             "devices": self.team.size,
         }
-        self._untold: list[_Taken] = []  # steps whose loss nobody has looked at yet
+        self._untold: list[Taken] = []  # steps whose loss nobody has looked at yet
         self._failures: list[Failure] = []  # of these steps
         # To look at a loss makes a GPU's program wait for it, and others to agree with cost as much.
         self._settled_every = 1 if self.team.size == 1 and computing.device.type == "cpu" else LOG_EVERY
@@ -137,7 +143,7 @@ class Training:
             RunError: when the state cannot be written, or the system ends the process.
         """
         progress, steps = self.ledger.progress, self.ledger.steps
-        clock = _Clock(progress.seconds)
+        clock = Clock(progress.seconds)
         batches = iter(self._loader())
         set_learning(self.network)
         with listening() as stop:
@@ -200,16 +206,14 @@ class Training:
             self._failures += batch.failures
             if len(batch.labels) < FEWEST:  # too many could not be read
                 continue
-            batch = batch.to(self.computing.device)
-            waits = self.team.size > 1 and part + 1 < self.share.parts
-            with self.computing.no_backward_sync(self.module) if waits else nullcontext():
-                loss = self.lesson.loss(self.module, batch, step=step, part=part)
-                self.computing.backward(loss / self.share.parts)
-            losses.append(loss.detach())
+            loss = self._learnt(batch, step, part)
+            if loss is None:
+                raise self._too_much(batch, step, part)
+            losses.append(loss)
             self.tally.loss += losses[-1] * len(batch.labels)
             self.tally.images += len(batch.labels)
         if losses:
-            self._untold.append(_Taken(step + 1, rate, torch.stack(losses).mean()))
+            self._untold.append(Taken(step + 1, rate, torch.stack(losses).mean()))
             if self.recipe.clip_grad:
                 nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_grad)
         self.optimizer.step()
@@ -217,11 +221,42 @@ class Training:
         if self.average is not None:
             self.average.update_parameters(self.network)
 
-    def _end_step(self, stop: Stop, clock: "_Clock") -> "_News":
+    def _learnt(self, batch: Batch, step: int, part: int) -> Tensor | None:
+        """Add the gradients of a part of a batch, and give its loss; None where the memory does not suffice."""
+        waits = self.team.size > 1 and part + 1 < self.share.parts
+        try:
+            batch = batch.to(self.computing.device)
+            with self.computing.no_backward_sync(self.module) if waits else nullcontext():
+                loss = self.lesson.loss(self.module, batch, step=step, part=part)
+                self.computing.backward(loss / self.share.parts)
+        except (RuntimeError, MemoryError) as error:
+            if is_shortage(error):
+                return None  # and no error, which would hold on to all that was computed
+            raise
+        return loss.detach()
+
+    def _too_much(self, batch: Batch, step: int, part: int) -> RunError:
+        """Make the error that says how many images of a part the memory takes. The training is over then."""
+
+        def forward(pixels: Tensor) -> Tensor:
+            with self.computing.autocast():
+                return self.network(pixels)
+
+        def loss(some: Batch) -> Tensor:
+            return self.lesson.loss(forward, some, step=step, part=part)
+
+        fits, device = None, self.computing.device
+        if not is_spread(self.network):  # to whose steps every process would have to come
+            if self.team.size > 1:  # in training, batch-norms wait for one another
+                self.network.eval()
+            fits = largest_that_fits(loss, batch, self.network, self.optimizer, device)
+        return too_large(batch, fits, number=step + 1, recipe=self.recipe, share=self.share, device=device)
+
+    def _end_step(self, stop: Stop, clock: Clock) -> News:
         """Look at what happened, where that is due, and end the epoch, if this was its last step."""
         done = self.ledger.progress.step
         if done % self.steps_per_epoch:
-            return self._settle(stop, clock) if done % self._settled_every == 0 else _News()
+            return self._settle(stop, clock) if done % self._settled_every == 0 else News()
         self._settle(stop, clock)
         number = done // self.steps_per_epoch
         due = number in (1, self.recipe.epochs) or number % self.recipe.val_every == 0
@@ -232,16 +267,16 @@ class Training:
     def _fresh_tally(self) -> Tally:
         return Tally(torch.zeros((), device=self.computing.device))
 
-    def _settle(self, stop: Stop, clock: "_Clock") -> "_News":
+    def _settle(self, stop: Stop, clock: Clock) -> News:
         """Look at the losses since the last time, and agree with the other processes on what to do."""
         taken, self._untold = self._untold, []
         failures, self._failures = tuple(self._failures), []
         values = torch.stack([each.loss for each in taken]).tolist() if taken else []
-        wrong = [(each.number, each.rate, value) for each, value in zip(taken, values, strict=True) if _odd(value)]
+        wrong = [(each.number, each.rate, value) for each, value in zip(taken, values, strict=True) if is_odd(value)]
         if taken and not wrong:
             self.ledger.tell(taken[-1].number, values[-1])
         due = self.team.leads and clock.since_saved >= 60.0 * self.save_minutes
-        news = _News.of_all(self.team.gathered(_News(stop.asked, stop.ordered, due, tuple(wrong[:1]), failures)))
+        news = News.of_all(self.team.gathered(News(stop.asked, stop.ordered, due, tuple(wrong[:1]), failures)))
         self.ledger.note(news.failures)
         if news.wrong:
             number, rate, value = min(news.wrong)
@@ -265,7 +300,7 @@ class Training:
     def _scored(self, epoch: int) -> Metrics:
         """Score the network, keep its weights if they are the best so far, and give the columns of the score."""
         found = self._judged(self._to_keep())
-        if _odd(found.loss):
+        if is_odd(found.loss):
             what, number = f"the validation loss is {found.loss}", self.ledger.progress.step
             raise self.ledger.diverged(what, number, self._last_rate(), peak=self.recipe.lr)
         if self.ledger.is_best(found.top1, found.loss, epoch):
@@ -294,6 +329,8 @@ class Training:
         except NothingToJudgeError as error:
             self.ledger.note(error.failures)
             raise
+        except NoRoomError as error:
+            raise RunError(f"{error.what}. Use a smaller --val-image, --image or --model.") from error
         self.ledger.note(found.failures)
         return found
 
@@ -307,7 +344,7 @@ class Training:
             scores={"val_top1": found.top1, "val_loss": found.loss},
         )
 
-    def _save(self, clock: "_Clock") -> None:
+    def _save(self, clock: Clock) -> None:
         """Write the state, as it is after the present step."""
         self.ledger.progress.seconds = clock.seconds
         tallies = self.team.gathered(replace(self.tally, loss=self.tally.loss.cpu()))
@@ -330,64 +367,6 @@ class Training:
             self.ledger.amend(score)
         else:
             self.ledger.add(self._row(epoch, score))
-
-
-class _Clock:
-    """How long a run took.
-
-    Args:
-        earlier: seconds that it took before this process.
-    """
-
-    def __init__(self, earlier: float) -> None:
-        self._origin = perf_counter() - earlier
-        self._saved = perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        return perf_counter() - self._origin
-
-    @property
-    def since_saved(self) -> float:
-        return perf_counter() - self._saved
-
-    def saved(self) -> None:
-        """Note that the state was just written."""
-        self._saved = perf_counter()
-
-
-class _Taken(NamedTuple):
-    """A step that was taken: its number from 1, its learning rate, and its loss on the device."""
-
-    number: int
-    rate: float
-    loss: Tensor
-
-
-class _News(NamedTuple):
-    """What happened since the processes last spoke: what was asked for, whether the state is due, what went wrong."""
-
-    asked: bool = False
-    ordered: bool = False
-    due: bool = False
-    wrong: tuple[tuple[int, float, float], ...] = ()
-    failures: tuple[Failure, ...] = ()
-
-    @staticmethod
-    def of_all(news: Sequence["_News"]) -> "_News":
-        """Join what the processes report."""
-        return _News(
-            any(each.asked for each in news),
-            any(each.ordered for each in news),
-            any(each.due for each in news),
-            tuple(wrong for each in news for wrong in each.wrong),
-            tuple(failure for each in news for failure in each.failures),
-        )
-
-
-def _odd(value: float) -> bool:
-    """Tell whether a number is none."""
-    return not math.isfinite(value)
 
 
 _SHORTEST = 1e-9  # of an epoch, in seconds: nothing is divided by 0

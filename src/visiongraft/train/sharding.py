@@ -43,6 +43,11 @@ def fill(network: Network, whole: Network | None) -> None:
         dist.broadcast(buffer, src=0)
 
 
+def is_spread(network: Network) -> bool:
+    """Tell whether a network's tensors are spread over processes."""
+    return any(isinstance(each, DTensor) for each in network.parameters())
+
+
 def _in_rows(tensors: Any) -> Any:  # noqa: ANN401 - any nest of dicts and lists
     """Lay tensors out row by row: what is sent to other processes is their memory, in whatever order it is."""
     return tree_map(lambda each: each.contiguous() if isinstance(each, torch.Tensor) else each, tensors)
@@ -58,8 +63,7 @@ def whole(tensors: Any) -> Any:  # noqa: ANN401 - any nest of dicts and lists
 
 def load(network: Network, optimizer: Optimizer, tensors: Mapping[str, Any]) -> None:
     """Take up whole states of a network and its optimiser; what is spread takes its parts."""
-    spread = any(isinstance(each, DTensor) for each in network.parameters())
-    if not spread:
+    if not is_spread(network):
         network.load_state_dict(tensors["network"])
         optimizer.load_state_dict(tensors["optimizer"])
         return
