@@ -16,7 +16,7 @@ from visiongraft.data.order import Order
 from visiongraft.data.sets import ArrayImages
 from visiongraft.data.transforms import PaddedCrop, Rows, TrainTransform
 from visiongraft.data.views import cut_out
-from visiongraft.preprocessing import Preprocessing
+from visiongraft.preprocessing import Interpolation, Preprocessing
 
 IMAGE = (20, 12)
 
@@ -170,6 +170,22 @@ def test_a_padded_crop_shows_a_shifted_image_on_black_alone_and_in_batches() -> 
                         shifts.add((top, left))
     assert len(shifts) >= 15
     assert {top for top, _ in shifts} | {left for _, left in shifts} == set(range(9))
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("side", [12, 16, 40])
+def test_a_padded_crop_of_pictures_that_are_resized_is_the_same_alone_and_in_batches(
+    side: int, interpolation: Interpolation
+) -> None:
+    pixels = np.random.default_rng(0).integers(90, 166, (20, 24, 24, 3), np.uint8)
+    images = ArrayImages("train", pixels, np.zeros(20, np.int64))
+    samples = Samples(images, PaddedCrop(Preprocessing((side, side), interpolation=interpolation), 3), seed=1)
+    draws = [Draw(1, index) for index in range(20)]
+    batch = samples.__getitems__(draws)
+    together = cut_out(batch.images, batch.views)
+    alone = collate([samples[draw] for draw in draws], image=(side, side)).images.float()
+    assert torch.equal(together.amax(1) == 0, alone.amax(1) == 0)  # the margin is black, and nothing else is
+    assert (together - alone).abs().max() < 1.2  # Pillow rounds twice
 
 
 def test_a_padded_crop_of_another_size_is_resized_first() -> None:

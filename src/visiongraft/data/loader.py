@@ -151,9 +151,10 @@ class Samples(Dataset[Sample | Failure]):
 
 
 def _worth_views(native: tuple[int, int], transform: TrainTransform | PaddedCrop) -> bool:
-    """Tell whether pictures of one size are cut out at once. A margin of whole pixels is, where none are resized."""
-    if isinstance(transform, PaddedCrop):
-        return native == transform.pre.image
+    """Tell whether pictures of one size are cut out at once. A margin is around pictures of the shape that is shown."""
+    height, width = transform.pre.image
+    if isinstance(transform, PaddedCrop) and native[0] * width != native[1] * height:
+        return False
     return math.prod(native) <= _MOST_PIXELS * math.prod(transform.pre.image)
 
 

@@ -182,17 +182,20 @@ class PaddedCrop:
 
     def show(self, image: Image.Image) -> Image.Image:
         """Give a random part of an image and its margin."""
-        view = self.draw(image.size)
-        image = EvalTransform(replace(self.pre, crop=1.0)).show(image).crop(view[:4])
+        height, width = self.pre.image
+        view = self.draw((width, height))  # of the resized image, in whole pixels
+        image = EvalTransform(replace(self.pre, crop=1.0)).show(image)
+        image = image.crop((int(view.left), int(view.top), int(view.right), int(view.bottom)))
         return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if view.mirrored else image
 
     def draw(self, size: tuple[int, int]) -> View:
-        """Choose, from torch's global generator, what to show of an image that has the network's size already."""
-        del size
+        """Choose, from torch's global generator, what to show of an image of a width and a height of the same shape."""
         across, down, mirror = torch.rand(3).tolist()
-        left, top = (int(draw * (2 * self.padding + 1)) - self.padding for draw in (across, down))
         height, width = self.pre.image
-        return View(left, top, left + width, top + height, mirrored=mirror < self.flip)
+        left, top = (int(draw * (2 * self.padding + 1)) - self.padding for draw in (across, down))
+        wide, high = size[0] / width, size[1] / height  # the image's pixels for each one shown
+        box = (left * wide, top * high, (left + width) * wide, (top + height) * high)
+        return View(*box, mirrored=mirror < self.flip)
 
 
 def to_tensor(image: Image.Image) -> UInt8[Tensor, "3 h w"]:

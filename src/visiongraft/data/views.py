@@ -11,12 +11,15 @@ from visiongraft.preprocessing import Interpolation
 
 
 class View(NamedTuple):
-    """The part of a picture that is shown: its edges in pixels, and whether it is mirrored left and right."""
+    """The part of a picture that is shown: its edges in pixels, and whether it is mirrored left and right.
 
-    left: int
-    top: int
-    right: int
-    bottom: int
+    What lies beyond the picture is black.
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
     mirrored: bool
 
 
@@ -65,6 +68,8 @@ def _weights(
     places = torch.arange(count, device=first.device) + 0.5
     distances = ((places - middles[..., None]) / step.clamp(min=1.0)[..., None]).abs_()
     weights = (1.0 - distances).clamp_(min=0.0) if interpolation == "bilinear" else _cubic(distances)
+    # A filter that averages would smear the picture's edge beyond it.
+    weights *= ((middles > 0) & (middles < count))[..., None]
     return weights / weights.sum(-1, keepdim=True).clamp(min=_NOTHING)  # beside the picture all is black
 
 
