@@ -3,7 +3,7 @@
     python scripts/make_cifar10.py FOLDER TARGET
 
 FOLDER holds train_0.webp to train_4.webp, test_0.webp and classes.txt: lossless mosaics of 100 x 100 images of 32 x 32
-pixels, the class of each being its place modulo 10. The images are those that A. Krizhevsky published, in another order.
+pixels, the class of each being its place modulo 10. They are those of A. Krizhevsky, in another order.
 Where there is a network, `graft train --data cifar10 --data-dir FOLDER --download if_missing` brings them as well.
 """
 

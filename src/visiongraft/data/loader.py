@@ -151,7 +151,7 @@ class Samples(Dataset[Sample | Failure]):
 
 
 def _worth_views(native: tuple[int, int], transform: TrainTransform | PaddedCrop) -> bool:
-    """Tell whether pictures of one size are cut out at once. A margin is around pictures of the shape that is shown."""
+    """Tell whether pictures of one size are cut out at once. A margin is around those of the shape shown."""
     height, width = transform.pre.image
     if isinstance(transform, PaddedCrop) and native[0] * width != native[1] * height:
         return False

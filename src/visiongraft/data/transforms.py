@@ -189,7 +189,7 @@ class PaddedCrop:
         return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if view.mirrored else image
 
     def draw(self, size: tuple[int, int]) -> View:
-        """Choose, from torch's global generator, what to show of an image of a width and a height of the same shape."""
+        """Choose, from torch's global generator, what to show of an image of a width and a height in this shape."""
         across, down, mirror = torch.rand(3).tolist()
         height, width = self.pre.image
         left, top = (int(draw * (2 * self.padding + 1)) - self.padding for draw in (across, down))
