@@ -129,6 +129,7 @@ def run(
     device: str = "auto",
     devices: int = 1,
     strategy: Strategy = "ddp",
+    compile: bool = False,
     max_unreadable: float = 0.01,
     save_minutes: float = 1.0,
     resume: Path | None = None,
@@ -221,6 +222,8 @@ def run(
         device: auto, cpu, cuda, cuda:1 or mps
         devices: how many of that kind train together on this machine; each batch is shared among them
         strategy: ddp, where each process holds the whole network, or fsdp, where each holds a part of every tensor
+        compile: let PyTorch compile code for the steps of this very network, once for each size of its images;
+            validation stays as it is
         max_unreadable: share of the images that may be unreadable before the run stops
         save_minutes: time between two writings of the state that --resume goes on from; 0 for every step, or every
             tenth on a GPU or several devices
@@ -265,7 +268,13 @@ def run(
             folder,
             start=start,
             preprocessing=preprocessing,
-            hardware=Hardware(place, devices, strategy, workers_for(workers, in_memory=taken_at_once(images, how))),
+            hardware=Hardware(
+                place,
+                devices,
+                strategy,
+                workers_for(workers, in_memory=taken_at_once(images, how)),
+                "compiled" if compile else "eager",
+            ),
             options=options,
             max_unreadable=max_unreadable,
             save_minutes=save_minutes,

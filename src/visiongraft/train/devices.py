@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 
 from visiongraft.errors import GraftError
+from visiongraft.train.compiling import Steps
 
 
 def find_device(name: str) -> torch.device:
@@ -47,12 +48,14 @@ class Hardware:
             or SLURM has started the processes, their number counts.
         strategy: how they hold the network.
         workers: processes that read images beside each one that computes.
+        steps: how the network computes while it learns; it is judged as it is written.
     """
 
     device: torch.device
     devices: int = 1
     strategy: Strategy = "ddp"
     workers: int = 0
+    steps: Steps = "eager"
 
     def crew(self) -> "Crew":
         """Count the processes that compute.

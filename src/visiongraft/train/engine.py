@@ -21,6 +21,7 @@ from visiongraft.errors import DataError, GraftError
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
+from visiongraft.train.compiling import Steps, compiled, compiling
 from visiongraft.train.devices import Crew, Hardware, Strategy
 from visiongraft.train.evaluate import Evaluation
 from visiongraft.train.freezing import freeze
@@ -127,7 +128,8 @@ def train(
             log=logger.log_metrics,
             listener=listener,
         )
-        network, module = _set_up(fabric, team, _with(spec, data.classes, recipe), start, data.classes, recipe)
+        whole = _with(spec, data.classes, recipe)
+        network, module = _set_up(fabric, team, whole, start, data.classes, recipe, steps=hardware.steps)
         training = Training(
             fabric,
             ledger,
@@ -137,11 +139,13 @@ def train(
             recipe,
             preprocessing=preprocessing,
             workers=hardware.workers,
+            steps=hardware.steps,
             save_minutes=save_minutes,
         )
         notes = training.go_on() if goes_on else team.led(lambda: _begin(run, options or {}, resume))
         try:
-            evaluation = training.through()
+            with compiling(hardware.steps):
+                evaluation = training.through()
         except BaseException:
             if team.leads:
                 run.discard_if_fruitless()
@@ -178,7 +182,14 @@ def _with(spec: Backbone, classes: tuple[str, ...], recipe: Recipe) -> Backbone:
 
 
 def _set_up(
-    fabric: Fabric, team: Team, spec: Backbone, start: Trained | None, classes: tuple[str, ...], recipe: Recipe
+    fabric: Fabric,
+    team: Team,
+    spec: Backbone,
+    start: Trained | None,
+    classes: tuple[str, ...],
+    recipe: Recipe,
+    *,
+    steps: Steps,
 ) -> tuple[Network, nn.Module]:
     """Make the network, as it is before the first step, and what hands its gradients to all processes."""
     spread = isinstance(fabric.strategy, ModelParallelStrategy)
@@ -188,7 +199,8 @@ def _set_up(
     if team.size > 1:
         synchronised(network, fabric.device)
     freeze(network, recipe.freeze)
-    module = fabric.setup_module(network)
+    # Fabric compiles what it has made of the network: PyTorch cuts compiled code where DDP sends gradients.
+    module = fabric.setup_module(compiled(network) if steps == "compiled" else network)
     if spread:
         fill(network, whole)
     return network, module
@@ -227,6 +239,8 @@ def _check_strategy(hardware: Hardware, recipe: Recipe) -> None:
     """Refuse what a network that is spread cannot do."""
     if hardware.strategy == "ddp":
         return
+    if hardware.steps == "compiled":
+        raise GraftError("--strategy fsdp came with --compile, and the two are untried together. Leave one out.")
     if recipe.opt == "muon":
         raise GraftError("--strategy fsdp came with --opt muon, whose steps need whole matrices. Use --opt adamw.")
     if recipe.model_ema_decay:

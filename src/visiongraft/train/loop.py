@@ -19,6 +19,7 @@ from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.train.average import averaged
 from visiongraft.train.clock import Clock
+from visiongraft.train.compiling import Steps, stance
 from visiongraft.train.evaluate import Evaluation, NoRoomError, NothingToJudgeError, evaluate
 from visiongraft.train.freezing import set_learning
 from visiongraft.train.ledger import LOG_EVERY, Ledger
@@ -63,6 +64,7 @@ class Training:
         recipe: how.
         preprocessing: what images go through.
         workers: processes that read images.
+        steps: how `module` computes.
         save_minutes: time between two writings of the state.
     """
 
@@ -78,6 +80,7 @@ class Training:
         preprocessing: Preprocessing,
         workers: int,
         save_minutes: float,
+        steps: Steps = "eager",
     ) -> None:
         self.computing = computing
         self.ledger = ledger
@@ -88,6 +91,7 @@ class Training:
         self.recipe = recipe
         self.preprocessing = preprocessing
         self.workers = workers
+        self.steps = steps
         self.save_minutes = save_minutes
         self.module = module
         self.optimizer = make_optimizer(network, recipe)
@@ -103,6 +107,7 @@ class Training:
             "preprocessing": preprocessing.to_dict(),
             "data": fingerprint(data),
             "devices": self.team.size,
+            "steps": steps,
         }
         self._untold: list[Taken] = []  # steps whose loss nobody has looked at yet
         self._failures: list[Failure] = []  # of these steps
@@ -224,9 +229,11 @@ class Training:
     def _learnt(self, batch: Batch, step: int, part: int) -> Tensor | None:
         """Add the gradients of a part of a batch, and give its loss; None where the memory does not suffice."""
         waits = self.team.size > 1 and part + 1 < self.share.parts
+        sending = self.computing.no_backward_sync(self.module) if waits else nullcontext()
+        usual = self.recipe.batch_size // self.share.of
         try:
             batch = batch.to(self.computing.device)
-            with self.computing.no_backward_sync(self.module) if waits else nullcontext():
+            with sending, stance(self.steps, len(batch.labels), usual):
                 loss = self.lesson.loss(self.module, batch, step=step, part=part)
                 self.computing.backward(loss / self.share.parts)
         except (RuntimeError, MemoryError) as error:

@@ -226,13 +226,18 @@ def notes_on(now: Mapping[str, Any], before: Mapping[str, Any], run: RunFolder) 
     found += [f"its data {each}" for each in changes(before["data"], now["data"])]
     if found:
         raise RunError(
-            f"The run in {run.path} cannot go on: {'; '.join(found)}. Only --device, --devices, --workers,"
-            " --save-minutes and --max-unreadable may change. Put the rest back, or begin a new run with another"
-            " --output."
+            f"The run in {run.path} cannot go on: {'; '.join(found)}. Only --device, --devices, --compile,"
+            " --workers, --save-minutes and --max-unreadable may change. Put the rest back, or begin a new run with"
+            " another --output."
         )
-    if now["devices"] == before["devices"]:
-        return []
-    return [
-        f"The run was on {counted(before['devices'], 'device')} and goes on with {now['devices']}: its last bits will"
-        " differ from those of a run that stayed."
-    ]
+    notes = []
+    if now["devices"] != before["devices"]:
+        was, is_now = counted(before["devices"], "device"), now["devices"]
+        notes.append(f"The run was on {was} and goes on with {is_now}: {_OTHER_BITS}")
+    if now["steps"] != before.get("steps", "eager"):
+        ways = ("without", "with") if now["steps"] == "compiled" else ("with", "without")
+        notes.append(f"The run was {ways[0]} --compile and goes on {ways[1]} it: {_OTHER_BITS}")
+    return notes
+
+
+_OTHER_BITS = "its last bits will differ from those of a run that stayed."
