@@ -11,11 +11,14 @@ from tests.cli.running import answer, complaint
 from tests.pictures import write_folder, write_npz
 from visiongraft.cli import compare
 from visiongraft.cli.main import main
+from visiongraft.cli.values import preprocessed
 from visiongraft.compare import trials
 from visiongraft.compare.folder import ComparisonFolder
 from visiongraft.compare.speed import measure_speeds
+from visiongraft.preprocessing import Preprocessing
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.recipes import find_recipe
+from visiongraft.weights.store import read
 
 TWO = ("--models", "resnet_pico,convmixer_pico", "--image", "24", "--batch-size", "16", "--seeds", "2")
 
@@ -34,7 +37,8 @@ def stripes(tmp_path: Path) -> Path:
 def test_a_comparison_leaves_a_table_a_page_and_its_runs_and_is_not_done_twice(
     tmp_path: Path, stripes: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = ("compare", *TWO, "--data", stripes, "--epochs", "1", "--output", tmp_path / "found")
+    shown = ("--mean", "0.5,0.4,0.3", "--std", "0.2,0.2,0.25", "--crop-pct", "0.9")
+    command = ("compare", *TWO, *shown, "--data", stripes, "--epochs", "1", "--output", tmp_path / "found")
     found = answer(capsys, *command)
     (row, other) = found["models"]
     assert (row["model"], other["model"]) == ("resnet_pico", "convmixer_pico")
@@ -44,10 +48,13 @@ def test_a_comparison_leaves_a_table_a_page_and_its_runs_and_is_not_done_twice(
     assert [float(each["top1"]) for each in rows] == pytest.approx([row["top1"], other["top1"]])
     assert found["answers"][0] in Path(found["report"]).read_text(encoding="utf-8")
     weights = ComparisonFolder(tmp_path / "found").run("resnet_pico", 1).best
+    kept = Preprocessing((24, 24), mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.25), crop=0.9)
+    assert read(weights).preprocessing == kept
     scored = answer(capsys, "eval", weights, "--data", stripes)
     assert scored["top1"] == row["top1_seed_1"]
     assert main(["train", "--config", str(weights.with_name("config.yaml")), "--print-config"]) == 0
     assert "model: resnet_pico\n" in (again := capsys.readouterr().out) and "seed: 1\n" in again
+    assert "mean: 0.5,0.4,0.3\n" in again and "std: 0.2,0.2,0.25\n" in again and "crop_pct: 0.9\n" in again
 
     monkeypatch.setattr(trials, "train", None)  # whoever trains now fails
     assert main([str(word) for word in command]) == 0
@@ -112,6 +119,10 @@ def test_a_recipe_by_name_is_that_of_all_runs_and_what_is_given_beside_it_wins(
     assert main(["compare", *models, "--epochs", "3"]) == 130
     recipe = find_recipe("botnet_cifar").recipe
     assert plans[0].recipe == replace(recipe, lr=0.05)
+    cifar = find_recipe("botnet_cifar")
+    usual = Preprocessing()
+    wanted = preprocessed(usual, usual.image, mean=cifar.mean, std=cifar.std, interpolation=None, crop_pct=None)
+    assert plans[0].preprocessing == wanted != usual == plans[1].preprocessing
     assert (plans[0].budget, plans[0].entries[0].epochs) == (17 * 60, 0)
     assert plans[1].recipe == Recipe(epochs=3)
     assert (plans[1].budget, plans[1].entries[0].epochs) == (None, 3)
@@ -155,6 +166,7 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(
             ["--recipe", "coatnet_in1k_384"],
             "begins with trained weights, and a comparison with none. Give another one.",
         ),
+        (["--mean", "0.5"], "--mean takes a number for each of red, green and blue"),
         (["--max-unreadable", "2"], "--max-unreadable must be in [0, 1], not 2.0."),
         (["--model", "resnet_pico"], "there is no option --model. Did you mean '--models'"),
     ],

@@ -1,5 +1,6 @@
 """A plan is kept as it was written, and tells what differs in another one."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from visiongraft.compare.plan import DataMark, Entry, Plan, check_question, mark
 from visiongraft.data.sets import ArrayImages, ImageData
 from visiongraft.errors import GraftError, RunError
 from visiongraft.families.zoo import get_spec
+from visiongraft.preprocessing import Preprocessing
 from visiongraft.train.recipe import Recipe
 
 PLAN = Plan(
@@ -22,7 +24,14 @@ PLAN = Plan(
 
 
 def test_a_plan_is_read_as_it_was_written() -> None:
-    assert Plan.from_json(PLAN.to_json()) == PLAN
+    plan = replace(PLAN, preprocessing=Preprocessing(mean=(0.5, 0.5, 0.5)))
+    assert Plan.from_json(plan.to_json()) == plan
+
+
+def test_a_plan_from_before_there_was_a_preprocessing_has_the_usual_one() -> None:
+    document = json.loads(PLAN.to_json())
+    del document["preprocessing"]
+    assert Plan.from_json(json.dumps(document)) == PLAN
 
 
 def test_every_seed_of_all_networks_comes_before_the_next_seed() -> None:
@@ -53,6 +62,8 @@ def test_epochs_that_were_chosen_for_a_budget_are_no_difference() -> None:
         ({"entries": PLAN.entries[:1]}, "the models resnet_pico, botnet_pico and not resnet_pico"),
         ({"device": "cuda"}, "the device cpu and not cuda"),
         ({"recipe": replace(Recipe(), lr=0.1)}, "--lr 0.008 and not 0.1"),
+        ({"preprocessing": Preprocessing(crop=0.95)}, "--crop-pct 0.875 and not 0.95"),
+        ({"preprocessing": Preprocessing(mean=(0.5, 0.0, 0.25))}, "--mean 0.485,0.456,0.406 and not 0.5,0,0.25"),
         ({"data": replace(PLAN.data, name="photos")}, "the data flowers and not photos"),
         ({"data": replace(PLAN.data, train=9)}, "2,922 train images and not 9"),
         ({"data": replace(PLAN.data, digest="x")}, "other images or labels"),

@@ -10,7 +10,7 @@ from typing import Literal
 
 from visiongraft.cli.progress import progress_bar
 from visiongraft.cli.train import RUNS, short_name
-from visiongraft.cli.values import ImageSize, check_takes_rgb, check_workers, check_writable, parse_image
+from visiongraft.cli.values import ImageSize, check_takes_rgb, check_workers, check_writable, parse_image, preprocessed
 from visiongraft.compare.budget import parse_budget
 from visiongraft.compare.folder import ComparisonFolder, Failed, Result
 from visiongraft.compare.plan import Entry, Plan, check_question, mark_of
@@ -21,6 +21,7 @@ from visiongraft.data.sources import open_data
 from visiongraft.errors import DataError, GraftError, counted, nearest, printable
 from visiongraft.explain.comparison import write_comparison
 from visiongraft.families.zoo import customized
+from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
 from visiongraft.train.devices import find_device, keep_freed_memory, workers_for
 from visiongraft.train.recipe import Optimiser, Precision, Recipe
@@ -55,6 +56,9 @@ def run(
     download: Literal["never", "if_missing"] = "never",
     output: Path | None = None,
     image: ImageSize | None = None,
+    mean: str | None = None,
+    std: str | None = None,
+    crop_pct: float | None = None,
     seeds: int = 3,
     epochs: int | None = None,
     budget: str | None = None,
@@ -94,6 +98,10 @@ def run(
         download: whether a data set by name may be fetched when its files are missing
         output: folder for the comparison; by default one in runs/ whose name follows from the options
         image: size in pixels, as 224 or as 256x128 for height and width; by default each network's own
+        mean: of red, green and blue, subtracted from the pixels, as 0.49,0.48,0.45 on a scale from 0 to 1; by default
+            ImageNet's
+        std: what they are then divided by, in the same form
+        crop_pct: share of the resized image that validation shows; by default 0.875
         seeds: runs of each model, at least 2
         epochs: of each run
         budget: in place of --epochs, the training time of all runs together, as 20m or 1.5h, of which each gets the
@@ -121,6 +129,8 @@ def run(
     place = find_device(device)
     specs = _networks(models, preset, image, seeds)
     reference = _reference(against, specs)
+    usual = Preprocessing()
+    shown = preprocessed(usual, usual.image, mean=mean, std=std, interpolation=None, crop_pct=crop_pct)
     check_writable(output or RUNS, "--output", kind="folder")
     images = open_data(data, data_dir=data_dir, download=download)
     if len(images.val) < 2:  # noqa: PLR2004
@@ -135,6 +145,7 @@ def run(
         budget=seconds,
         device=place.type,
         preset=preset.lower() if preset else None,
+        preprocessing=shown,
     )
     folder = ComparisonFolder(output or RUNS / _name(plan, data))
     keep_freed_memory()
@@ -223,7 +234,7 @@ def _reference(against: str | None, specs: list[Backbone]) -> str:
 
 def _of_each_run(options: Mapping[str, object], recipe: Recipe) -> dict[str, object]:
     """Give the options with which `graft train` repeats a run of the comparison, but its model, epochs and seed."""
-    shared = ("recipe", "data", "data_dir", "image", "workers", "device", "max_unreadable")
+    shared = ("recipe", "data", "data_dir", "image", "mean", "std", "crop_pct", "workers", "device", "max_unreadable")
     return {name: options[name] for name in shared} | asdict(recipe)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from visiongraft.data.fingerprint import fingerprint
 from visiongraft.data.sets import ImageData
-from visiongraft.errors import GraftError, RunError, SpecError, counted
+from visiongraft.errors import DataError, GraftError, RunError, SpecError, counted
+from visiongraft.preprocessing import RGB, Preprocessing
 from visiongraft.spec import Backbone
 from visiongraft.train.recipe import Recipe
 
@@ -70,6 +71,7 @@ class Plan:
         budget: seconds of training for all runs together, or None where the epochs were given.
         device: the kind that computes, such as "cpu".
         preset: which ablation it is, if it is one.
+        preprocessing: what images go through, at the size of each network.
     """
 
     entries: tuple[Entry, ...]
@@ -79,6 +81,7 @@ class Plan:
     budget: float | None
     device: str
     preset: str | None = None
+    preprocessing: Preprocessing = Preprocessing()
 
     def __len__(self) -> int:
         """How many runs there are."""
@@ -115,7 +118,7 @@ class Plan:
         """
         try:
             return _plan(json.loads(text))
-        except (ValueError, KeyError, TypeError, AttributeError, SpecError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, SpecError, DataError) as error:
             raise RunError(f"it is no plan of a comparison that this version can read: {error}") from error
 
     def differences(self, other: "Plan") -> list[str]:
@@ -132,6 +135,7 @@ class Plan:
             found += _other_images(self.data, other.data)
         if _names(self) == _names(other):
             found += _other_networks(self, other)
+        found += _other_preprocessing(self.preprocessing, other.preprocessing)
         return found + _other_recipe(self.recipe, other.recipe)
 
 
@@ -162,6 +166,19 @@ def _other_networks(ours: Plan, theirs: Plan) -> list[str]:
     return [f"another network called {one.name}" for one, other in pairs if one.spec != other.spec][:1]
 
 
+def _other_preprocessing(ours: Preprocessing, theirs: Preprocessing) -> list[str]:
+    options = {"--mean": "mean", "--std": "std", "--crop-pct": "crop"}
+    return [
+        f"{option} {_as_typed(before)} and not {_as_typed(now)}"
+        for option, name in options.items()
+        if (before := getattr(ours, name)) != (now := getattr(theirs, name))
+    ]
+
+
+def _as_typed(value: float | RGB) -> str:
+    return ",".join(f"{each:g}" for each in value) if isinstance(value, tuple) else f"{value:g}"
+
+
 def _other_recipe(ours: Recipe, theirs: Recipe) -> list[str]:
     return [
         f"--{each.name.replace('_', '-')} {getattr(ours, each.name)} and not {getattr(theirs, each.name)}"
@@ -178,7 +195,8 @@ def _plan(document: Mapping[str, Any]) -> Plan:
         Entry(Backbone.from_dict(each["spec"]), each["epochs"], each["epoch_seconds"]) for each in found.pop("entries")
     )
     recipe, data, seeds = Recipe(**found.pop("recipe")), DataMark(**found.pop("data")), tuple(found.pop("seeds"))
-    return Plan(entries=entries, recipe=recipe, data=data, seeds=seeds, **found)
+    shown = Preprocessing.from_dict(found.pop("preprocessing", Preprocessing().to_dict()))  # older plans say none
+    return Plan(entries=entries, recipe=recipe, data=data, seeds=seeds, preprocessing=shown, **found)
 
 
 def mark_of(data: ImageData) -> DataMark:

@@ -13,7 +13,6 @@ from visiongraft.compare.speed import measure_speeds
 from visiongraft.compare.table import Comparison, make_rows
 from visiongraft.data.sets import ImageData
 from visiongraft.errors import DivergedError, RunError
-from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
 from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import Outcome, train
@@ -161,7 +160,7 @@ def _run(plan: Plan, entry: Entry, seed: int, around: Circumstances) -> Result |
             around.data,
             plan.recipe_of(entry, seed),
             run,
-            preprocessing=Preprocessing(entry.spec.image),
+            preprocessing=plan.preprocessing.at(entry.spec.image),
             hardware=Hardware(around.device, workers=around.workers),
             options={"model": entry.name, **around.options, "epochs": entry.epochs, "seed": seed},
             max_unreadable=around.max_unreadable,
