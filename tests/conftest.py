@@ -13,12 +13,15 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jaxtyping
 import pytest
 import torch
+
+from tests.once import Once, made_once
 
 # A shell ignores Ctrl-C in what it starts in the background, and so might all that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -51,6 +54,13 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the development material in {folder.name}/ beside the repository")
     return folder
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Give what makes files once for all tests, in whichever of pytest's processes they run. Nobody changes them."""
+    own = tmp_path_factory.getbasetemp()
+    return partial(made_once, own.parent if "PYTEST_XDIST_WORKER" in os.environ else own)
 
 
 @pytest.fixture(autouse=True)

@@ -1,25 +1,27 @@
 """Two processes take the steps of one: the same batches, the same draws, the same normalisation, the same score."""
 
 import csv
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.once import Once
 from tests.pictures import SIDE, write_npz
 from tests.train.endings import ending, same
 from visiongraft.data.sources import open_data
 from visiongraft.families.zoo import get_spec
 from visiongraft.preprocessing import Preprocessing
-from visiongraft.train.devices import Hardware
-from visiongraft.train.engine import train
+from visiongraft.train.devices import Hardware, Strategy
+from visiongraft.train.engine import Outcome, train
 from visiongraft.train.evaluate import evaluate
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.run import RunFolder, plan_run
@@ -53,98 +55,111 @@ def rows(folder: RunFolder) -> list[dict[str, float]]:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_npz(tmp_path_factory.mktemp("data") / "stripes.npz", train=64)
-
-
-WAYS = {
-    "ddp": {"model_ema_decay": 0.5, "opt": "muon"},
-    "fsdp": {"opt": "adamw"},
+WAYS: dict[str, tuple[Strategy, dict[str, object]]] = {
+    "fsdp": ("fsdp", {"opt": "adamw"}),
+    "ddp": ("ddp", {"model_ema_decay": 0.5, "opt": "muon"}),
+    "fsdp, lamb": ("fsdp", {"opt": "lamb", "clip_grad": 0.0}),
+    "fsdp, frozen": ("fsdp", {"opt": "sgd", "layer_decay": 0.8, "freeze": "stem"}),
 }
-"""What each strategy trains with beside that: not all goes with both."""
+"""The strategies, and what each trains with beside the recipe: not all goes with both. The first starts the pair."""
 
 
-@pytest.fixture(scope="module", params=list(WAYS))
-def two(data: Path, request: pytest.FixtureRequest) -> RunFolder:
-    """A run of two processes, that of the command line."""
-    folder = RunFolder(data.parent / request.param)
-    words = [*GRAFT, "--data", str(data), "--output", str(folder.path), "--strategy", request.param, *OPTIONS.split()]
-    words += [
-        word for name, value in WAYS[request.param].items() for word in (f"--{name.replace('_', '-')}", f"{value}")
-    ]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
+@dataclass(frozen=True)
+class Pair:
+    """Runs of two processes.
+
+    Args:
+        data: what they learnt from.
+        runs: a run by its way.
+        resumed: the same runs, killed before their last state and taken up again.
+    """
+
+    data: Path
+    runs: dict[str, RunFolder]
+    resumed: dict[str, RunFolder]
+
+
+@pytest.fixture(scope="module")
+def pair(once: Once) -> Pair:
+    place = once("two processes", train_together)
+    found = {way: RunFolder(place / way) for way in WAYS}
+    return Pair(place / "stripes.npz", found, {way: RunFolder(place / f"{way}, resumed") for way in WAYS})
+
+
+def train_together(place: Path) -> None:
+    """Train in all ways by the command line, and each run once more from its state before the last one."""
+    data = write_npz(place / "stripes.npz", train=64)
+    steps: list[list[str]] = []
+    for way, (strategy, choices) in WAYS.items():
+        words = [word for name, value in choices.items() for word in (f"--{name.replace('_', '-')}", f"{value}")]
+        run, again = str(place / way), str(place / f"{way}, resumed")
+        train = ["graft", "train", "--data", str(data), "--output", run, "--strategy", strategy]
+        steps += [[*train, *OPTIONS.split(), *words], ["copy", run, again], ["graft", "train", "--resume", again]]
+    program = [sys.executable, "-m", "tests.train.together", json.dumps(steps)]
+    done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("val top-1") == 1  # one process speaks for both
-    assert done.stderr.count("epoch   1") == 1
-    return folder
+    assert done.stdout.count("val top-1") == 2 * len(WAYS)  # one process speaks for both
+    assert done.stderr.count("epoch   1") == len(WAYS)
 
 
-def test_two_processes_take_the_steps_of_one(data: Path, two: RunFolder, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_two_processes_take_the_steps_of_one(pair: Pair, way: str, tmp_path: Path) -> None:
+    folder = plan_run(tmp_path / "one", name="")
+    alone(pair, way, folder)
+    for one, together in zip(rows(folder), rows(pair.runs[way]), strict=True):
+        assert together["train_loss"] == pytest.approx(one["train_loss"], rel=1e-5)
+        assert together["val_loss"] == pytest.approx(one["val_loss"], rel=1e-3)
+        assert together["lr"] == one["lr"]
+
+
+def alone(pair: Pair, way: str, folder: RunFolder, **more) -> Outcome:
+    """Train as the pair did, in this process."""
     spec = get_spec("coatnet_pico").at(SIDE)
     assert spec.image == (24, 24)
-    folder = plan_run(tmp_path / "one", name="")
-    train(
-        spec,
-        open_data(data),
-        replace(RECIPE, **WAYS[two.path.name]),
-        folder,
-        preprocessing=Preprocessing(spec.image),
-        hardware=Hardware(torch.device("cpu")),
-    )
-    for alone, together in zip(rows(folder), rows(two), strict=True):
-        assert together["train_loss"] == pytest.approx(alone["train_loss"], rel=1e-5)
-        assert together["val_loss"] == pytest.approx(alone["val_loss"], rel=1e-3)
-        assert together["lr"] == alone["lr"]
+    _, choices = WAYS[way]
+    shown, hardware = Preprocessing(spec.image), Hardware(torch.device("cpu"))
+    recipe = replace(RECIPE, **choices)
+    return train(spec, open_data(pair.data), recipe, folder, preprocessing=shown, hardware=hardware, **more)
 
 
-def test_the_score_of_two_processes_is_that_of_one_to_the_last_bit(data: Path, two: RunFolder) -> None:
-    model = read(two.best)
-    found = evaluate(model.network, open_data(data).val, model.preprocessing)
+@pytest.mark.parametrize("way", WAYS)
+def test_the_score_of_two_processes_is_that_of_one_to_the_last_bit(pair: Pair, way: str) -> None:
+    model = read(pair.runs[way].best)
+    found = evaluate(model.network, open_data(pair.data).val, model.preprocessing)
     assert model.scores == {"val_top1": found.top1, "val_loss": found.loss}
 
 
-def test_the_files_of_two_processes_are_those_of_one(two: RunFolder) -> None:
-    state, note = read_state(two)
+@pytest.mark.parametrize("way", WAYS)
+def test_the_files_of_two_processes_are_those_of_one(pair: Pair, way: str) -> None:
+    run = pair.runs[way]
+    state, note = read_state(run)
     assert note is None
     assert state.belongs["devices"] == 2
     assert len(state.tallies) == 2
-    names = {each.name for each in two.path.iterdir() if not each.name.startswith("events.")}
+    names = {each.name for each in run.path.iterdir() if not each.name.startswith("events.")}
     assert names == {"before.ckpt", "best.safetensors", "config.yaml", "last.ckpt", "metrics.csv", "report.html"}
 
 
-def test_a_network_that_is_spread_goes_on_from_its_state(two: RunFolder, data: Path) -> None:
-    whole = ending(two)
-    two.last.unlink()  # as if it had never been written
-    done = subprocess.run(
-        [*GRAFT, "--resume", str(two.path)], capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    assert same(ending(two), whole)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_network_that_is_spread_goes_on_from_its_state(pair: Pair, way: str) -> None:
+    assert same(ending(pair.resumed[way]), ending(pair.runs[way]))
 
 
-def test_one_process_goes_on_with_the_run_of_two_and_says_so(data: Path, two: RunFolder, tmp_path: Path) -> None:
-    folder = RunFolder(Path(shutil.copytree(two.path, tmp_path / "one")))
+@pytest.mark.parametrize("way", WAYS)
+def test_one_process_goes_on_with_the_run_of_two_and_says_so(pair: Pair, way: str, tmp_path: Path) -> None:
+    folder = RunFolder(Path(shutil.copytree(pair.runs[way].path, tmp_path / "one")))
     folder.last.unlink()
-    spec = get_spec("coatnet_pico").at(SIDE)
-    outcome = train(
-        spec,
-        open_data(data),
-        replace(RECIPE, **WAYS[two.path.name]),
-        folder,
-        preprocessing=Preprocessing(spec.image),
-        hardware=Hardware(torch.device("cpu")),
-        resume="allowed",
-    )
+    outcome = alone(pair, way, folder, resume="allowed")
     assert outcome.notes == (
         "The run was on 2 devices and goes on with 1: its last bits will differ from those of a run that stayed.",
     )
     # Rounding decides the sign of Adam's steps for biases that have no gradient: a whole epoch adds up to 4e-5.
-    wanted = pytest.approx([row["train_loss"] for row in rows(two)], rel=1e-4)
+    wanted = pytest.approx([row["train_loss"] for row in rows(pair.runs[way])], rel=1e-4)
     assert [row["train_loss"] for row in rows(folder)] == wanted
 
 
-def test_a_process_that_dies_takes_the_others_with_it_and_the_run_goes_on(data: Path, tmp_path: Path) -> None:
+def test_a_process_that_dies_takes_the_others_with_it_and_the_run_goes_on(tmp_path: Path) -> None:
+    data = write_npz(tmp_path / "stripes.npz", train=64)
     folder = RunFolder(tmp_path / "run")
     options = OPTIONS.replace("--epochs 2", "--epochs 2000").split()
     words = [*GRAFT, "--data", str(data), "--output", str(folder.path)]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
+from torch.distributed.tensor import DTensor
 from torch.optim import SGD, AdamW, Optimizer
 
 from visiongraft.blocks.positions import PositionTables
@@ -40,7 +41,8 @@ def _optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
         return Lamb(groups, lr=recipe.lr, betas=betas, eps=eps)
     if recipe.opt == "adamw":
         return AdamW(groups, lr=recipe.lr, betas=betas, eps=eps, fused=True)
-    return SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.opt == "nesterov", fused=True)
+    whole = not any(isinstance(each, DTensor) for each in weights)  # PyTorch's fused SGD takes no parts of tensors
+    return SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.opt == "nesterov", fused=whole)
 
 
 def parameter_groups(
