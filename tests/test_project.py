@@ -25,7 +25,16 @@ from visiongraft.preprocessing import Preprocessing, normalize
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-HEAVY = ("lightning", "pytorch_lightning", "timm", "matplotlib", "tensorboard", "torchmetrics", "huggingface_hub")
+HEAVY = (
+    "litdata",
+    "lightning",
+    "pytorch_lightning",
+    "timm",
+    "matplotlib",
+    "tensorboard",
+    "torchmetrics",
+    "huggingface_hub",
+)
 
 
 @pytest.fixture(scope="module")

@@ -93,8 +93,9 @@ def run(
         preset: an ablation of a paper in place of --models, as botnet-position, botnet-c5, coatnet-layout, non-local,
             convmixer-patch-kernel or cot-fusion; with -pico behind it, of networks that two cores can train
         against: the model that the others are compared with; by default the first
-        data: a folder of images, an .npz file or a name such as cifar10; by default the bundled flowers
-        data_dir: where the files of a data set by name lie
+        data: a folder of images, an .npz file, a name such as cifar10, or litdata: and the folder or bucket of shards;
+            by default the bundled flowers
+        data_dir: where the files of a data set by name lie, or where chunks of a bucket are kept
         download: whether a data set by name may be fetched when its files are missing
         output: folder for the comparison; by default one in runs/ whose name follows from the options
         image: size in pixels, as 224 or as 256x128 for height and width; by default each network's own

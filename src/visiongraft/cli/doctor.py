@@ -46,8 +46,9 @@ def run(
         graft doctor --data cifar10 --data-dir downloads/ --json
 
     Args:
-        data: a folder of images, an .npz file or a name such as cifar10; by default the bundled flowers
-        data_dir: where the files of a data set by name lie
+        data: a folder of images, an .npz file, a name such as cifar10, or litdata: and the folder or bucket of shards;
+            by default the bundled flowers
+        data_dir: where the files of a data set by name lie, or where chunks of a bucket are kept
         download: whether a data set by name may be fetched when its files are missing
         image: size in pixels that a network will be shown, as 224 or as 256x128 for height and width; by default that
             of the network that graft train takes by default

@@ -11,6 +11,7 @@ import numpy as np
 from visiongraft.cli.progress import counting
 from visiongraft.cli.values import ImageSize, check_positive, check_takes_rgb, check_workers, find_weights
 from visiongraft.data.sets import ArrayImages, FileImages, ImageData, ImageSet
+from visiongraft.data.shards import ShardImages
 from visiongraft.data.sources import open_data
 from visiongraft.errors import DataError, WeightsError, counted, printable
 from visiongraft.train.devices import find_device, workers_for
@@ -43,8 +44,9 @@ def run(
     Args:
         weights: a .safetensors file of `graft train`, its run folder, or the name of a network, perhaps with a tag,
             for weights that others published: they are fetched once, and kept
-        data: a folder of images, an .npz file or a name such as cifar10; by default the bundled flowers
-        data_dir: where the files of a data set by name lie
+        data: a folder of images, an .npz file, a name such as cifar10, or litdata: and the folder or bucket of shards;
+            by default the bundled flowers
+        data_dir: where the files of a data set by name lie, or where chunks of a bucket are kept
         download: whether a data set by name may be fetched when its files are missing
         image: size in pixels, as 224 or as 256x128 for height and width; by default the one of the training
         batch_size: images at a time
@@ -95,7 +97,7 @@ def _matched_by_name(data: ImageData, classes: tuple[str, ...], weights: Path) -
             "Use data with classes of the training."
         )
     places = np.array([classes.index(name) if name in classes else -1 for name in data.classes])
-    assert isinstance(data.val, FileImages | ArrayImages), "what open_data gives"
+    assert isinstance(data.val, FileImages | ArrayImages | ShardImages), "what open_data gives"
     return replace(data.val, labels=places[data.val.labels])
 
 

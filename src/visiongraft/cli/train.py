@@ -21,6 +21,7 @@ from visiongraft.cli.values import (
     preprocessed,
 )
 from visiongraft.data import flowers
+from visiongraft.data.packing import PREFIX
 from visiongraft.data.sources import open_data
 from visiongraft.errors import GraftError, counted
 from visiongraft.explain.report import write_report
@@ -157,8 +158,9 @@ def run(
         weights: begin with those of a file or a run folder; a file of timm's needs the name of its network as --model
         weights_dir: where published weights are kept; by default the cache of Hugging Face's libraries
         offline: fetch no weights
-        data: a folder of images, an .npz file or a name such as cifar10; by default the bundled flowers
-        data_dir: where the files of a data set by name lie
+        data: a folder of images, an .npz file, a name such as cifar10, or litdata: and the folder or bucket of shards;
+            by default the bundled flowers
+        data_dir: where the files of a data set by name lie, or where chunks of a bucket are kept
         download: whether a data set by name may be fetched when its files are missing
         output: folder for everything that the run writes; by default a new one in runs/
         image: size in pixels, as 224 or as 256x128 for height and width; by default the network's own
@@ -343,7 +345,7 @@ def _network(start: Trained | None, model: str | None, size: Grid | None) -> Bac
 
 def short_name(data: str | None) -> str:
     """Name a run after its data: the last part of a path, and no longer than a file name may be."""
-    path = Path(data or flowers.NAME)
+    path = Path((data or flowers.NAME).removeprefix(PREFIX))
     if path.name in {"", ".."}:  # as in --data . or --data /
         path = Path(os.path.realpath(path))
     return path.name.removesuffix(".npz")[:64] or "data"

@@ -26,6 +26,7 @@ VERBS = (
     Verb("list", "list the networks of the zoo", "list_models"),
     Verb("info", "show what a network is made of, and what it costs", "info"),
     Verb("doctor", "examine images before a training", "doctor"),
+    Verb("shards", "write images as shards, from which a training streams", "shards"),
     Verb("train", "train a network on images", "train"),
     Verb("eval", "score a trained network on labelled images", "evaluate"),
     Verb("compare", "find out which of several networks is better on your data, and how sure that is", "compare"),

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from visiongraft.data.sets import ArrayImages, FileImages, ImageData, ImageSet
+from visiongraft.data.shards import ShardImages
 from visiongraft.errors import GraftError
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
@@ -210,9 +211,11 @@ def _pace(looks: Sequence[_Stopwatch], steps: int, images: int) -> Pace:
 
 
 def _part(images: ImageSet, count: int) -> ImageSet:
-    """Give some of the images, from all over the set."""
+    """Give some of the images, from all over the set; the first ones of shards, which are fetched chunk by chunk."""
     if count >= len(images):
         return images
+    if isinstance(images, ShardImages):
+        return images.subset(range(count))
     chosen = np.linspace(0, len(images) - 1, count).astype(int).tolist()
     if isinstance(images, FileImages):
         return images.subset(chosen)

@@ -6,6 +6,7 @@ from typing import TypedDict
 import numpy as np
 
 from visiongraft.data.sets import ArrayImages, FileImages, ImageData, ImageSet
+from visiongraft.data.shards import ShardImages
 
 
 class Part(TypedDict):
@@ -28,7 +29,7 @@ def fingerprint(data: ImageData) -> Fingerprint:
 
     Images in memory are described by their pixels; files by their paths below their folder and their sizes, since
     reading all of a large set would take minutes. So a file that was changed to another of the same size is not
-    noticed.
+    noticed. Shards are described by the checksums of their chunks, as their manifest has them.
     """
     return {"classes": list(data.classes), "train": _part(data.train), "val": _part(data.val)}
 
@@ -44,6 +45,11 @@ def _part(images: ImageSet) -> Part:
             digest.update(
                 f"{name}\0{path.stat().st_size if path.exists() else -1}\0".encode("utf-8", "surrogateescape")
             )
+    elif isinstance(images, ShardImages):
+        for chunk in images.chunks:
+            digest.update(chunk.digest.encode())
+        if images.places is not None:
+            digest.update(images.places.tobytes())
     else:
         for index in range(len(images)):
             digest.update(images.name_of(index).encode("utf-8", "surrogateescape") + b"\0")

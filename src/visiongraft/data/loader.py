@@ -7,7 +7,7 @@ worker has to be told of a new epoch, and a run that stops and starts again sees
 import math
 import random
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -182,6 +182,18 @@ class Share:
         return (part * self.devices + self.device) * (batch_size // self.of)
 
 
+class Ahead(NamedTuple):
+    """Somebody who prepares images before they are asked for.
+
+    Args:
+        images: how many beyond the present step.
+        expect: takes their places in the set, in order, and returns at once.
+    """
+
+    images: int
+    expect: Callable[[Sequence[int]], None]
+
+
 class StepSampler(Sampler[list[Draw]]):
     """What a device learns from in a whole run, part after part of step after step.
 
@@ -196,6 +208,7 @@ class StepSampler(Sampler[list[Draw]]):
         first_step: where to begin, counted from 0.
         share: what this device takes of each batch.
         order: of the images of an epoch; by default each once, at random.
+        ahead: told, before each step, which images come next, from those of the step on.
 
     Raises:
         DataError: if a batch cannot be filled even once, or not be cut into equal parts.
@@ -211,6 +224,7 @@ class StepSampler(Sampler[list[Draw]]):
         first_step: int = 0,
         share: Share = Share(),
         order: Order | None = None,
+        ahead: Ahead | None = None,
     ) -> None:
         if batch_size > size:
             raise DataError(
@@ -223,6 +237,7 @@ class StepSampler(Sampler[list[Draw]]):
                 f" with {counted(share.parts, 'part')} each. Use a --batch-size that {share.of} divides."
             )
         self.order = order or Order(size)
+        self.ahead = ahead
         self.batch_size = batch_size
         self.seed = seed
         self.first_step = first_step
@@ -240,6 +255,8 @@ class StepSampler(Sampler[list[Draw]]):
             epoch, place = divmod(step, self.steps_per_epoch)
             if epoch != ordered:
                 order, ordered = self._arranged(epoch), epoch
+            if self.ahead is not None:
+                self.ahead.expect(order.indices[place * self.batch_size :][: self.batch_size + self.ahead.images])
             for part in range(self.share.parts):
                 begin = place * self.batch_size + self.share.first(part, self.batch_size)
                 taken = slice(begin, begin + self.batch_size // self.share.of)

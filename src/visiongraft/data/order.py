@@ -1,5 +1,6 @@
 """Which images an epoch shows, and in what order."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -8,6 +9,9 @@ import torch
 from torch import Generator
 
 from visiongraft.data.sets import Labels
+
+WINDOW = 16
+"""How many chunks images come from at a time: 1 GiB at the usual size of a chunk. With so few in all, it is all."""
 
 
 class Arranged(NamedTuple):
@@ -31,11 +35,14 @@ class Order:
         repeats: how often each image that is chosen appears, always in the same batch, so that a batch holds fewer
             different ones.
         labels: of the images, where each class is to be shown as often as any other.
+        chunks: how many images each chunk holds, where a chunk is to be read about once. Images then come from
+            `WINDOW` chunks at a time; unless classes are balanced, for which any image may be the next.
     """
 
     size: int
     repeats: int = 1
     labels: Labels | None = None
+    chunks: tuple[int, ...] = ()
 
     def arranged(self, generator: Generator, *, batch_size: int) -> Arranged:
         """Draw an epoch's order.
@@ -46,8 +53,27 @@ class Order:
         """
         if self.labels is not None:
             return _balanced(self.labels, self.size, generator)
-        order = torch.randperm(self.size, generator=generator).tolist()
+        if len(self.chunks) > WINDOW:
+            order = _by_chunks(self.chunks, generator)
+        else:
+            order = torch.randperm(self.size, generator=generator).tolist()
         return Arranged(order) if self.repeats == 1 else _repeated(order, self.repeats, batch_size)
+
+
+def _by_chunks(chunks: Sequence[int], generator: Generator) -> list[int]:
+    """Visit chunk after chunk in random order, and move each image back by up to the length of a window.
+
+    So images come from about `WINDOW` chunks at any time, of which one ends where another begins.
+    """
+    sizes = np.array(chunks, np.int64)
+    starts = np.cumsum(sizes) - sizes
+    visits = torch.randperm(len(sizes), generator=generator).numpy()
+    begins = np.cumsum(sizes[visits]) - sizes[visits]  # the place of each visit in the epoch
+    within = np.arange(sizes.sum()) - np.repeat(begins, sizes[visits])
+    images = np.repeat(starts[visits], sizes[visits]) + within
+    moved = torch.rand(len(images), generator=generator, dtype=torch.float64).numpy() * (WINDOW * sizes.mean())
+    found: list[int] = images[np.argsort(np.repeat(begins, sizes[visits]) + moved, kind="stable")].tolist()
+    return found
 
 
 def _repeated(order: list[int], repeats: int, batch_size: int) -> Arranged:

@@ -1,4 +1,4 @@
-"""What `--data` takes: nothing, a name, a folder or an .npz file."""
+"""What `--data` takes: nothing, a name, a folder, an .npz file or shards."""
 
 import os
 import stat
@@ -7,6 +7,7 @@ from pathlib import Path
 from visiongraft.data import flowers
 from visiongraft.data.arrays import open_npz
 from visiongraft.data.folder import open_folder
+from visiongraft.data.packing import PREFIX, open_shards
 from visiongraft.data.published import IMAGENET, PUBLISHED, Download, open_published
 from visiongraft.data.sets import ImageData, Parts
 from visiongraft.errors import DataError, nearest
@@ -28,22 +29,26 @@ def open_data(
 
     Args:
         data: None or "flowers" for the bundled photographs; a name of `data_names()`, in any case; a folder of
-            images; or an `.npz` file. A name wins over a folder that is called the same: write ./cifar10 for that.
-        data_dir: the folder where the files of a data set by name lie.
+            images; an `.npz` file; or shards of `graft shards`, as "litdata:" and their folder or bucket. A
+            name wins over a folder that is called the same: write ./cifar10 for that.
+        data_dir: the folder where the files of a data set by name lie, or where chunks from a bucket are kept.
         parts: "val" opens only what to be scored on, where the rest may be missing.
-        download: whether the files of a data set by name may be fetched. Nothing else here uses the network.
+        download: whether the files of a data set by name may be fetched. Beside it, only shards in a
+            bucket use the network.
 
     Returns:
         The data set. Folders are listed, and their images read when they are asked for.
 
     Raises:
         DataError: in one line, whatever keeps it from being images with labels.
-        MissingExtra: if torchvision needs a library that is not installed.
+        MissingExtra: if torchvision or a bucket needs a library that is not installed.
     """
     name = flowers.NAME if data is None else str(data)
     known = name.lower() if isinstance(data, str | None) else ""
     if known in (IMAGENET, *PUBLISHED):
         return open_published(known, _folder_of(known, data_dir), parts=parts, download=download)
+    if name.startswith(PREFIX):
+        return open_shards(name, data_dir=data_dir, parts=parts)
     if data_dir is not None:
         raise DataError(
             f"--data-dir says where a data set by name lies, and {name!r} has no use for it. "

@@ -31,6 +31,7 @@ from visiongraft.train.recipe import Recipe
 from visiongraft.train.run import RunFolder
 from visiongraft.train.sharding import fill, shard
 from visiongraft.train.state import has_state
+from visiongraft.train.step import order_of
 from visiongraft.train.synced import synchronised
 from visiongraft.train.team import Team
 from visiongraft.weights.adapt import adapted
@@ -111,7 +112,12 @@ def train(
     _check_strategy(hardware, recipe)
     share = Share(devices=crew.size, parts=recipe.grad_accum_steps)
     steps = StepSampler(
-        len(data.train), batch_size=recipe.batch_size, epochs=recipe.epochs, seed=recipe.seed, share=share
+        len(data.train),
+        batch_size=recipe.batch_size,
+        epochs=recipe.epochs,
+        seed=recipe.seed,
+        share=share,
+        order=order_of(data, recipe),
     ).steps
     with _quiet():
         fabric = _launched(recipe, hardware, crew)

@@ -30,7 +30,7 @@ from visiongraft.train.schedule import rate_at, set_rate
 from visiongraft.train.sharding import is_spread, load, whole
 from visiongraft.train.shortage import largest_that_fits, too_large
 from visiongraft.train.state import Metrics, State, Tally, notes_on, read_state, write_state
-from visiongraft.train.step import FEWEST, lesson_on, order_of, training_transform
+from visiongraft.train.step import FEWEST, ahead_of, lesson_on, order_of, training_transform
 from visiongraft.train.stopping import Stop, listening
 from visiongraft.weights import store
 
@@ -186,6 +186,7 @@ class Training:
             first_step=self.ledger.progress.step,
             share=self.share,
             order=order_of(self.data, self.recipe),
+            ahead=ahead_of(self.data),
         )
         return make_loader(
             Samples(self.data.train, self._transforms(), seed=self.recipe.seed),

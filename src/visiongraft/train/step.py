@@ -10,12 +10,15 @@ from torch import Tensor
 
 from visiongraft.data.augment import Augmented, parse_policy
 from visiongraft.data.erasing import cutout, erase
-from visiongraft.data.loader import Batch, Share, mix
+from visiongraft.data.loader import Ahead, Batch, Share, mix
 from visiongraft.data.mixing import Blend, Mixing
 from visiongraft.data.order import Order
 from visiongraft.data.sets import ImageData
+from visiongraft.data.shards import ShardImages
+from visiongraft.data.streams import AHEAD
 from visiongraft.data.transforms import PaddedCrop, Rows, TrainTransform, Transform, jitter_colors, rotate
 from visiongraft.data.views import cut_out
+from visiongraft.errors import DataError
 from visiongraft.preprocessing import Preprocessing, normalize
 from visiongraft.train.recipe import NONE, Recipe, in_eights
 
@@ -116,9 +119,28 @@ def balanced_weights(data: ImageData) -> tuple[float, ...]:
 
 
 def order_of(data: ImageData, recipe: Recipe) -> Order:
-    """Give the order in which a recipe shows the images of a data set."""
+    """Give the order in which a recipe shows the images of a data set.
+
+    Raises:
+        DataError: if classes are to be balanced that lie in a bucket: each batch would need most of its chunks.
+    """
     labels = data.train.labels if recipe.sampler == "balanced" else None
-    return Order(len(data.train), recipe.aug_repeats, labels)
+    if not isinstance(data.train, ShardImages):
+        return Order(len(data.train), recipe.aug_repeats, labels)
+    if labels is not None and data.train.source.remote:
+        raise DataError(
+            "--sampler balanced takes images from everywhere, and these come from a bucket, chunk after chunk. Use"
+            " --class-weights balanced, or copy the shards to a folder."
+        )
+    return Order(len(data.train), recipe.aug_repeats, labels, data.train.sizes)
+
+
+def ahead_of(data: ImageData) -> Ahead | None:
+    """Give what fetches the chunks that come next; None where nothing has to be fetched."""
+    images = data.train
+    if not isinstance(images, ShardImages) or not images.source.remote:
+        return None
+    return Ahead(AHEAD * len(images) // len(images.chunks), images.expect)
 
 
 def training_transform(recipe: Recipe, preprocessing: Preprocessing) -> Transform:
