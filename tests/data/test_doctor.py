@@ -8,10 +8,11 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from tests.scenes import scene, write_scenes
-from visiongraft.data import delivery, doctor
+from visiongraft.data import delivery, doctor, memory
 from visiongraft.data.delivery import measure_delivery
-from visiongraft.data.doctor import admit, examine, memory_of_machine
+from visiongraft.data.doctor import admit, examine
 from visiongraft.data.findings import Finding, by_severity, share_of
+from visiongraft.data.memory import memory_of_machine
 from visiongraft.data.sets import ArrayImages, ImageData
 from visiongraft.data.sources import open_data
 from visiongraft.data.survey import survey
@@ -380,7 +381,7 @@ def test_slow_data_is_measured_once_and_not_for_ever(monkeypatch):
 
 
 def test_the_memory_of_a_container_counts_where_it_is_smaller(monkeypatch, tmp_path):
-    monkeypatch.setattr(doctor, "_CONTROL_GROUP", tmp_path / "memory.max")
+    monkeypatch.setattr(memory, "_CONTROL_GROUP", tmp_path / "memory.max")
     whole = memory_of_machine()
     assert whole > 10**8
     (tmp_path / "memory.max").write_text("max\n")

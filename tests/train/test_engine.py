@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from tests.networks import shallow
 from tests.pictures import SIDE, write_folder, write_npz
+from tests.train.endings import ending, same
+from visiongraft.data.kept import kept_in_memory
 from visiongraft.data.loader import Failure
 from visiongraft.data.sources import open_data
 from visiongraft.errors import DataError, DivergedError
@@ -199,6 +202,22 @@ def test_an_unreadable_image_is_skipped_counted_and_listed(tmp_path: Path) -> No
     listed = trained.run.unreadable.read_text().splitlines()
     assert len(listed) == 2
     assert listed[1].startswith(str(broken))
+
+
+def test_pictures_that_are_kept_in_memory_change_no_bit_of_a_run(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "stripes")
+    broken = folder / "train" / "lying" / "001.png"
+    broken.write_bytes(broken.read_bytes()[:60])
+    data, spec = open_data(folder), shallow("resnet_pico").at(SIDE)
+    endings = []
+    for cache, hardware in (("none", CPU), ("ram", CPU), ("ram", READING)):
+        place = plan_run(tmp_path / f"{cache}{hardware.workers}", name="")
+        pre = Preprocessing(spec.image)
+        train(spec, kept_in_memory(data, cache), QUICK, place, preprocessing=pre, hardware=hardware)
+        endings.append(ending(place))
+    assert endings[0]["unreadable"]
+    assert same(endings[1], endings[0])
+    assert same(endings[2], endings[0])
 
 
 def test_no_unreadable_image_is_allowed_where_the_share_is_0(tmp_path: Path) -> None:

@@ -23,6 +23,25 @@ def rates(recipe: Recipe, steps: int = 100) -> list[float]:
     return [rate_at(recipe, step, steps=steps) for step in range(steps)]
 
 
+@pytest.mark.parametrize("opt", ["muon", "adamw", "sgd", "nesterov"])
+def test_fused_steps_are_those_of_the_plain_optimiser(opt: str) -> None:
+    ends = []
+    for fused in (True, False):
+        net = network()
+        optimizer = make_optimizer(net, Recipe(opt=opt, lr=0.01, weight_decay=0.1))
+        assert all(group["fused"] for group in optimizer.param_groups)
+        for group in optimizer.param_groups:
+            group["fused"] = fused
+        for step in range(3):
+            torch.manual_seed(step)
+            for each in net.parameters():
+                each.grad = torch.randn_like(each)
+            optimizer.step()
+        ends.append(net.state_dict())
+    for name, each in ends[0].items():
+        torch.testing.assert_close(each, ends[1][name], rtol=1e-5, atol=1e-6, msg=name)
+
+
 def test_the_step_schedule_falls_by_its_rate_at_the_first_step_of_every_so_manieth_epoch() -> None:
     found = rates(replace(TEN, sched="step", decay_epochs=3, decay_rate=0.5))
     assert [found[step] for step in (0, 29, 30, 59, 60, 89, 90, 99)] == [1.0, 1.0, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125]

@@ -211,7 +211,7 @@ def test_a_run_goes_on_with_the_same_network_and_recipe_alone(
     with pytest.raises(RunError) as refusal:
         go_on(folder, data, **change)
     assert str(refusal.value) == (
-        f"The run in {folder.path} cannot go on: {text}. Only --device, --devices, --compile, --workers,"
+        f"The run in {folder.path} cannot go on: {text}. Only --device, --devices, --compile, --cache, --workers,"
         " --save-minutes and --max-unreadable may change. Put the rest back, or begin a new run with another --output."
     )
     assert {path: path.read_bytes() for path in before} == before

@@ -17,6 +17,7 @@ from visiongraft.compare.plan import Entry, Plan, check_question, mark_of
 from visiongraft.compare.presets import get_preset
 from visiongraft.compare.table import Comparison, Row, points
 from visiongraft.compare.trials import Circumstances, run_comparison
+from visiongraft.data.kept import kept_in_memory
 from visiongraft.data.sources import open_data
 from visiongraft.errors import DataError, GraftError, counted, nearest, printable
 from visiongraft.explain.comparison import write_comparison
@@ -133,7 +134,7 @@ def run(
     usual = Preprocessing()
     shown = preprocessed(usual, usual.image, mean=mean, std=std, interpolation=None, crop_pct=crop_pct)
     check_writable(output or RUNS, "--output", kind="folder")
-    images = open_data(data, data_dir=data_dir, download=download)
+    images = kept_in_memory(open_data(data, data_dir=data_dir, download=download), "auto")
     if len(images.val) < 2:  # noqa: PLR2004
         raise DataError(
             f"{images.name} has one image to be scored on, and a comparison needs more. Give more in val/."

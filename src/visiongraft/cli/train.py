@@ -21,6 +21,7 @@ from visiongraft.cli.values import (
     preprocessed,
 )
 from visiongraft.data import flowers
+from visiongraft.data.kept import Cache, kept_in_memory
 from visiongraft.data.packing import PREFIX
 from visiongraft.data.sources import open_data
 from visiongraft.errors import GraftError, counted
@@ -32,6 +33,7 @@ from visiongraft.spec import Backbone
 from visiongraft.train.devices import (
     Hardware,
     Strategy,
+    find_crew,
     find_device,
     is_a_restart,
     keep_freed_memory,
@@ -131,6 +133,7 @@ def run(
     devices: int = 1,
     strategy: Strategy = "ddp",
     compile: bool = False,
+    cache: Cache = "auto",
     max_unreadable: float = 0.01,
     save_minutes: float = 1.0,
     resume: Path | None = None,
@@ -226,6 +229,8 @@ def run(
         strategy: ddp, where each process holds the whole network, or fsdp, where each holds a part of every tensor
         compile: let PyTorch compile code for the steps of this very network, once for each size of its images;
             validation stays as it is
+        cache: ram keeps the pictures of a folder in memory once they are read; auto does so where they take at most a
+            twentieth of it
         max_unreadable: share of the images that may be unreadable before the run stops
         save_minutes: time between two writings of the state that --resume goes on from; 0 for every step, or every
             tenth on a GPU or several devices
@@ -261,6 +266,7 @@ def run(
     check_parts(spec, how.freeze)
     folder = _folder(output, resume, name=f"{spec.name}-{short_name(data)}")
     images = open_data(data, data_dir=data_dir, download=download)
+    images = kept_in_memory(images, cache, processes=find_crew(devices).here)
     keep_freed_memory()
     with Narrator(images.notes) if leads() else nullcontext() as narrator:
         outcome = train(

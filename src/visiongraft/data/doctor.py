@@ -16,6 +16,7 @@ from visiongraft.data.copies import check_copies
 from visiongraft.data.delivery import Delivery, measure_delivery
 from visiongraft.data.findings import Finding, by_severity
 from visiongraft.data.folder import list_folder
+from visiongraft.data.memory import memory_of_machine
 from visiongraft.data.published import Download
 from visiongraft.data.sets import ImageData
 from visiongraft.data.sources import data_names, open_data
@@ -23,8 +24,6 @@ from visiongraft.data.survey import Survey, survey
 from visiongraft.errors import DataError
 from visiongraft.kernels.types import Grid
 from visiongraft.preprocessing import RGB, Preprocessing
-
-_CONTROL_GROUP = Path("/sys/fs/cgroup/memory.max")  # what Linux grants a container
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,13 +135,3 @@ def _colors(seen: Survey) -> tuple[RGB, RGB] | tuple[None, None]:
     red, green, blue = mean.tolist()
     deep_red, deep_green, deep_blue = np.sqrt(np.maximum(square - mean**2, 0.0)).tolist()
     return (red, green, blue), (deep_red, deep_green, deep_blue)
-
-
-def memory_of_machine() -> int | None:
-    """Give the bytes of memory of this machine, or of the container that this process is in; None if unknown."""
-    found = []
-    with suppress(AttributeError, ValueError, OSError):  # no sysconf on Windows
-        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    with suppress(OSError, ValueError):  # no such file elsewhere; "max" is no number
-        found.append(int(_CONTROL_GROUP.read_text()))
-    return min(found, default=None)

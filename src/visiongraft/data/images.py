@@ -97,6 +97,18 @@ def read_image(source: Path | bytes, *, name: str | None = None) -> Image.Image:
         raise UnreadableImage(name, f"the file cannot be opened ({error.strerror or error})") from None
 
 
+def declared_pixels(path: Path) -> int:
+    """Give how many pixels a file declares to have, of which none is decoded; 0 where `read_image` would refuse it."""
+    try:
+        if not path.is_file():
+            return 0
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=known_formats()) as image:
+            width, height = image.size
+    except (OSError, *DECODER_ERRORS):
+        return 0
+    return width * height if width * height <= MAX_PIXELS else 0
+
+
 def _read_stream(stream: io.BytesIO | io.BufferedReader, name: str) -> Image.Image:
     """Read an image from an open file."""
     start = stream.read(8)
