@@ -5,7 +5,7 @@ import re
 import pytest
 from matplotlib import rc_context
 
-from visiongraft.explain.curves import Epoch, Validation, drawings, read_epochs, to_svg
+from visiongraft.explain.curves import Epoch, Pace, Validation, drawings, pace_of_all, read_epochs, to_svg
 from visiongraft.train.run import RunFolder
 
 
@@ -20,6 +20,18 @@ def test_an_epoch_that_was_not_validated_is_read_as_such(tmp_path):
     run.append_metrics({"epoch": 1, "lr": 1e-3, "train_loss": 1.5, "val_loss": None, "val_top1": None})
     run.append_metrics({"epoch": 2, "lr": 0.0, "train_loss": 1.25, "val_loss": 1.0, "val_top1": 0.5})
     assert read_epochs(run.metrics) == (Epoch(1, 1e-3, 1.5, None), Epoch(2, 0.0, 1.25, Validation(1.0, 0.5)))
+
+
+def test_the_pace_of_all_epochs_weighs_them_by_their_time(tmp_path):
+    run = RunFolder(tmp_path)
+    for number, (speed, wait) in enumerate([(100.0, 0.1), (50.0, 0.4)], start=1):
+        row = {"epoch": number, "lr": 1e-3, "train_loss": 1.5, "train_images_per_second": speed, "wait_share": wait}
+        run.append_metrics({**row, "val_loss": None, "val_top1": None})
+    found = read_epochs(run.metrics)
+    assert found[1].pace == Pace(50.0, 0.4)
+    assert pace_of_all(found) == pytest.approx(Pace(200 / 3, 0.3))
+    assert pace_of_all((*found, Epoch(3, 0.0, 1.0, None))) is None
+    assert pace_of_all([]) is None
 
 
 def test_curves_pass_only_through_the_epochs_that_were_validated():

@@ -90,13 +90,16 @@ def write(tmp_path, weights):
     """Give a function that writes the page of a run; the courses of its epochs are (val_loss, val_top1) or None."""
     run = RunFolder(tmp_path / "run")
 
-    def write(evaluation, data, *, course=((1.0, 0.5),), unreadable=(), options=MappingProxyType({})) -> Page:
+    def write(
+        evaluation, data, *, course=((1.0, 0.5),), pace=None, unreadable=(), options=MappingProxyType({})
+    ) -> Page:
         run.path.mkdir(exist_ok=True)
         run.best.write_bytes(weights.read_bytes())
         run.metrics.unlink(missing_ok=True)
         for number, val in enumerate(course, start=1):
             loss, top1 = val or (None, None)
-            run.append_metrics({"epoch": number, "lr": 0.0, "train_loss": 1.5, "val_loss": loss, "val_top1": top1})
+            row = {"epoch": number, "lr": 0.0, "train_loss": 1.5, "val_loss": loss, "val_top1": top1}
+            run.append_metrics(row | (pace or {}))
         spec = shallow("convmixer_pico", num_classes=3)
         best = max((number for number, val in enumerate(course, start=1) if val), key=lambda each: course[each - 1][1])
         outcome = Outcome(spec, evaluation, len(course), best, 171.0, run, tuple(unreadable))
@@ -162,6 +165,18 @@ def test_one_epoch_makes_no_curve_and_one_of_a_kind_no_plural(write):
     longer = write(judged([0], [0]), photographs(("ant", "bee", "cat"), [0]), course=[(2.0, 0.3), (0.9, 0.5)])
     assert "makes no curve" not in longer.text
     assert len(longer.named("svg")) == 3
+
+
+def test_the_page_says_how_long_the_network_waited_for_images_and_what_to_do_where_that_was_long(write):
+    short, long = (
+        write(judged(PREDICTIONS, LABELS), INSECTS, pace={"train_images_per_second": 1234.5, "wait_share": share})
+        for share in (0.2, 0.43)
+    )
+    assert "Waiting for images 20.0% of the training; 1,234 images per second" in short.text
+    assert "the network waited" not in short.text
+    assert "For 43.0% of the time the network waited for images. More processes that read" in long.text
+    assert long.rows["None"][1] == ["1", "1.5000", "1.0000", "50.00%", "0", "1234.5", "43.0%"]
+    assert "Waiting for images" not in write(judged(PREDICTIONS, LABELS), INSECTS).text
 
 
 def test_every_table_can_be_scrolled_by_itself(write):

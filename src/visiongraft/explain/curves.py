@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+class Pace(NamedTuple):
+    """How fast an epoch went: images learnt from in a second, and the share of its time that was waiting for them."""
+
+    images_per_second: float
+    wait_share: float
+
+
 class Validation(NamedTuple):
     """What a validation gave: cross-entropy in nats, and share of right answers in [0, 1]."""
 
@@ -28,12 +35,14 @@ class Epoch:
         lr: learning rate at its end.
         train_loss: mean over its images.
         val: its validation, or None where there was none.
+        pace: how fast it went, or None where the row does not tell.
     """
 
     number: int
     lr: float
     train_loss: float
     val: Validation | None
+    pace: Pace | None = None
 
 
 Scale = Literal["number", "percent", "from_zero"]
@@ -93,9 +102,21 @@ def read_epochs(path: Path) -> tuple[Epoch, ...]:
                 float(row["lr"]),
                 float(row["train_loss"]),
                 Validation(float(row["val_loss"]), float(row["val_top1"])) if row["val_top1"] else None,
+                Pace(float(row["train_images_per_second"]), float(row["wait_share"])) if "wait_share" in row else None,
             )
             for row in csv.DictReader(file)
         )
+
+
+def pace_of_all(epochs: Sequence[Epoch]) -> Pace | None:
+    """Give the pace of all epochs together, each of which has as many images; None where one does not tell."""
+    paces = [each.pace for each in epochs]
+    told = [each for each in paces if each is not None and each.images_per_second > 0.0]
+    if not told or len(told) < len(paces):
+        return None
+    seconds = [1.0 / each.images_per_second for each in told]  # of one image
+    waited = sum(each.wait_share * time for each, time in zip(told, seconds, strict=True))
+    return Pace(len(told) / sum(seconds), waited / sum(seconds))
 
 
 def drawings(epochs: Sequence[Epoch], best: int) -> tuple[Drawing, ...]:

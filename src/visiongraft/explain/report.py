@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from visiongraft.data.sets import ImageData
 from visiongraft.explain import usage
-from visiongraft.explain.curves import drawings, read_epochs, to_svg
+from visiongraft.explain.curves import drawings, pace_of_all, read_epochs, to_svg
 from visiongraft.explain.machine import describe_machine
 from visiongraft.explain.page import render, write_page
 from visiongraft.explain.pictures import picture_of
@@ -32,6 +32,7 @@ from visiongraft.train.evaluate import Evaluation
 if TYPE_CHECKING:
     from visiongraft.train.engine import Outcome  # pages are written without Lightning
 
+_STARVED = 0.2  # of the training's time: with more waiting for images, the page says what to do about it
 _MATRIX_CLASSES = 30  # with more, a confusion matrix is a wall of zeros: the page lists what is confused instead
 _SPACIOUS_CLASSES = 12  # with more, its cells only have room for one number, and hits would bury the mistakes
 _PAIRS, _MANY_PAIRS = 5, 20
@@ -111,7 +112,10 @@ def write_report(
 def _how_it_went(outcome: "Outcome") -> dict[str, object]:
     """Give the course of the training."""
     epochs = read_epochs(outcome.run.metrics)
+    pace = pace_of_all(epochs)
     return {
+        "pace": pace,
+        "starved": pace is not None and pace.wait_share > _STARVED,
         "run": outcome.run,
         "seconds": outcome.seconds,
         "unreadable": outcome.unreadable,
