@@ -336,5 +336,5 @@ def test_unknown_kinds_of_addresses_are_refused_with_the_known_ones(tmp_path):
     text = message(DataError, open_data, "litdata:s4://bucket/x")
     assert text == (
         "--data litdata: knows no s4://. Did you mean 's3' or 'gs'? Expected a folder, or an address that begins "
-        "with s3:// gs:// azure:// r2:// hf:// local:."
+        "with s3:// gs:// hf:// local:."
     )

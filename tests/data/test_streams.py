@@ -1,6 +1,6 @@
 """Shards from afar: fetched once, kept whole, removed where the disk is full, and what is said where they cannot be.
 
-No bucket is asked: litdata fetches from a folder, by the way that it has for one that is far away.
+litdata fetches from a folder, by the way that it has for one that is far away, and from what speaks S3 here.
 """
 
 import os
@@ -14,16 +14,24 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.data.bucket import serving
 from tests.data.shards import SMALL, by_name, far, message, names, opened, overwrite, written
 from tests.pictures import write_folder
 from visiongraft.data import streams
 from visiongraft.data.loader import Ahead, Samples, ScoringSampler, StepSampler, make_loader
 from visiongraft.data.packing import open_shards, write_shards
+from visiongraft.data.shards import MANIFEST
 from visiongraft.data.sources import open_data
 from visiongraft.data.streams import LostChunk
 from visiongraft.data.transforms import TrainTransform
 from visiongraft.errors import DataError, MissingExtra
 from visiongraft.preprocessing import Preprocessing
+
+
+def wait_for_threads() -> None:
+    until = time.monotonic() + 10
+    while any(each.name.endswith("(_fetch_quietly)") for each in threading.enumerate()) and time.monotonic() < until:
+        time.sleep(0.01)
 
 
 def test_a_bucket_gives_what_the_folder_gives_and_is_asked_once_for_each_chunk(tmp_path, monkeypatch):
@@ -62,10 +70,25 @@ def test_processes_that_read_fetch_each_chunk_once(tmp_path, monkeypatch):
     assert set(asked.values()) == {1}
 
 
-def wait_for_threads() -> None:
-    until = time.monotonic() + 10
-    while threading.active_count() > 1 and time.monotonic() < until:
-        time.sleep(0.01)
+def test_a_bucket_that_speaks_s3_gives_what_the_folder_gives_to_several_processes(tmp_path, monkeypatch):
+    folder = written(tmp_path)
+    with serving(folder) as (variables, asked):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        data = open_data("litdata:s3://bucket", data_dir=tmp_path / "kept")
+        data.train.expect(range(5))
+        wait_for_threads()
+        samples = Samples(data.train, TrainTransform(Preprocessing((8, 8))))
+        (batch,) = make_loader(samples, ScoringSampler(32, batch_size=32), workers=1)
+        assert batch.indices.tolist() == list(range(32))
+        assert by_name(data.train) == by_name(opened(folder).train)
+        fetched = [each.removeprefix("GET ") for each in asked if each.startswith("GET")]
+        assert sorted(fetched) == sorted([MANIFEST, *(each.file for each in data.train.chunks)])
+        (folder / data.val.chunks[0].file).unlink()
+        monkeypatch.setattr(streams, "_PAUSES", ())
+        assert "/val/chunk-0-0.bin cannot be fetched (" in message(LostChunk, data.val.load, 0)
+        text = message(LostChunk, open_data, "litdata:s3://bucket/nothing", data_dir=tmp_path / "kept")
+        assert text.startswith("s3://bucket/nothing/shards.index.json cannot be fetched (")
 
 
 def test_what_is_expected_is_there_before_it_is_asked_for(tmp_path):

@@ -31,10 +31,7 @@ VERSION = 1
 """Of the manifest and of what an item holds; a later one may be another format altogether."""
 
 MANIFEST = "shards.index.json"
-"""The file of a folder of shards that says what is in it.
-
-By this ending litdata fetches it with boto3, and not with obstore, whose threads do not survive a fork.
-"""
+"""The file of a folder of shards that says what is in it."""
 
 PARTS = ("train", "val")
 """The folders of the chunks."""

@@ -21,8 +21,14 @@ from typing import BinaryIO
 from visiongraft.data.shards import MANIFEST, Chunk
 from visiongraft.errors import DataError, MissingExtra
 
-SCHEMES = ("s3://", "gs://", "azure://", "r2://", "hf://", "local:")
-"""How the address of a bucket begins. `local:` is a folder that is far away, such as one of the network."""
+SCHEMES = ("s3://", "gs://", "hf://", "local:")
+"""How the address of a bucket begins. `local:` is a folder that is far away, such as one of the network.
+
+litdata's r2:// and azure:// need options that only its own data sets take.
+"""
+
+# Of these, litdata's other way to fetch is obstore, whose threads do not survive a fork and which knows no http://.
+_AS_STREAMS = ("s3://", "gs://")
 
 KEEP_FREE = 2**30
 """How many bytes of the disk are left free before chunks that were used long ago are removed."""
@@ -36,7 +42,7 @@ _DRAFTS = ".fetching-"
 
 _LONG_AGO = 86_400.0  # seconds, in which every download has ended
 
-_NEEDED = {"gs://": "google-cloud-storage", "azure://": "azure-storage-blob"}  # litdata leaves these to its users
+_NEEDED = {"gs://": "google-cloud-storage"}  # which litdata leaves to its users
 
 
 class LostChunk(DataError):
@@ -162,7 +168,7 @@ class Bucket:
                     return
                 self._make_room(chunk.bytes)
                 with self._draft() as draft:
-                    found = self._fetched(chunk.file, draft, size=chunk.bytes, pauses=_PAUSES)
+                    found = self._fetched(chunk.file, draft, pauses=_PAUSES)
                     if found.stat().st_size != chunk.bytes or _digest(found) != chunk.digest:
                         raise LostChunk(
                             f"{self.url}/{chunk.file} is not what {MANIFEST} says: it is cut short, or of other"
@@ -178,8 +184,8 @@ class Bucket:
         with TemporaryDirectory(prefix=_DRAFTS, dir=self.folder) as draft:
             yield Path(draft)
 
-    def _fetched(self, file: str, draft: Path, *, size: int = 0, pauses: Sequence[float] = ()) -> Path:
-        """Fetch a file of the shards; a size that is known lets litdata fetch its parts side by side."""
+    def _fetched(self, file: str, draft: Path, *, pauses: Sequence[float] = ()) -> Path:
+        """Fetch a file of the shards."""
         if self.url.startswith("hf://"):
             os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
         with _importing(f"--data litdata:{self.url}"):
@@ -189,8 +195,12 @@ class Bucket:
         for pause in (0.0, *pauses):
             sleep(pause)
             try:
-                known = [{"filename": target.name, "chunk_bytes": size}] if size else []
-                get_downloader(self.url, str(draft), known).download_file(f"{self.url}/{file}", str(target))
+                downloader = get_downloader(self.url, str(draft), [])
+                if self.url.startswith(_AS_STREAMS):
+                    with target.open("wb") as stream:
+                        downloader.download_fileobj(f"{self.url}/{file}", stream)
+                else:
+                    downloader.download_file(f"{self.url}/{file}", str(target))
                 if target.exists():
                     return target
                 reason = "nothing came"
