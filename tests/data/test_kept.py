@@ -106,6 +106,24 @@ def test_no_more_is_kept_than_a_share_of_the_memory_over_all_processes(
     )
 
 
+def test_of_a_set_that_is_far_too_large_only_some_files_are_asked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def ask(path: Path) -> int:
+        asked.append(path)
+        return 10**6
+
+    monkeypatch.setattr(kept, "declared_pixels", ask)
+    monkeypatch.setattr(kept, "memory_of_machine", lambda: 20 * 10**8)
+    files = tuple(f"{index}.jpg" for index in range(5000))
+    many = FileImages(folder, files, np.zeros(5000, np.int64))
+    plain = ImageData("many", ("a", "b"), many, many.subset(range(10)))
+    assert kept_in_memory(plain, "auto") is plain
+    assert len(asked) == 101
+
+
 def test_what_is_in_memory_or_is_not_wanted_there_stays_as_it_is(folder: Path, tmp_path: Path) -> None:
     plain, arrays = open_data(folder), open_data(write_npz(tmp_path / "stripes.npz"))
     assert kept_in_memory(plain, "none") is plain
