@@ -210,8 +210,12 @@ def test_an_interruption_or_a_full_disk_leaves_nothing_behind(tmp_path, monkeypa
         raise error
 
     monkeypatch.setattr(packing, "write_whole", fails)
-    with pytest.raises(error if isinstance(error, type) else OSError):
+    with pytest.raises(error if isinstance(error, type) else DataError) as caught:
         written(tmp_path)
+    assert isinstance(error, type) or str(caught.value) == (
+        f"{str(tmp_path / 'shards')!r} cannot be written (No space left on device), and nothing of it is left. Make"
+        " room, or give another folder."
+    )
     assert names(tmp_path) == ["photos"]
 
 

@@ -75,9 +75,9 @@ def write_shards(
         on_images: told now and then how many more images were read.
 
     Raises:
-        DataError: if there is something already, or too many images cannot be read.
+        DataError: if there is something already, too many images cannot be read, or the shards cannot be written;
+            nothing is left behind then.
         MissingExtra: if litdata is not installed.
-        OSError: if the shards cannot be written; nothing is left behind then.
     """
     allowed = max(1.0, max_unreadable * (len(data.train) + len(data.val))) if max_unreadable else 0.0
     failures: list[Failure] = []
@@ -118,7 +118,10 @@ def _draft_of(folder: Path) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise DataError(f"{str(folder)!r} is there by now, and was not replaced.") from None
-        raise
+        raise DataError(
+            f"{str(folder)!r} cannot be written ({error.strerror or error}), and nothing of it is left. Make room, or"
+            " give another folder."
+        ) from None
     except BaseException:  # Ctrl-C as well
         shutil.rmtree(draft, ignore_errors=True)
         raise
