@@ -54,10 +54,14 @@ class Case:
     save_minutes: float = 0.0
 
 
+_MIXED = replace(_BASE, mixup=0.4, cutmix=1.0, mixup_prob=0.9, reprob=0.5, model_ema_decay=0.8)
+
 CASES = {
-    "muon": Case(_BASE),
-    "adamw, workers": Case(replace(_BASE, opt="adamw"), files=True, workers=2),
+    "muon, mixed, averaged": Case(_MIXED),
+    "adamw, RandAugment, workers": Case(replace(_BASE, opt="adamw", aa="rand-m9-mstd0.5"), files=True, workers=2),
     "accumulated": Case(replace(_BASE, grad_accum_steps=2), "botnet_pico", files=True),
+    "lamb, repeated": Case(replace(_BASE, opt="lamb", clip_grad=0.0, aug_repeats=2), "cotnet_pico"),
+    "balanced, mixed in parts": Case(replace(_MIXED, sampler="balanced", grad_accum_steps=2), files=True, workers=1),
     "seldom saved": Case(replace(_BASE, opt="adamw", clip_grad=0.0), "cotnet_pico", workers=1, save_minutes=0.005),
     "bfloat16": Case(replace(_BASE, precision="bfloat16"), "convmixer_pico"),
 }
@@ -118,7 +122,7 @@ def soak(kills: int, seed: int) -> int:
             _finish(fork.Process(target=run, args=(CASES[name], data[name], folder)))
             right = same(ending(RunFolder(folder)), wanted[name])
             wrong += not right
-            print(f"{number:4d} {name:15} {was} after {moment:5.2f} s, went on from step {step:3d}:", end=" ")
+            print(f"{number:4d} {name:27} {was} after {moment:5.2f} s, went on from step {step:3d}:", end=" ")
             print("the same" if right else "DIFFERENT", flush=True)
             shutil.rmtree(folder)
     return wrong
