@@ -1,7 +1,5 @@
 """Registered with timm, our networks do what timm's own do: what its tests ask of those is asked of ours."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -444,12 +442,3 @@ def test_what_our_networks_cannot_be_is_refused(choices: dict, error: type[Excep
 
 def test_the_output_stride_that_a_network_has_may_be_asked_for() -> None:
     assert timm.create_model("vg_resnet_pico", output_stride=16).spec.strides[-1] == 16
-
-
-def test_without_timm_the_door_says_how_to_get_it() -> None:
-    program = "import sys; sys.modules['timm'] = None; import visiongraft.timm"
-    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert answer.stderr.splitlines()[-1] == (
-        "visiongraft.errors.MissingExtra: visiongraft.timm needs timm 1.0.31 or newer."
-        " Install it with: pip install 'visiongraft[timm]'"
-    )

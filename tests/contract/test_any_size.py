@@ -1,7 +1,7 @@
 """Every network takes images of any size."""
 
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 
 import pytest
 import torch
@@ -35,6 +35,18 @@ def test_every_network_maps_any_size_to_the_grids_that_its_spec_foretells(name: 
             assert_foretold(network, network.features(torch.empty(2, 3, *image)), image)
 
 
+@lru_cache(maxsize=1)  # all sizes of a network come one after the other
+def answering(name: str) -> Network:
+    """Make a network that nobody changes."""
+    return awake(narrow(name))
+
+
+@lru_cache(maxsize=1)
+def learning(name: str) -> Network:
+    """Make a network of which nothing but statistics changes, which no gradient depends on."""
+    return awake(narrow(name)).train()
+
+
 def without_norms(network: Network) -> Network:
     """Leave out what changes no shape, and on the meta device takes longer than all the rest."""
     for module in network.modules():
@@ -60,7 +72,9 @@ def test_every_choice_of_every_word_learns_at_a_large_size(name: str) -> None:
 
 
 def assert_learns(name: str, image: Grid) -> None:
-    network = awake(narrow(name)).train()
+    network = learning(name)
+    network.zero_grad()
+    torch.manual_seed(1)
     network(torch.randn(2, 3, *image)).square().sum().backward()
     for key, each in network.named_parameters():
         assert each.grad is not None, key
@@ -74,7 +88,8 @@ def assert_learns(name: str, image: Grid) -> None:
 def test_at_any_size_an_image_is_judged_alike_alone_in_company_natively_and_by_the_definitions(
     name: str, image: Grid
 ) -> None:
-    network = awake(narrow(name))
+    network = answering(name)
+    torch.manual_seed(1)
     images = torch.randn(2, 3, *image)
     with torch.no_grad():
         maps = network.features(images)
@@ -128,7 +143,7 @@ def mirrored_weights(network: Network) -> dict[str, torch.Tensor]:
 def test_the_smallest_size_works_and_one_pixel_less_is_refused_with_the_size(name: str) -> None:
     spec = shallow(name)
     with torch.device("meta"):
-        network = Network(spec).eval()
+        network = without_norms(Network(spec).eval())
         side = spec.smallest_image
         assert network(torch.empty(1, 3, side, side)).shape == (1, 5)
         for image in [(side, side - 1), (side - 1, 500)] if side > 1 else []:
@@ -226,7 +241,7 @@ def test_gradients_reach_the_tables_at_a_foreign_size_even_in_eval_mode() -> Non
 def test_the_small_image_form_of_every_network_takes_32_pixels(name: str) -> None:
     spec = replace(small_image(shallow(name)), in_chans=1)
     with torch.device("meta"):
-        network = Network(spec).eval()
+        network = without_norms(Network(spec).eval())
         assert network(torch.empty(1, 1, 32, 32)).shape == (1, 5)
     assert spec.strides[0] == 1
     assert all(stage.stride_in == "block" for stage in spec.stages)
