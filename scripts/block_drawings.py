@@ -4,14 +4,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from scripts.drawings import Drawing
-from visiongraft.blocks.bottleneck import Bottleneck
+from visiongraft.blocks.basic import Basic
+from visiongraft.blocks.bottleneck import Bottleneck, Shortcut
 from visiongraft.blocks.convmixer import ConvMixerBlock
 from visiongraft.blocks.listings import SimplifiedContextualTransformer
 from visiongraft.blocks.mbconv import MBConv
 from visiongraft.blocks.mixers import BlurAfter, ContextualTransformer, Conv, GatedConv, GridAttention
 from visiongraft.blocks.non_local import NonLocal
 from visiongraft.blocks.positions import PlaneTable
-from visiongraft.blocks.primitives import EfficientChannelAttention, Gate
+from visiongraft.blocks.primitives import Act, EfficientChannelAttention, Gate
 from visiongraft.blocks.relative_transformer import RelativeTransformer
 from visiongraft.blocks.site import Block, Site
 from visiongraft.kernels.types import Grid
@@ -41,6 +42,18 @@ def gate(squeeze: Gate) -> str:
     return f"squeeze-and-excitation, {ACTS[squeeze.act]}"
 
 
+def basic(drawing: Drawing, block: Basic, site: Site) -> None:
+    """Draw the block of ResNet-18 around its mixer."""
+    act = ACTS[block.act]
+    drawing.add(f"3×3 convolution to {site.width}{strided(site.stride)}", "learnt", parts=("conv",))
+    drawing.add(f"batch norm, {act}", "learnt", parts=("norm1",))
+    end = drawing.add(mixer_lines(block.mixer, site.behind), "mixer", parts=("mixer",))
+    if not block.mixer.self_normalised:
+        end = drawing.add("batch norm, starting at zero", "learnt", parts=("norm2",))
+    drawing.residual(ENTRY, end, shortcut_lines("conv", site, block.act), "shortcut")
+    drawing.add(act, "fixed")
+
+
 def bottleneck(drawing: Drawing, block: Bottleneck, site: Site) -> None:
     """Draw ResNet's block around its mixer."""
     middle, act = int(site.width * block.ratio), ACTS[block.act]
@@ -55,20 +68,20 @@ def bottleneck(drawing: Drawing, block: Bottleneck, site: Site) -> None:
     end = drawing.add("batch norm, starting at zero", "learnt", parts=("norm3",))
     if block.squeeze is not None and block.squeeze_at == "output":
         end = drawing.add(gate(block.squeeze), "learnt", parts=("squeeze",))
-    drawing.residual(ENTRY, end, bottleneck_shortcut(block, site), "shortcut")
+    drawing.residual(ENTRY, end, shortcut_lines(block.shortcut, site, block.act), "shortcut")
     drawing.add(act, "fixed")
 
 
-def bottleneck_shortcut(block: Bottleneck, site: Site) -> list[str]:
+def shortcut_lines(kind: Shortcut, site: Site, act: Act) -> list[str]:
     """Say what the shortcut does; nothing where it does nothing."""
     if site.stride == 1 and site.in_width == site.width:
         return []
-    if block.shortcut == "mean_conv":
+    if kind == "mean_conv":
         return [f"means of 2×2{strided(site.stride)}"] * (site.stride > 1) + ["1×1 convolution", "batch norm"]
-    act = f", {ACTS[block.act]}" if block.shortcut in ("conv_act", "conv3_act") else ""
-    bias = " with bias" if block.shortcut == "conv_bias" else ""
-    size = "3×3" if block.shortcut == "conv3_act" and site.stride > 1 else "1×1"
-    return [f"{size} convolution{bias}{strided(site.stride)}", f"batch norm{act}"]
+    then = f", {ACTS[act]}" if kind in ("conv_act", "conv3_act") else ""
+    bias = " with bias" if kind == "conv_bias" else ""
+    size = "3×3" if kind == "conv3_act" and site.stride > 1 else "1×1"
+    return [f"{size} convolution{bias}{strided(site.stride)}", f"batch norm{then}"]
 
 
 def mixer_lines(mixer: object, site: Site) -> list[str]:
@@ -271,6 +284,7 @@ Draw = Callable[[Drawing, Any, Site], None]
 """Adds the boxes of a word of the vocabulary, at a site, below the box of what comes in."""
 
 BLOCKS: dict[type, Draw] = {
+    Basic: basic,
     Bottleneck: bottleneck,
     MBConv: mbconv,
     RelativeTransformer: relative_transformer,

@@ -105,6 +105,7 @@ PLACES: dict[str, tuple[Place, ...]] = {
     "resnet": (
         Place("resnet", "Bottleneck", "resnet50", 3, 1),
         Place("seresnet", "Bottleneck", "seresnet50", 3, 2),
+        Place("resnet_basic", "Basic block", "resnet14_cifar", 2, 1),
         Place("nonlocal", "Non-local block", "nonlocal_resnet50", 3, 6),
     ),
     "botnet": (

@@ -1,5 +1,6 @@
 """Vision networks that mix convolution and attention: choose, train, graft, compare and ship them."""
 
+from visiongraft.blocks.basic import Basic
 from visiongraft.blocks.bottleneck import Bottleneck
 from visiongraft.blocks.convmixer import ConvMixerBlock
 from visiongraft.blocks.convnext import ConvNeXt
@@ -31,6 +32,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Backbone",
+    "Basic",
     "Block",
     "BlurAfter",
     "Bottleneck",

@@ -7,6 +7,7 @@ from itertools import groupby
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from visiongraft.blocks.basic import Basic
 from visiongraft.blocks.bottleneck import Bottleneck
 from visiongraft.blocks.convmixer import ConvMixerBlock
 from visiongraft.blocks.convnext import ConvNeXt
@@ -27,6 +28,7 @@ MOST_BLOCKS = 10_000
 _WORDS: dict[str, type] = {
     word.__name__: word
     for word in (
+        Basic,
         BlurAfter,
         Bottleneck,
         CoAtNetStem,

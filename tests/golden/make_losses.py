@@ -16,6 +16,7 @@ import torch.nn.functional as F
 
 from visiongraft import (
     Backbone,
+    Basic,
     BlurAfter,
     Bottleneck,
     CoAtNetStem,
@@ -64,6 +65,8 @@ def _coatnet(name: str, convolve: MBConv) -> Backbone:
     return Backbone(name, CoAtNetStem(16), stages, Head(norm="layer", hidden=32))
 
 
+_BASIC = (Stage(16, 1, (Basic(),)), Stage(32, 2, (Basic(), Basic(mixer=GridAttention(heads=2)))))
+
 _SE_COTNETD = (
     Stage(64, 2, (Bottleneck(mixer=GatedConv(), shortcut="mean_conv"),)),
     Stage(64, 2, (Bottleneck(mixer=BlurAfter(ContextualTransformer()), shortcut="mean_conv"),)),
@@ -81,6 +84,7 @@ NETWORKS = (
     Backbone("convmixer", PatchStem(16, 4), (Stage(16, 1, (ConvMixerBlock(5), ConvMixerBlock(4, "relu"))),)),
     _resnet("cotnet", Bottleneck(), last=Bottleneck(mixer=ContextualTransformer())),
     _resnet("cotnet_listing", Bottleneck(), last=Bottleneck(mixer=SimplifiedContextualTransformer())),
+    Backbone("botnet_basic", SmallStem(16), _BASIC),
     Backbone("se_cotnetd", DeepStem((8, 8, 16)), _SE_COTNETD),
 )
 """Every family, and every block, mixer and position of the vocabulary at least once."""

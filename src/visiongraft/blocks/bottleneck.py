@@ -61,7 +61,7 @@ class BottleneckBlock(nn.Module):
         self.gates_mixer = spec.squeeze_at == "after_mixer"
         gated = middle if self.gates_mixer else site.width
         self.squeeze = nn.Identity() if spec.squeeze is None else spec.squeeze.build(gated)
-        self.shortcut = _shortcut(spec, site)
+        self.shortcut = make_shortcut(spec.shortcut, site, spec.act)
         self.drop_path = DropPath(site.drop_path)
         self.act = activation(spec.act)
         self.mixer_act = nn.Identity() if spec.mixer.self_normalised else activation(spec.act)
@@ -76,16 +76,17 @@ class BottleneckBlock(nn.Module):
         return self.act(self.shortcut(maps) + self.drop_path(branch))
 
 
-def _shortcut(spec: Bottleneck, site: Site) -> nn.Module:
+def make_shortcut(kind: Shortcut, site: Site, act: Act) -> nn.Module:
+    """Make what the incoming map goes through beside the branch, as `Bottleneck` says: nothing where it fits."""
     if site.stride == 1 and site.in_width == site.width:
         return nn.Identity()
-    if spec.shortcut == "mean_conv":
+    if kind == "mean_conv":
         pool = HalveMean() if site.stride == 2 else nn.Identity()
         return nn.Sequential(pool, conv(site.in_width, site.width), norm(site.width))
-    biased = spec.shortcut == "conv_bias"
-    kernel = 3 if spec.shortcut == "conv3_act" and site.stride == 2 else 1
+    biased = kind == "conv_bias"
+    kernel = 3 if kind == "conv3_act" and site.stride == 2 else 1
     widen = conv(site.in_width, site.width, kernel, stride=site.stride, bias=biased)
     layers: list[nn.Module] = [widen, norm(site.width)]
-    if spec.shortcut in ("conv_act", "conv3_act"):
-        layers.append(activation(spec.act))
+    if kind in ("conv_act", "conv3_act"):
+        layers.append(activation(act))
     return nn.Sequential(*layers)

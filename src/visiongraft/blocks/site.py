@@ -47,6 +47,11 @@ class Site:
         return replace(self, in_width=width, width=width, drop_path=0.0)
 
     @property
+    def behind(self) -> "Site":
+        """The site of a mixer inside this block, of its width, behind what takes the stride."""
+        return replace(self.inside(self.width), stride=1, grid=self.out_grid)
+
+    @property
     def out_grid(self) -> Grid:
         """Height and width in cells of the map that goes out."""
         return shrink(self.grid, self.stride)

@@ -271,8 +271,9 @@ PUBLISHED: dict[str, Published] = {
 
 _NOTES = (
     ("*_pico", "Ours, for CPUs and tests: no paper has it."),
+    ("*14_cifar", "Ours, for images of 32 pixels: no paper has it."),
     (
-        "resnet*",
+        "resnet?[!4]*",
         "The stride of a block is in its 3x3 convolution, as in today's ResNets; the paper has it in the 1x1.",
     ),
     ("nonlocal_resnet50", "The block stands before the last one of c4, as in its paper."),

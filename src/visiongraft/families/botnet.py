@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+from visiongraft.blocks.basic import Basic
 from visiongraft.blocks.bottleneck import Bottleneck
 from visiongraft.blocks.mixers import GridAttention
 from visiongraft.blocks.primitives import SqueezeExcite
-from visiongraft.families.resnet import DEPTHS, pico, resnet
+from visiongraft.families.resnet import DEPTHS, for_cifar, pico, resnet
 from visiongraft.spec import Backbone
 
 _CONV = Bottleneck()
@@ -56,4 +57,5 @@ SPECS = (
     _positions("botnet50_content_relative", GridAttention(position="relative")),
     _positions("botnet50_content_absolute", GridAttention(position="absolute")),
     pico(with_last_stage(resnet("resnet", (1, 2, 2, 1), _CONV, width=64), _ATTEND, _ATTEND, name="botnet_pico")),
+    for_cifar("botnet14_cifar", Basic(mixer=GridAttention(heads=4))),
 )
