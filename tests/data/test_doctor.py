@@ -246,7 +246,7 @@ def test_small_classes_and_unequal_ones_are_named(photos):
     assert found["few"].what == "Classes of fewer than 20 images to learn from: 1 of 2 (50.0%): 'cat'"
     assert found["unbalanced"].what == "'dog' has 20 images to learn from, 'cat' only 1"
     assert found["unbalanced"].remedy == (
-        "Add images of small classes, and judge by the scores of each class: "
+        "Add images of small classes or train with --sampler balanced, and judge by the scores of each class: "
         "always answering 'cat' is right for 50% of val"
     )
 

@@ -133,7 +133,7 @@ def _check_balance(seen: Survey, learnt: NDArray[np.int64], scored: NDArray[np.i
                 "warning",
                 f"{names[large]!r} has {counted(int(learnt[large]), 'image')} to learn from, {names[small]!r} only "
                 f"{learnt[small]:,}",
-                "Add images of small classes, and judge by the scores of each class"
+                "Add images of small classes or train with --sampler balanced, and judge by the scores of each class"
                 + (f": {always} of val" if scored.any() else ""),
             )
     number = int(scored.sum())
