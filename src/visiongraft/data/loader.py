@@ -6,7 +6,6 @@ worker has to be told of a new epoch, and a run that stops and starts again sees
 
 import math
 import random
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from visiongraft.data.images import UnreadableImage
 from visiongraft.data.order import Arranged, Order
+from visiongraft.data.reading import leave_interrupts_to_the_main_process
 from visiongraft.data.sets import ArrayImages, ImageSet
 from visiongraft.data.transforms import PaddedCrop, TrainTransform, Transform
 from visiongraft.data.views import Views
@@ -319,7 +319,7 @@ def make_loader(
         num_workers=workers,
         collate_fn=partial(collate, image=samples.transforms[-1].pre.image),
         pin_memory=memory == "pinned",
-        worker_init_fn=_leave_interrupts_to_the_main_process,
+        worker_init_fn=leave_interrupts_to_the_main_process,
         generator=torch.Generator(),  # its own, or starting an epoch would draw from the global one
     )
 
@@ -373,9 +373,3 @@ def _generators_kept() -> Iterator[None]:
         torch.set_rng_state(kept_torch)
         random.setstate(kept_python)
         np.random.set_state(kept_numpy)
-
-
-def _leave_interrupts_to_the_main_process(worker: int) -> None:
-    """Ignore Ctrl-C, which reaches every process: the main one saves what was learnt, and then ends the others."""
-    del worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

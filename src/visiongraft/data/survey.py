@@ -1,6 +1,5 @@
 """One pass over the images of a data set, which keeps a hundred bytes of each: size, hashes, colours, faults."""
 
-import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ from visiongraft.data.duplicates import are_flat, digest, perceptual_hashes, shr
 from visiongraft.data.findings import Places
 from visiongraft.data.images import UnreadableImage
 from visiongraft.data.oddities import ODDITIES, oddities_of
+from visiongraft.data.reading import leave_interrupts_to_the_main_process
 from visiongraft.data.sets import FileImages, ImageData, ImageSet, Labels
 
 BATCH = 64
@@ -121,7 +121,7 @@ def survey(data: ImageData, *, workers: int = 0, on_images: Callable[[int], None
             batch_size=BATCH,
             num_workers=workers,
             collate_fn=_rows,
-            worker_init_fn=_leave_interrupts_to_the_main_process,
+            worker_init_fn=leave_interrupts_to_the_main_process,
         )
         for rows in loader:
             blocks.append(rows)
@@ -209,9 +209,3 @@ def _joined(blocks: Sequence[Sights]) -> Sights:
         np.concatenate([each.oddities for each in blocks]),
         shifted,
     )
-
-
-def _leave_interrupts_to_the_main_process(worker: int) -> None:
-    """Ignore Ctrl-C, which reaches every process: the main one ends the others."""
-    del worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
