@@ -14,6 +14,7 @@ from visiongraft.compare.plan import Entry, Plan, mark_of
 from visiongraft.compare.speed import Speed
 from visiongraft.compare.table import Comparison
 from visiongraft.compare.trials import Circumstances, run_comparison
+from visiongraft.data.loader import Failure
 from visiongraft.data.sets import ArrayImages, ImageData
 from visiongraft.errors import DivergedError
 from visiongraft.families.zoo import get_spec
@@ -35,12 +36,16 @@ class Stage:
         path: the folder of the comparison.
         right: how many of the images a network names rightly with a seed; the first ones of the set.
         events: runs that do something else: "diverge", "interrupt" or "kill".
+        trained: networks and seeds, as they were trained.
+        unreadable: whether one of the images cannot be read.
+        told: what the witness heard.
     """
 
     path: Path
     right: Mapping[str, tuple[int, ...]]
     events: dict[tuple[str, int], str] = field(default_factory=dict)
     trained: list[tuple[str, int]] = field(default_factory=list)
+    unreadable: bool = False
     told: list[str] = field(default_factory=list)
 
     def train(self, spec: Backbone, data: ImageData, recipe: Recipe, run, **more) -> Outcome:
@@ -65,7 +70,8 @@ class Stage:
         probabilities = np.full((IMAGES, 2), 0.1, np.float32)
         probabilities[np.arange(IMAGES), predictions] = 0.9
         found = Evaluation(probabilities, labels, np.arange(IMAGES), 0.5, (), 1.0)
-        return Outcome(spec, found, recipe.epochs, 1, 10.0, run, ())
+        unreadable = (Failure(1, "train/0001.png", "it is cut short"),) if self.unreadable else ()
+        return Outcome(spec, found, recipe.epochs, 1, 10.0, run, unreadable, stopped=event == "interrupt")
 
     def run(self, *, names: tuple[str, ...] = NAMES, reference: str | None = None, **changes) -> Comparison:
         """Run, or go on with, a comparison."""

@@ -2,8 +2,10 @@
 
 import csv
 import json
+import os
 import re
-from contextlib import nullcontext
+import signal
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 import torch
 
 from tests.compare.played import NAMES, Stage, plan, speeds
-from tests.pictures import write_npz
+from tests.pictures import write_folder
 from visiongraft.compare import trials
 from visiongraft.compare.budget import Pace
 from visiongraft.compare.folder import ComparisonFolder
@@ -46,9 +48,11 @@ def test_a_finished_comparison_trains_nothing_and_gives_the_same_numbers(stage) 
     assert played.told[-1] == "9 runs, 9 finished"
 
 
+@pytest.mark.parametrize("unreadable", [False, True])
 @pytest.mark.parametrize("event", ["kill", "interrupt"])
-def test_a_stopped_run_goes_on_in_its_folder_and_finished_ones_are_kept(stage, event: str) -> None:
+def test_a_stopped_run_goes_on_in_its_folder_and_finished_ones_are_kept(stage, event: str, unreadable: bool) -> None:
     played = stage(events={("botnet_pico", 1): event})
+    played.unreadable = unreadable
     with pytest.raises((RuntimeError, KeyboardInterrupt)):
         played.run()
     assert played.trained == ALL[:5]
@@ -60,40 +64,54 @@ def test_a_stopped_run_goes_on_in_its_folder_and_finished_ones_are_kept(stage, e
     assert found.as_csv().encode() == found.folder.table.read_bytes()
 
 
-def test_a_killed_comparison_ends_with_the_answers_of_one_that_was_not(tmp_path: Path, monkeypatch) -> None:
-    """With real trainings, killed in the middle of an epoch of the second run."""
+def test_a_comparison_that_was_killed_and_then_stopped_ends_with_the_answers_of_one_that_was_not(
+    tmp_path: Path, monkeypatch
+) -> None:
+    """With real trainings: killed in the first epoch of the second run, stopped by Ctrl-C in the last of the third."""
     monkeypatch.setattr(trials, "measure_speeds", speeds)
     monkeypatch.setattr(trials, "train", partial(trials.train, save_minutes=0.0))
-    data = open_data(write_npz(tmp_path / "stripes.npz"))
+    pictures = write_folder(tmp_path / "stripes")
+    (pictures / "train" / "lying" / "001.png").write_bytes(b"")
+    data = open_data(pictures)
     asked = plan(("resnet_pico", "convmixer_pico"), data=mark_of(data), seeds=(0, 1))
 
-    def run(name: str, kill_at: int) -> dict[str, str]:
-        witness = Killer(kill_at)
-        around = Circumstances(data, ComparisonFolder(tmp_path / name), torch.device("cpu"), 0, 0.01, {}, witness)
-        with pytest.raises(RuntimeError, match="killed") if kill_at else nullcontext():
-            run_comparison(asked, around)
-        return {} if kill_at else {
+    def run(name: str, ends: Callable[[], None] = lambda: None) -> dict[str, str]:
+        folder = ComparisonFolder(tmp_path / name)
+        around = Circumstances(data, folder, torch.device("cpu"), 0, 0.01, {}, Ending(6, ends))
+        run_comparison(asked, around)
+        return {
             path.parent.name + path.parent.parent.name: re.sub(r'"seconds": [^,]*,', "", path.read_text())
-            for path in (tmp_path / name).rglob("result.json")
-        }  # fmt: skip
+            for path in folder.path.rglob("result.json")
+        }
 
-    expected = run("whole", 0)
-    run("killed", 11)
-    assert run("killed", 0) == expected
+    expected = run("whole")
+    with pytest.raises(RuntimeError, match="killed"):
+        run("ended", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run("ended", partial(os.kill, os.getpid(), signal.SIGINT))
+    stopped = ComparisonFolder(tmp_path / "ended")
+    assert [stopped.result(entry.name, seed).exists() for entry, seed in asked] == [True, True, False, False]
+    third = stopped.run("resnet_pico", 1)
+    assert third.last.exists() and third.unreadable.exists()
+    assert run("ended") == expected
     assert len(expected) == 4
 
 
-class Killer(Stage):
-    """A witness under which the process dies at a step, counted over all runs; never at step 0."""
+def killed() -> None:
+    raise RuntimeError("killed")
 
-    def __init__(self, at: int) -> None:
+
+class Ending(Stage):
+    """A witness that does something at a step, counted over all runs."""
+
+    def __init__(self, at: int, ends: Callable[[], None]) -> None:
         super().__init__(Path(), {})
-        self.left = at
+        self.left, self.ends = at, ends
 
     def step(self, done: int, steps: int) -> None:
         self.left -= 1
         if self.left == 0:
-            raise RuntimeError("killed")
+            self.ends()
 
 
 def test_a_finished_run_keeps_no_training_state(stage) -> None:

@@ -153,6 +153,7 @@ def test_control_c_ends_the_run_after_the_step_and_saves_it(tmp_path: Path) -> N
 
     before = signal.getsignal(signal.SIGINT)
     trained = run(tmp_path, write_npz(tmp_path / "stripes.npz"), replace(QUICK, epochs=50), listener=Impatient())
+    assert trained.stopped
     assert trained.epochs == 1
     assert rows_of(trained)[1][1] == "2"
     assert read(trained.run.best).scores["val_top1"] == trained.evaluation.top1
@@ -199,6 +200,7 @@ def test_an_unreadable_image_is_skipped_counted_and_listed(tmp_path: Path) -> No
     broken.write_bytes(broken.read_bytes()[:60])
     trained = run(tmp_path, data, replace(QUICK, epochs=2), hardware=READING)
     assert [each.name for each in trained.unreadable] == [str(broken)]
+    assert not trained.stopped
     listed = trained.run.unreadable.read_text().splitlines()
     assert len(listed) == 2
     assert listed[1].startswith(str(broken))

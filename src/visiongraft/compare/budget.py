@@ -190,7 +190,7 @@ def _timed(
             max_unreadable=max_unreadable,
             listener=watch,
         )
-    if watch.done < watch.steps and not outcome.unreadable:
+    if outcome.stopped:
         raise KeyboardInterrupt
     watch.score_seconds = outcome.evaluation.seconds / outcome.evaluation.images
     return watch

@@ -151,7 +151,6 @@ def _run(plan: Plan, entry: Entry, seed: int, around: Circumstances) -> Result |
         KeyboardInterrupt: by Ctrl-C, which ends the training early: its result would be one of less training.
     """
     around.witness.begun(entry, seed)
-    relay = _Relay(around.witness)
     run = around.folder.run(entry.name, seed)
     result: Result | Failed
     try:
@@ -165,12 +164,12 @@ def _run(plan: Plan, entry: Entry, seed: int, around: Circumstances) -> Result |
             options={"model": entry.name, **around.options, "epochs": entry.epochs, "seed": seed},
             max_unreadable=around.max_unreadable,
             resume="allowed",
-            listener=relay,
+            listener=_Relay(around.witness),
         )
     except DivergedError as error:
         result = Failed(entry.name, seed, str(error))
     else:
-        if relay.done < relay.steps and not outcome.unreadable:
+        if outcome.stopped:
             raise KeyboardInterrupt
         for note in outcome.notes:
             around.witness.note(note)
@@ -198,18 +197,15 @@ def _result(entry: Entry, seed: int, outcome: Outcome) -> Result:
     )
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Relay:
-    """A listener of one run that tells the witness, and remembers how far the run came."""
+    """A listener of one run that tells the witness."""
 
     witness: Witness
-    done: int = 0
-    steps: int = 0
 
     def step(self, done: int, steps: int, loss: float) -> None:
         """Hear of a step."""
         del loss
-        self.done, self.steps = done, steps
         self.witness.step(done, steps)
 
     def epoch(self, row: Metrics) -> None:

@@ -52,6 +52,7 @@ class Outcome:
         run: the folder with the weights and everything else.
         unreadable: images that could not be read.
         notes: what the user should know of how the run went on.
+        stopped: whether Ctrl-C ended it before its last step.
     """
 
     spec: Backbone
@@ -62,6 +63,7 @@ class Outcome:
     run: RunFolder
     unreadable: tuple[Failure, ...]
     notes: tuple[str, ...] = ()
+    stopped: bool = False
 
 
 def train(
@@ -169,6 +171,7 @@ def train(
         run=run,
         unreadable=tuple(progress.unreadable.values()),
         notes=tuple(notes),
+        stopped=progress.step < steps,
     )
 
 
