@@ -1,17 +1,24 @@
 """A budget becomes epochs: every run gets the same share of the time."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from tests.pictures import SIDE, write_folder, write_npz
+from visiongraft.compare import budget
 from visiongraft.compare.budget import Pace, as_budget, measure_paces, parse_budget, share_out
+from visiongraft.data.sets import ImageData
 from visiongraft.data.sources import open_data
 from visiongraft.errors import GraftError
 from visiongraft.families.zoo import get_spec
+from visiongraft.spec import Backbone
+from visiongraft.train.ledger import Listener
 from visiongraft.train.recipe import Recipe
+from visiongraft.train.run import RunFolder
 
 RECIPE = Recipe(val_every=4)
 
@@ -85,6 +92,72 @@ def test_networks_are_timed_in_turn_on_a_part_of_the_data(tmp_path: Path, batch_
     for pace in paces.values():
         assert pace.steps == 64 // batch_size
         assert all(seconds > 0 for seconds in (*pace.step_seconds, pace.score_seconds))
+
+
+Heard = Callable[[int, int], bool]
+"""Whether a listener hears of a step, by its number from 1 and the steps of each epoch."""
+
+
+class Clock:
+    """A clock that nobody winds but `played`."""
+
+    def __init__(self) -> None:
+        self.now = 1e6  # for as long the machine has been up
+
+    def __call__(self) -> float:
+        return self.now
+
+    def play(self, heard: Heard, at_once: float, per_step: tuple[float, ...]) -> Callable[..., object]:
+        """Give a training of known steps, of which some are heard, and whose first one costs more at once."""
+
+        def train(
+            _: Backbone, data: ImageData, recipe: Recipe, __: RunFolder, *, listener: Listener, **___: object
+        ) -> object:
+            count = len(data.train) // recipe.batch_size
+            self.now += at_once
+            for number in range(1, count * recipe.epochs + 1):
+                self.now += per_step[(number - 1) // count]
+                if heard(number, count):
+                    listener.step(number, count * recipe.epochs, 1.0)
+                if number % count == 0:
+                    self.now += 100.0  # the validation
+                    listener.epoch({"epoch": number // count, "step": number})
+            return SimpleNamespace(stopped=False, evaluation=SimpleNamespace(seconds=1.0, images=8))
+
+        return train
+
+
+@pytest.mark.parametrize(
+    ("heard", "device", "images", "first"),
+    [
+        (lambda *_: True, "cpu", 64, 1.0),
+        (lambda number, _: number != 1, "cpu", 64, 1.0),  # no image of the first step could be read
+        (lambda number, each: number % each != 0, "cpu", 64, 1.0),  # nor of the last one of an epoch
+        (
+            lambda number, each: number % each == 0,
+            "cpu",
+            64,
+            2.0,
+        ),  # of the first size nothing is known, and the next is taken
+        (lambda number, each: 0 in (number % 10, number % each), "cuda", 640, 1.0),  # as a GPU tells it
+        (
+            lambda number, each: 0 in (number % 10, number % each),
+            "cuda",
+            64,
+            2.0,
+        ),  # where four batches are all that there is
+    ],
+)
+def test_a_step_is_timed_right_whichever_steps_are_heard(
+    heard: Heard, device: str, images: int, first: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = open_data(write_npz(tmp_path / "stripes.npz", train=images))
+    clock = Clock()
+    monkeypatch.setattr(budget, "perf_counter", clock)
+    monkeypatch.setattr(budget, "train", clock.play(heard, 500.0, (1.0, 2.0, 3.0)))
+    recipe, specs = replace(RECIPE, batch_size=16), [get_spec("resnet_pico").at(SIDE)]
+    (pace,) = measure_paces(specs, data, recipe, device=torch.device(device)).values()
+    assert pace.step_seconds == pytest.approx((first, 2.0, 3.0))
 
 
 def test_files_are_timed_as_well(tmp_path: Path) -> None:

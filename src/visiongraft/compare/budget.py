@@ -18,12 +18,14 @@ from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
 from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import train
+from visiongraft.train.ledger import LOG_EVERY
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.run import RunFolder
 from visiongraft.train.state import Metrics
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_ROUNDS, _SIZES, _STEPS = 3, 3, 3  # turns of each network, sizes of the growing images in each, steps at each
+_ROUNDS, _SIZES = 3, 3  # turns of each network, sizes of the growing images in each
+_STEPS_HEARD = 3  # at each size
 _IMAGES_TO_SCORE = 128  # in each turn
 
 
@@ -112,27 +114,25 @@ def share_out(budget: float, paces: Mapping[str, Pace], seeds: int, recipe: Reci
 
 @dataclass
 class _Stopwatch:
-    """A listener that times steps, by the epoch in which they were."""
+    """A listener that times steps, by the epoch in which they were. It need not hear of each of them."""
 
     seconds: list[list[float]] = field(default_factory=lambda: [[]])
-    done: int = 0
-    steps: int = 0
     score_seconds: float = 0.0  # of one image
-    _last: float = 0.0
+    _done: int = 0
+    _last: float | None = None  # the first step also pays for what is made once, and is not timed
 
     def step(self, done: int, steps: int, loss: float) -> None:
         """Hear of a step."""
-        del loss
+        del steps, loss
         now = perf_counter()
-        if done > 1:  # the first one also pays for what is made once
-            self.seconds[-1].append(now - self._last)
-        self.done, self.steps, self._last = done, steps, now
+        if self._last is not None:
+            self.seconds[-1].append((now - self._last) / (done - self._done))
+        self._done, self._last = done, now
 
     def epoch(self, row: Metrics) -> None:
         """Hear of an epoch."""
-        del row
         self.seconds.append([])
-        self._last = perf_counter()
+        self._done, self._last = int(row["step"] or 0), perf_counter()
 
 
 def measure_paces(
@@ -162,7 +162,9 @@ def measure_paces(
     Raises:
         KeyboardInterrupt: by Ctrl-C.
     """
-    batches = max(min(len(data.train) // recipe.batch_size, _STEPS), 1)
+    # On a GPU a training tells one step in so many, and the last of an epoch.
+    enough = _STEPS_HEARD if device.type == "cpu" else LOG_EVERY + _STEPS_HEARD - 1
+    batches = max(min(len(data.train) // recipe.batch_size, enough), 1)
     part = replace(data, train=_part(data.train, batches * recipe.batch_size), val=_part(data.val, _IMAGES_TO_SCORE))
     looks: dict[str, list[_Stopwatch]] = {spec.name: [] for spec in specs}
     for _ in range(_ROUNDS):
@@ -199,14 +201,15 @@ def _timed(
 def _pace(looks: Sequence[_Stopwatch], steps: int, images: int) -> Pace:
     """Take the medians over all turns.
 
-    The first step of an epoch also waits for the loader, and counts only where there is no other one.
+    The first steps of an epoch also wait for the loader, and count only where there are no other ones. A first size of
+    which nothing could be timed counts as the next one, which is no smaller.
     """
     sizes = [[each.seconds[size] for each in looks] for size in range(_SIZES)]
     typical = []
     for epochs in sizes:
         later = [seconds for epoch in epochs for seconds in epoch[1:]]
         typical.append(median(later or [seconds for epoch in epochs for seconds in epoch] or [0.0]))
-    typical[0] = typical[0] or typical[1]  # of a single step, the first of all, nothing is kept
+    typical[0] = typical[0] or typical[1]
     return Pace(tuple(typical), steps, median(each.score_seconds for each in looks) * images)
 
 
