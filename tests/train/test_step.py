@@ -160,6 +160,35 @@ def test_balanced_weights_let_the_images_of_all_classes_count_alike(tmp_path: Pa
     torch.testing.assert_close(found, wanted)
 
 
+@pytest.mark.parametrize("loss", ["cross_entropy", "bce"])
+@pytest.mark.parametrize(("balance", "wanted"), [("none", (0.9, 0.1)), ("balanced", (0.5, 0.5))])
+def test_balanced_weights_move_the_best_answer_that_is_the_same_for_all_images(
+    loss: str, balance: str, wanted: tuple[float, float], tmp_path: Path
+) -> None:
+    labels = np.repeat([0, 1], [9, 1])
+    pictures = ArrayImages("train", np.zeros((10, 24, 24, 3), np.uint8), labels)
+    data = replace(unbalanced(tmp_path), train=pictures, classes=("frequent", "rare"))
+    recipe = replace(PLAIN, loss=loss, class_weights=balance, batch_size=10)
+    lesson = lesson_on(data, recipe, PRE, share=Share(), smallest=1)
+    share = torch.tensor(wanted)
+    answer = (share.log() if loss == "cross_entropy" else share.logit()).requires_grad_()
+    images = batch(10)._replace(labels=torch.from_numpy(labels))
+    found = lesson.loss(lambda pixels: answer.expand(len(pixels), 2), images, step=0)
+    (slope,) = torch.autograd.grad(found, answer)
+    assert slope.abs().max() < 1e-6  # both losses are convex: where nothing pulls, no answer is better
+
+
+def test_of_binary_cross_entropy_a_weight_scales_all_that_an_image_costs(tmp_path: Path) -> None:
+    data = unbalanced(tmp_path)
+    recipe = replace(PLAIN, loss="bce", class_weights="balanced", label_smoothing=0.1)
+    labels = torch.from_numpy(data.train.labels)
+    logits = torch.randn(12, 3, generator=torch.Generator().manual_seed(1))
+    lesson = lesson_on(data, recipe, PRE, share=Share(), smallest=1)
+    found = lesson.loss(given(logits), batch()._replace(labels=labels), step=0)
+    plain = timm.loss.BinaryCrossEntropy(smoothing=0.1, reduction="none")(logits, labels).mean(1)
+    torch.testing.assert_close(found, (plain[labels == 0].mean() + plain[labels == 1].mean()) / 2)
+
+
 def test_a_recipe_says_the_order_of_an_epoch(tmp_path: Path) -> None:
     data = unbalanced(tmp_path)
     assert order_of(data, PLAIN).labels is None

@@ -48,7 +48,7 @@ class Recipe:
         decay_rate: factor of each of them, in (0, 1].
         loss: "cross_entropy", or "bce": binary cross-entropy of each class, in the mean over images and classes.
         label_smoothing: share of the target that is spread over all classes, in [0, 1).
-        class_weights: "balanced" lets all classes count alike, however many images they have.
+        class_weights: "balanced" lets the images of all classes count alike in the loss, however many each has.
         sampler: "balanced" shows each class as often as any other, some images then more than once an epoch.
         aug_repeats: how often an image appears in a batch, each time drawn anew; an epoch then shows fewer images.
         model_ema_decay: share of the moving average of the weights that each step keeps, in [0, 1). Above 0, the

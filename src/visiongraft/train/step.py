@@ -99,8 +99,10 @@ class Lesson:
         if self.recipe.loss == "cross_entropy":
             # With shares of classes in place of labels, the mean is over images, whatever these weigh.
             return F.cross_entropy(logits, targets, weight=weights, label_smoothing=smoothing)
+        # A class is told apart by all answers about an image, so its weight is that of the image, and not of a column.
+        each = None if weights is None else (targets @ weights).unsqueeze(1)  # b 1
         targets = targets * (1.0 - smoothing) + smoothing / classes
-        return F.binary_cross_entropy_with_logits(logits, targets, weight=weights)
+        return F.binary_cross_entropy_with_logits(logits, targets, weight=each)
 
 
 def lesson_on(data: ImageData, recipe: Recipe, preprocessing: Preprocessing, *, share: Share, smallest: int) -> Lesson:
