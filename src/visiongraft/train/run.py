@@ -12,6 +12,7 @@ import yaml
 
 from visiongraft.data.loader import Failure
 from visiongraft.errors import RunError
+from visiongraft.files import draft_of
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,8 @@ class RunFolder:
     def set_best_aside(self) -> None:
         """Keep a copy of the best weights, before those of an unfinished epoch may take their place."""
         if self.best.exists():
-            shutil.copyfile(self.best, self.set_aside)
+            with draft_of(self.set_aside) as draft:  # half a copy would take the place of the whole at a resume
+                shutil.copyfile(self.best, draft)
 
     def restore(self, rows: Iterable[Mapping[str, float | None]], failures: Iterable[Failure]) -> None:
         """Put the folder back to what it was when a state was written."""
