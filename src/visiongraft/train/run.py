@@ -12,7 +12,7 @@ import yaml
 
 from visiongraft.data.loader import Failure
 from visiongraft.errors import RunError
-from visiongraft.files import draft_of
+from visiongraft.files import draft_of, drafts_of, write_new
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ class RunFolder:
         )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            with self.config.open("x", encoding="utf-8") as file:  # two runs that start together are told apart here
-                file.write(text)
+            write_new(self.config, text.encode())  # two runs that start together are told apart here
+            self.remove_drafts()
         except FileExistsError as error:
             raise RunError(_TAKEN.format(self.path)) from error
         except OSError as error:
@@ -96,6 +96,12 @@ class RunFolder:
             each.unlink(missing_ok=True)
         with suppress(OSError):  # somebody else's files are in it
             self.path.rmdir()
+
+    def remove_drafts(self) -> None:
+        """Remove what a run that was killed while it wrote has left; nobody else writes into the folder now."""
+        for target in (self.config, self.last, self.best, self.set_aside, self.report):
+            for each in drafts_of(target):
+                each.unlink(missing_ok=True)
 
     def append_metrics(self, row: Mapping[str, float | None]) -> None:
         """Add one row; the first row decides the columns."""
@@ -118,6 +124,7 @@ class RunFolder:
 
     def restore(self, rows: Iterable[Mapping[str, float | None]], failures: Iterable[Failure]) -> None:
         """Put the folder back to what it was when a state was written."""
+        self.remove_drafts()
         self.write_tables(rows, failures)
         if self.set_aside.exists():
             self.set_aside.replace(self.best)
@@ -150,7 +157,7 @@ def plan_run(path: Path | None, *, name: str, parent: Path = Path("runs")) -> Ru
     run = RunFolder(path)
     if run.config.exists() or run.metrics.exists() or run.best.exists():
         raise RunError(_TAKEN.format(path))
-    if path.is_dir() and any(path.iterdir()):
+    if path.is_dir() and set(path.iterdir()) - set(drafts_of(run.config)):  # a run killed before it began leaves those
         raise RunError(f"{path} is not empty. Give a new or an empty folder as --output.")
     return run
 
