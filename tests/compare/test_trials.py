@@ -189,10 +189,22 @@ def test_two_at_once_in_one_folder_are_kept_apart(stage) -> None:
     played = stage()
     with (
         ComparisonFolder(played.path).held(),
-        pytest.raises(RunError, match="Another `graft compare` is at work in .* Wait for it"),
+        pytest.raises(RunError, match="Another `graft compare` is at work in .* Wait until it ends"),
     ):
         played.run()
     played.run()
+
+
+def test_nothing_is_written_into_a_folder_that_is_refused(stage) -> None:
+    played = stage()
+    played.path.mkdir(exist_ok=True)
+    for name in (".lock", ".visiongraft.lock"):
+        (played.path / name).write_text("another program's")
+    before = sorted(played.path.iterdir())
+    with pytest.raises(RunError, match=r"holds no comparison, and is not empty\. Give another --output\."):
+        played.run()
+    assert sorted(played.path.iterdir()) == before
+    assert {each.read_text() for each in before} == {"another program's"}
 
 
 def test_a_budget_becomes_epochs_once_and_is_kept(stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from visiongraft.compare.plan import FORMAT, Plan
 from visiongraft.errors import RunError
 from visiongraft.files import write_whole
+from visiongraft.train.held import LOCK, held
 from visiongraft.train.run import RunFolder
 
 
@@ -105,7 +106,7 @@ class ComparisonFolder:
         try:
             text = self.plan.read_text(encoding="utf-8")
         except (FileNotFoundError, NotADirectoryError):
-            if self.path.is_dir() and any(each.name != _LOCK for each in self.path.iterdir()):
+            if self.path.is_dir() and any(each.name != LOCK for each in self.path.iterdir()):
                 raise RunError(f"{self.path} holds no comparison, and is not empty. Give another --output.") from None
             return None
         except (OSError, UnicodeDecodeError) as error:
@@ -162,25 +163,10 @@ class ComparisonFolder:
         """Keep others out of the folder, as far as the system can: what is killed lets go of it.
 
         Raises:
-            RunError: if another process is at work in it, or it cannot be written.
+            RunError: if another process is at work in it, something else lies there, or it cannot be written.
         """
-        try:
-            import fcntl
-        except ImportError:  # pragma: no cover - Windows has none
-            yield
-            return
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            file = (self.path / _LOCK).open("w")
-        except OSError as error:
-            raise RunError(f"{self.path} cannot be written: {error.strerror}. Give another --output.") from error
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise RunError(
-                    f"Another `graft compare` is at work in {self.path}. Wait for it, or give another --output."
-                ) from error
+        self.read_plan()  # nothing is written beside what is not ours
+        with held(self.path, by="graft compare"):
             yield
 
     def _write(self, path: Path, text: str) -> None:
@@ -191,9 +177,6 @@ class ComparisonFolder:
             raise RunError(
                 f"{path} cannot be written: {error.strerror}. Make room, or give another --output."
             ) from error
-
-
-_LOCK = ".lock"
 
 
 def _result(document: dict[str, Any]) -> Result | Failed:

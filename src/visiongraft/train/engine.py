@@ -3,7 +3,7 @@
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -25,6 +25,7 @@ from visiongraft.train.compiling import Steps, compiled, compiling
 from visiongraft.train.devices import Crew, Hardware, Strategy
 from visiongraft.train.evaluate import Evaluation
 from visiongraft.train.freezing import freeze
+from visiongraft.train.held import held
 from visiongraft.train.ledger import Ledger, Listener
 from visiongraft.train.loop import Training
 from visiongraft.train.recipe import Recipe
@@ -107,7 +108,8 @@ def train(
         DivergedError: when the loss is no longer a number; the best weights so far stay in the run folder. A run that
             fails before it has any leaves no folder.
         DataError: when too many images cannot be read, or a batch is larger than the data.
-        RunError: when the folder holds another run, or its state is of another one or cannot be read or written.
+        RunError: when the folder holds another run, or its state is of another one or cannot be read or written, or
+            another process trains in it.
     """
     _check_names(data.classes)
     crew = hardware.crew()
@@ -121,10 +123,11 @@ def train(
         share=share,
         order=order_of(data, recipe),
     ).steps
-    with _quiet():
+    with _quiet(), ExitStack() as held_meanwhile:
         fabric = _launched(recipe, hardware, crew)
         run = fabric.broadcast(run)
         team = Team(fabric.global_rank, fabric.world_size)
+        team.led(lambda: held_meanwhile.enter_context(held(run.path, by="graft train")))
         goes_on = team.led(lambda: resume == "allowed" and has_state(run))
         logger = TensorBoardLogger(run.path, name="", version="")
         ledger = Ledger(

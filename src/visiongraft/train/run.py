@@ -13,6 +13,7 @@ import yaml
 from visiongraft.data.loader import Failure
 from visiongraft.errors import RunError
 from visiongraft.files import draft_of, drafts_of, write_new
+from visiongraft.train.held import LOCK
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,8 @@ def plan_run(path: Path | None, *, name: str, parent: Path = Path("runs")) -> Ru
     run = RunFolder(path)
     if run.config.exists() or run.metrics.exists() or run.best.exists():
         raise RunError(_TAKEN.format(path))
-    if path.is_dir() and set(path.iterdir()) - set(drafts_of(run.config)):  # a run killed before it began leaves those
+    # A run that was killed before it began leaves its lock and drafts.
+    if path.is_dir() and set(path.iterdir()) - {path / LOCK, *drafts_of(run.config)}:
         raise RunError(f"{path} is not empty. Give a new or an empty folder as --output.")
     return run
 
