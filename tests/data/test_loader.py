@@ -135,6 +135,18 @@ def test_a_part_knows_its_place_in_the_batch():
             assert whole[first : first + 2] == indices
 
 
+def test_parts_of_one_image_are_refused_unless_several_devices_make_up_for_it():
+    with pytest.raises(DataError) as refusal:
+        learning(samples(), batch_size=4, share=Share(parts=4))
+    assert str(refusal.value) == (
+        "A batch of 4 images in 4 parts leaves parts of one image, which cannot be normalised over a batch. Use"
+        " --batch-size 8 or more, or a smaller --grad-accum-steps."
+    )
+    with pytest.raises(DataError, match=r"1 image in 1 part leaves .* over a batch\. Use --batch-size 2 or more\.$"):
+        learning(samples(), batch_size=1)
+    assert len(learning(samples(), batch_size=4, share=Share(0, 4))) == 4 * (COUNT // 4)
+
+
 def test_a_batch_that_cannot_be_cut_into_equal_parts_is_refused():
     with pytest.raises(DataError) as refusal:
         learning(samples(), batch_size=10, share=Share(0, 2, 2))

@@ -27,6 +27,9 @@ from visiongraft.data.transforms import PaddedCrop, TrainTransform, Transform
 from visiongraft.data.views import Views
 from visiongraft.errors import DataError, counted
 
+FEWEST = 2
+"""Images that a part of a batch needs, on all devices together: one alone cannot be normalised over the batch."""
+
 _MOST_PIXELS = 4
 """How many pixels a picture in memory may have for each one shown, for whole pictures to be resampled at once."""
 
@@ -211,7 +214,7 @@ class StepSampler(Sampler[list[Draw]]):
         ahead: told, before each step, which images come next, from those of the step on.
 
     Raises:
-        DataError: if a batch cannot be filled even once, or not be cut into equal parts.
+        DataError: if a batch cannot be filled even once, or not be cut into equal parts, or these are of one image.
     """
 
     def __init__(
@@ -235,6 +238,12 @@ class StepSampler(Sampler[list[Draw]]):
             raise DataError(
                 f"A batch of {batch_size} images cannot be cut into equal parts for {counted(share.devices, 'device')}"
                 f" with {counted(share.parts, 'part')} each. Use a --batch-size that {share.of} divides."
+            )
+        if batch_size // share.parts < FEWEST:
+            fewer = ", or a smaller --grad-accum-steps" if share.parts > 1 else ""
+            raise DataError(
+                f"A batch of {counted(batch_size, 'image')} in {counted(share.parts, 'part')} leaves parts of one image,"
+                f" which cannot be normalised over a batch. Use --batch-size {FEWEST * share.of} or more{fewer}."
             )
         self.order = order or Order(size)
         self.ahead = ahead

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from visiongraft.data.fingerprint import fingerprint
-from visiongraft.data.loader import Batch, Failure, Samples, Share, StepSampler, make_loader
+from visiongraft.data.loader import FEWEST, Batch, Failure, Samples, Share, StepSampler, make_loader
 from visiongraft.data.sets import ImageData
 from visiongraft.data.transforms import Transform
 from visiongraft.errors import RunError, is_shortage
@@ -30,7 +30,7 @@ from visiongraft.train.schedule import rate_at, set_rate
 from visiongraft.train.sharding import is_spread, load, whole
 from visiongraft.train.shortage import largest_that_fits, too_large
 from visiongraft.train.state import Metrics, State, Tally, notes_on, read_state, write_state
-from visiongraft.train.step import FEWEST, ahead_of, lesson_on, order_of, training_transform
+from visiongraft.train.step import ahead_of, lesson_on, order_of, training_transform
 from visiongraft.train.stopping import Stop, listening
 from visiongraft.weights import store
 

@@ -7,10 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from visiongraft.data.loader import Batch, Share
+from visiongraft.data.loader import FEWEST, Batch, Share
 from visiongraft.errors import RunError, is_shortage
 from visiongraft.train.recipe import Recipe
-from visiongraft.train.step import FEWEST
 
 
 def largest_that_fits(

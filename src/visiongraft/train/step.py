@@ -22,9 +22,6 @@ from visiongraft.errors import DataError
 from visiongraft.preprocessing import Preprocessing, normalize
 from visiongraft.train.recipe import NONE, Recipe, in_eights
 
-FEWEST = 2
-"""Images that a part of a batch needs: one alone cannot be normalised over the batch."""
-
 
 @dataclass(frozen=True)
 class Lesson:
@@ -45,7 +42,7 @@ class Lesson:
     smallest: int = 1
 
     def loss(self, network: Callable[[Tensor], Tensor], batch: Batch, *, step: int, part: int = 0) -> Tensor:
-        """Give the mean loss of a part of a batch, at least `FEWEST` images on the network's device.
+        """Give the mean loss of a part of a batch, of at least one image, on the network's device.
 
         Args:
             network: from normalised pixels to logits.
