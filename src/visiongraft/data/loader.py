@@ -68,7 +68,8 @@ class Failure(NamedTuple):
 class Batch(NamedTuple):
     """Images with labels. Those that could not be read are missing from the tensors, which may hold none at all.
 
-    Where there are `views`, the images are whole pictures, of which `cut_out` shows these parts.
+    Where there are `views`, the images are whole pictures, of which `cut_out` shows these parts. Where images are
+    missing, `places` says where the others would be if they were not, counted from 0; None where none is.
     """
 
     images: UInt8[Tensor, "b 3 h w"]
@@ -76,6 +77,7 @@ class Batch(NamedTuple):
     indices: Int64[Tensor, " b"]
     failures: tuple[Failure, ...]
     views: Views | None = None
+    places: tuple[int, ...] | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """Give the batch on a device; from pinned memory it travels while the device computes."""
@@ -240,10 +242,11 @@ class StepSampler(Sampler[list[Draw]]):
                 f" with {counted(share.parts, 'part')} each. Use a --batch-size that {share.of} divides."
             )
         if batch_size // share.parts < FEWEST:
+            least = FEWEST * share.of
             fewer = ", or a smaller --grad-accum-steps" if share.parts > 1 else ""
             raise DataError(
-                f"A batch of {counted(batch_size, 'image')} in {counted(share.parts, 'part')} leaves parts of one image,"
-                f" which cannot be normalised over a batch. Use --batch-size {FEWEST * share.of} or more{fewer}."
+                f"A batch of {counted(batch_size, 'image')} in {counted(share.parts, 'part')} leaves parts of one"
+                f" image, which cannot be normalised over a batch. Use --batch-size {least} or more{fewer}."
             )
         self.order = order or Order(size)
         self.ahead = ahead
@@ -342,6 +345,7 @@ def collate(samples: Sequence[Sample | Failure] | Batch, *, image: tuple[int, in
     """
     if isinstance(samples, Batch):
         return samples
+    places = tuple(place for place, each in enumerate(samples) if isinstance(each, Sample))
     made = [each for each in samples if isinstance(each, Sample)]
     failures = tuple(each for each in samples if isinstance(each, Failure))
     size = made[0].image.shape[1:] if made else image
@@ -353,6 +357,7 @@ def collate(samples: Sequence[Sample | Failure] | Batch, *, image: tuple[int, in
         torch.tensor([each.label for each in made], dtype=torch.int64),
         torch.tensor([each.index for each in made], dtype=torch.int64),
         failures,
+        places=places if failures else None,
     )
 
 

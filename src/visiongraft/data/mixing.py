@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +21,8 @@ class Blend:
     """How the images of a step are mixed, all in the same way.
 
     Two that follow one another are partners, the first with the second, the third with the fourth. So they stay
-    partners however a batch is cut into parts of an even number; where a part is odd, its last image stays as it is.
+    partners however a batch is cut into parts of an even number; where a part is odd, its last image stays as it is,
+    and so does one whose partner is missing.
 
     Args:
         share: of an image in itself; the rest is its partner's.
@@ -30,9 +32,11 @@ class Blend:
     share: float
     box: Box | None = None
 
-    def images(self, pixels: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Mix images."""
-        others = pixels[_partners(len(pixels), pixels.device)]
+    def images(
+        self, pixels: Float[Tensor, "b c h w"], places: Sequence[int] | None = None
+    ) -> Float[Tensor, "b c h w"]:
+        """Mix images; where some are missing, `places` are those of the others."""
+        others = pixels[_partners(len(pixels), places, pixels.device)]
         if self.box is None:
             return pixels.lerp(others, 1.0 - self.share)
         top, left, bottom, right = self.box
@@ -40,14 +44,19 @@ class Blend:
         mixed[:, :, top:bottom, left:right] = others[:, :, top:bottom, left:right]
         return mixed
 
-    def targets(self, labels: Int64[Tensor, " b"], classes: int) -> Float[Tensor, "b classes"]:
-        """Give the share of each class in each of the mixed images."""
+    def targets(
+        self, labels: Int64[Tensor, " b"], classes: int, places: Sequence[int] | None = None
+    ) -> Float[Tensor, "b classes"]:
+        """Give the share of each class in each of the mixed images, with places as for `images`."""
         own = F.one_hot(labels, classes).float()
-        return own.lerp(own[_partners(len(labels), labels.device)], 1.0 - self.share)
+        return own.lerp(own[_partners(len(labels), places, labels.device)], 1.0 - self.share)
 
 
-def _partners(count: int, device: torch.device) -> Int64[Tensor, " count"]:
-    return (torch.arange(count, device=device) ^ 1).clamp_(max=count - 1)
+def _partners(count: int, places: Sequence[int] | None, device: torch.device) -> Int64[Tensor, " count"]:
+    if places is None:
+        return (torch.arange(count, device=device) ^ 1).clamp_(max=count - 1)
+    rows = {place: row for row, place in enumerate(places)}
+    return torch.tensor([rows.get(place ^ 1, row) for place, row in rows.items()], device=device)
 
 
 @dataclass(frozen=True)

@@ -210,10 +210,12 @@ class Rows:
     Args:
         whole: how many rows the batch has.
         first: the place of the part's first row.
+        places: of the rows that the part really has, counted from its first; None for one after the other.
     """
 
     whole: int
     first: int = 0
+    places: tuple[int, ...] | None = None
 
     def uniform(self, count: int, *, each: int = 1, device: torch.device) -> Float[Tensor, "each count"]:
         """Draw from [0, 1) for the whole batch, from torch's global generator, and give what the part's rows get.
@@ -223,7 +225,8 @@ class Rows:
             each: how many numbers each row gets.
             device: of the generator, and of the numbers.
         """
-        return torch.rand(each, self.whole, device=device)[:, self.first : self.first + count]
+        drawn = torch.rand(each, self.whole, device=device)[:, self.first :]
+        return drawn[:, :count] if self.places is None else drawn[:, list(self.places)]
 
 
 def rotate(pixels: Float[Tensor, "b 3 h w"], degrees: float, rows: Rows | None = None) -> Float[Tensor, "b 3 h w"]:

@@ -126,7 +126,7 @@ def train(
     with _quiet(), ExitStack() as held_meanwhile:
         fabric = _launched(recipe, hardware, crew)
         run = fabric.broadcast(run)
-        team = Team(fabric.global_rank, fabric.world_size)
+        team = Team.assembled(fabric.global_rank, fabric.world_size)
         team.led(lambda: held_meanwhile.enter_context(held(run.path, by="graft train")))
         goes_on = team.led(lambda: resume == "allowed" and has_state(run))
         logger = TensorBoardLogger(run.path, name="", version="")

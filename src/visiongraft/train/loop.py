@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from visiongraft.data.fingerprint import fingerprint
-from visiongraft.data.loader import FEWEST, Batch, Failure, Samples, Share, StepSampler, make_loader
+from visiongraft.data.loader import Batch, Failure, Samples, Share, StepSampler, make_loader
 from visiongraft.data.sets import ImageData
 from visiongraft.data.transforms import Transform
 from visiongraft.errors import RunError, is_shortage
@@ -25,6 +25,7 @@ from visiongraft.train.freezing import set_learning
 from visiongraft.train.ledger import LOG_EVERY, Ledger
 from visiongraft.train.news import News, Taken, is_odd
 from visiongraft.train.optim import make_optimizer
+from visiongraft.train.parts import Turn, stand_in, turns_of
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.schedule import rate_at, set_rate
 from visiongraft.train.sharding import is_spread, load, whole
@@ -32,6 +33,7 @@ from visiongraft.train.shortage import largest_that_fits, too_large
 from visiongraft.train.state import Metrics, State, Tally, notes_on, read_state, write_state
 from visiongraft.train.step import ahead_of, lesson_on, order_of, training_transform
 from visiongraft.train.stopping import Stop, listening
+from visiongraft.train.synced import uncounted
 from visiongraft.weights import store
 
 
@@ -204,39 +206,39 @@ class Training:
     def _take_step(self, batches: Iterator[Batch], step: int) -> None:
         """Learn from one batch."""
         rate = set_rate(self.optimizer, self.recipe, step, steps=self.ledger.steps)
-        losses = []
-        for part in range(self.share.parts):
-            began = perf_counter()
-            batch = next(batches)
-            self.tally.waited += perf_counter() - began
-            self._failures += batch.failures
-            if len(batch.labels) < FEWEST:  # too many could not be read
-                continue
-            loss = self._learnt(batch, step, part)
+        began = perf_counter()
+        parts = [next(batches) for _ in range(self.share.parts)]
+        self.tally.waited += perf_counter() - began
+        self._failures += [failure for batch in parts for failure in batch.failures]
+        turns = turns_of(self.team.counts([len(batch.labels) for batch in parts]), self.team.rank)
+        losses, images = torch.zeros((), device=self.computing.device), sum(turn.images for turn in turns)
+        for turn in turns:
+            loss = self._learnt(parts[turn.part], step, turn)
             if loss is None:
-                raise self._too_much(batch, step, part)
-            losses.append(loss)
-            self.tally.loss += losses[-1] * len(batch.labels)
-            self.tally.images += len(batch.labels)
-        if losses:
-            self._untold.append(Taken(step + 1, rate, torch.stack(losses).mean()))
-            if self.recipe.clip_grad:
-                nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_grad)
+                raise self._too_much(parts[turn.part], step, turn.part)
+            losses += loss * turn.images
+        if images:
+            self._untold.append(Taken(step + 1, rate, losses / images))
+            self.tally.loss += losses
+            self.tally.images += images
+        if turns and self.recipe.clip_grad:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_grad)
         self.optimizer.step()
         self.optimizer.zero_grad()
         if self.average is not None:
             self.average.update_parameters(self.network)
 
-    def _learnt(self, batch: Batch, step: int, part: int) -> Tensor | None:
+    def _learnt(self, batch: Batch, step: int, turn: Turn) -> Tensor | None:
         """Add the gradients of a part of a batch, and give its loss; None where the memory does not suffice."""
-        waits = self.team.size > 1 and part + 1 < self.share.parts
+        waits = self.team.size > 1 and not turn.last
         sending = self.computing.no_backward_sync(self.module) if waits else nullcontext()
+        counted = nullcontext() if turn.images else uncounted(self.network)
         usual = self.recipe.batch_size // self.share.of
         try:
-            batch = batch.to(self.computing.device)
-            with sending, stance(self.steps, len(batch.labels), usual):
-                loss = self.lesson.loss(self.module, batch, step=step, part=part)
-                self.computing.backward(loss / self.share.parts)
+            batch = (batch if turn.images else stand_in(batch)).to(self.computing.device)
+            with sending, counted, stance(self.steps, turn.images, usual):
+                loss = self.lesson.loss(self.module, batch, step=step, part=turn.part)
+                self.computing.backward(loss * turn.weight)
         except (RuntimeError, MemoryError) as error:
             if is_shortage(error):
                 return None  # and no error, which would hold on to all that was computed

@@ -62,7 +62,8 @@ def _first(batch: Batch, number: int) -> Batch:
     """Keep the first images of a batch."""
     views = batch.views and batch.views._replace(parts=batch.views.parts[:number])
     images, labels, indices = batch.images[:number], batch.labels[:number], batch.indices[:number]
-    return batch._replace(images=images, labels=labels, indices=indices, views=views)
+    places = batch.places and batch.places[:number]
+    return batch._replace(images=images, labels=labels, indices=indices, views=views, places=places)
 
 
 def too_large(

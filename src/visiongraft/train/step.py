@@ -50,7 +50,7 @@ class Lesson:
             step: from 0, in the whole run.
             part: which of this device's parts it is.
         """
-        rows = Rows(self.recipe.batch_size, self.share.first(part, self.recipe.batch_size))
+        rows = Rows(self.recipe.batch_size, self.share.first(part, self.recipe.batch_size), batch.places)
         torch.manual_seed(mix("step", self.recipe.seed, step))
         pixels = self._shown(batch, step)
         pixels = rotate(pixels, self.recipe.rotation, rows)
@@ -60,10 +60,10 @@ class Lesson:
         pixels = erase(pixels, self.recipe.reprob, self.recipe.remode, rows)
         blend = self._blend(pixels, step)
         if blend is not None:
-            pixels = blend.images(pixels)
+            pixels = blend.images(pixels, batch.places)
         if self.share.of > 1:  # what the network draws differs from part to part
             torch.manual_seed(mix("part", self.recipe.seed, step, part * self.share.devices + self.share.device))
-        return self._objective(network(pixels).float(), batch.labels, blend)
+        return self._objective(network(pixels).float(), batch, blend)
 
     def _shown(self, batch: Batch, step: int) -> Tensor:
         """Give the pixels of a batch, from 0 to 255, at the size of the step."""
@@ -85,13 +85,13 @@ class Lesson:
         mixing = Mixing(self.recipe.mixup, self.recipe.cutmix, self.recipe.mixup_prob, self.recipe.mixup_switch_prob)
         return mixing.blend(mix("blend", self.recipe.seed, step), (pixels.shape[2], pixels.shape[3]))
 
-    def _objective(self, logits: Tensor, labels: Tensor, blend: Blend | None) -> Tensor:
+    def _objective(self, logits: Tensor, batch: Batch, blend: Blend | None) -> Tensor:
         """Give the mean loss of logits (b, classes)."""
-        smoothing = self.recipe.label_smoothing
+        smoothing, labels = self.recipe.label_smoothing, batch.labels
         if blend is None and not self.class_weights and self.recipe.loss == "cross_entropy":
             return F.cross_entropy(logits, labels, label_smoothing=smoothing)
         classes = logits.shape[1]
-        targets = F.one_hot(labels, classes).float() if blend is None else blend.targets(labels, classes)
+        targets = F.one_hot(labels, classes).float() if blend is None else blend.targets(labels, classes, batch.places)
         weights = torch.tensor(self.class_weights, device=logits.device) if self.class_weights else None
         if self.recipe.loss == "cross_entropy":
             # With shares of classes in place of labels, the mean is over images, whatever these weigh.

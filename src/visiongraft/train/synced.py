@@ -1,7 +1,11 @@
 """Batch normalisation over the parts of a batch that several processes hold."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
@@ -16,20 +20,67 @@ def synchronised(network: Network, device: torch.device) -> Network:
     """
     if device.type == "cuda":
         converted: Network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        return converted
-    for each in network.modules():
+        network = converted
+    for each in network.modules():  # nothing but what it computes while training is another
         if type(each) is nn.BatchNorm2d:
-            each.__class__ = SyncedBatchNorm2d  # nothing but what it computes while training is another
+            each.__class__ = SyncedBatchNorm2d
+        elif type(each) is nn.SyncBatchNorm:
+            each.__class__ = _OfGPUs
     return network
+
+
+@contextmanager
+def uncounted(network: nn.Module) -> Iterator[None]:
+    """Keep the maps of this process out of all means and variances; it takes part in finding those of the others.
+
+    For a process that has no image of a part of a batch, of which others have some. Its own maps are normalised as in
+    a validation, and nothing is learnt from that.
+    """
+    norms = [each for each in network.modules() if isinstance(each, SyncedBatchNorm2d | _OfGPUs)]
+    for each in norms:
+        each.counts = False
+    try:
+        yield
+    finally:
+        for each in norms:
+            each.counts = True
+
+
+def _beside(seen: Tensor, x: Tensor, norm: nn.BatchNorm2d | nn.SyncBatchNorm) -> Tensor:
+    """Add maps that do not count to what came of none, whose gradients the other processes wait for."""
+    with torch.no_grad():
+        maps = x.to(seen.dtype)
+        shown = F.batch_norm(maps, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+    return torch.cat([seen, shown])
+
+
+class _OfGPUs(nn.SyncBatchNorm):
+    """PyTorch's, in which a process may keep out."""
+
+    counts = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise maps (b, c, h, w); every process must take part."""
+        if self.counts or not self.training:
+            return super().forward(x)
+        # In float32: of nothing in half precision, PyTorch would send fewer bytes than the others expect.
+        return _beside(super().forward(x[:0].float()), x, self).to(x.dtype)
 
 
 class SyncedBatchNorm2d(nn.BatchNorm2d):
     """`BatchNorm2d` whose mean and variance, while training, are those of the maps of all processes together."""
 
+    counts = True
+
     def forward(self, x: Tensor) -> Tensor:
         """Normalise maps (b, c, h, w); every process must take part."""
         if not self.training or self.running_mean is None or self.running_var is None:
             return super().forward(x)
+        return self._together(x) if self.counts else _beside(self._together(x[:0]), x, self)
+
+    def _together(self, x: Tensor) -> Tensor:
+        assert self.running_mean is not None
+        assert self.running_var is not None
         count = torch.tensor(float(x.numel() // x.shape[1]), device=x.device)
         dist.all_reduce(count)
         wide = x.float()

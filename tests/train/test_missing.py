@@ -1,0 +1,116 @@
+"""Where images cannot be read, a step learns from the others, however many processes take it."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.once import Once
+from tests.pictures import write_folder
+from tests.train.test_devices import rows
+from tests.train.test_step import BUSY, PRE, Looker, batch, part_of
+from visiongraft.data.loader import Batch, Share, StepSampler
+from visiongraft.data.sources import open_data
+from visiongraft.train.parts import Turn, stand_in, turns_of
+from visiongraft.train.run import RunFolder
+from visiongraft.train.step import Lesson
+
+
+def without(whole: Batch, gone: set[int]) -> Batch:
+    """Give a batch of which some images could not be read."""
+    kept = [place for place in range(len(whole.labels)) if place not in gone]
+    return Batch(whole.images[kept], whole.labels[kept], whole.indices[kept], (), places=tuple(kept))
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "bce"])
+@pytest.mark.parametrize("gone", [{1}, {0, 5, 6}, {4, 5, 6, 7}, {3, 10, 11}], ids=str)
+def test_the_parts_of_a_batch_with_missing_images_add_up_to_the_whole(gone: set[int], loss: str) -> None:
+    recipe, whole = replace(BUSY, loss=loss), batch()
+    alone = Looker()
+    wanted = Lesson(recipe, PRE, smallest=8).loss(alone, without(whole, gone), step=1)
+    for devices, parts in ((1, 3), (2, 1), (2, 3)):
+        looker, size = Looker(), 12 // (devices * parts)
+        cut = {}
+        for device in range(devices):
+            for part in range(parts):
+                first = Share(device, devices, parts).first(part, 12)
+                here = {place - first for place in gone if first <= place < first + size}
+                cut[device, part] = without(part_of(whole, first, first + size), here)
+        counts = [[len(cut[device, part].labels) for part in range(parts)] for device in range(devices)]
+        found = torch.zeros(())
+        for part in range(parts):
+            for device in range(devices):
+                for turn in turns_of(counts, device):
+                    if turn.part == part and turn.images:
+                        lesson = Lesson(recipe, PRE, Share(device, devices, parts), smallest=8)
+                        found += lesson.loss(looker, cut[device, part], step=1, part=part) * turn.weight / devices
+        torch.testing.assert_close(found, wanted)
+        torch.testing.assert_close(torch.cat(looker.seen), alone.seen[0])
+
+
+def test_all_devices_take_the_same_parts_and_the_last_of_them_ends_the_step() -> None:
+    counts = [[4, 0, 1], [2, 3, 0]]
+    assert turns_of(counts, 0) == [Turn(0, 4, 8 / 9, last=False), Turn(1, 0, 0.0, last=True)]
+    assert turns_of(counts, 1) == [Turn(0, 2, 4 / 9, last=False), Turn(1, 3, 6 / 9, last=True)]
+    assert turns_of([[1, 0]], 0) == []
+    assert turns_of([[8]] * 8, 3) == [Turn(0, 8, 1.0, last=True)]
+
+
+def test_one_black_image_stands_in_for_none() -> None:
+    found = stand_in(without(batch(), set(range(12))))
+    assert found.images.shape == (1, 3, 24, 24)
+    assert found.images.is_contiguous(memory_format=torch.channels_last)
+    assert not found.images.any()
+
+
+@dataclass(frozen=True)
+class Both:
+    """Runs on the same damaged images, of one process and of two."""
+
+    one: RunFolder
+    two: RunFolder
+
+
+OPTIONS = (
+    "--model coatnet_pico --image 24 --epochs 2 --batch-size 8 --grad-accum-steps 2 --drop-path 0 --lr 2e-3"
+    " --warmup-epochs 0.5 --val-every 1 --device cpu --mixup 0.4 --reprob 0.5 --max-unreadable 1 --workers 0 --opt sgd"
+)
+
+
+@pytest.fixture(scope="module")
+def both(once: Once) -> Both:
+    place = once("missing images", train_both)
+    return Both(RunFolder(place / "one"), RunFolder(place / "two"))
+
+
+def train_both(place: Path) -> None:
+    """Train on images of which, in the first step, the second process can read none in its last part.
+
+    In the second step, only one of the last part can be read at all.
+    """
+    data = write_folder(place / "stripes", train=16, val=8)
+    pictures = open_data(data).train
+    sampler = StepSampler(16, batch_size=8, epochs=1, seed=0, share=Share(1, 2, 2))
+    other = StepSampler(16, batch_size=8, epochs=1, seed=0, share=Share(0, 2, 2))
+    for draws in (list(sampler)[1], list(sampler)[3], list(other)[3][:1]):
+        for draw in draws:
+            Path(pictures.name_of(draw.index)).write_bytes(b"junk")
+    one = ["train", "--data", str(data), *OPTIONS.split(), "--output", str(place / "one")]
+    done = subprocess.run([sys.executable, "-m", "visiongraft", *one], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    two = ["graft", *one[:-1], str(place / "two"), "--devices", "2"]
+    words = [sys.executable, "-m", "tests.train.together", json.dumps([two])]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_two_processes_take_the_steps_of_one_where_images_cannot_be_read(both: Both) -> None:
+    for one, two in zip(rows(both.one), rows(both.two), strict=True):
+        assert two["train_loss"] == pytest.approx(one["train_loss"], rel=1e-5)
+        assert two["val_loss"] == pytest.approx(one["val_loss"], rel=1e-3)
+    assert sorted(both.two.unreadable.read_text().splitlines()) == sorted(both.one.unreadable.read_text().splitlines())
+    assert len(both.one.unreadable.read_text().splitlines()) == 1 + 5
