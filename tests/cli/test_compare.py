@@ -118,13 +118,13 @@ def test_a_recipe_by_name_is_that_of_all_runs_and_what_is_given_beside_it_wins(
     assert main(["compare", "--recipe", "botnet_cifar", *models, "--lr", "0.05"]) == 130
     assert main(["compare", *models, "--epochs", "3"]) == 130
     recipe = find_recipe("botnet_cifar").recipe
-    assert plans[0].recipe == replace(recipe, lr=0.05)
+    assert plans[0].recipe == replace(recipe, lr=0.05, keep="last")
     cifar = find_recipe("botnet_cifar")
     usual = Preprocessing()
     wanted = preprocessed(usual, usual.image, mean=cifar.mean, std=cifar.std, interpolation=None, crop_pct=None)
     assert plans[0].preprocessing == wanted != usual == plans[1].preprocessing
     assert (plans[0].budget, plans[0].entries[0].epochs) == (17 * 60, 0)
-    assert plans[1].recipe == Recipe(epochs=3)
+    assert plans[1].recipe == Recipe(epochs=3, keep="last")
     assert (plans[1].budget, plans[1].entries[0].epochs) == (None, 3)
 
 

@@ -54,6 +54,7 @@ class Stage:
         self.trained.append(key)
         event = self.events.pop(key, "")
         assert more["resume"] == "allowed"
+        assert recipe.keep == "last"
         if not run.config.exists():
             run.create(more["options"])
         more["listener"].step(1, 2, 1.0)
@@ -106,7 +107,7 @@ DATA = ImageData("insects", CLASSES, images("train", 64), images("val", IMAGES))
 
 def plan(names: tuple[str, ...] = NAMES, **changes) -> Plan:
     entries = tuple(Entry(get_spec(name).at(24), 2) for name in names)
-    return replace(Plan(entries, (0, 1, 2), Recipe(batch_size=16), mark_of(DATA), None, "cpu"), **changes)
+    return replace(Plan(entries, (0, 1, 2), Recipe(batch_size=16, keep="last"), mark_of(DATA), None, "cpu"), **changes)
 
 
 def speeds(specs, **_: object) -> tuple[Speed, ...]:

@@ -13,10 +13,11 @@ from visiongraft.families.zoo import get_spec
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.train.recipe import Recipe
 
+RECIPE = Recipe(keep="last")
 PLAN = Plan(
     entries=(Entry(get_spec("resnet_pico"), 4, 1.5), Entry(get_spec("botnet_pico"), 3, 2.0)),
     seeds=(0, 1, 2),
-    recipe=Recipe(),
+    recipe=RECIPE,
     data=DataMark("flowers", 5, 2922, 748, "abc"),
     budget=1200.0,
     device="cpu",
@@ -45,7 +46,7 @@ def test_every_seed_of_all_networks_comes_before_the_next_seed() -> None:
 
 
 def test_a_run_has_the_recipe_of_all_with_its_own_epochs_and_seed() -> None:
-    assert PLAN.recipe_of(PLAN.entries[1], 2) == replace(Recipe(), epochs=3, seed=2)
+    assert PLAN.recipe_of(PLAN.entries[1], 2) == replace(RECIPE, epochs=3, seed=2)
 
 
 def test_epochs_that_were_chosen_for_a_budget_are_no_difference() -> None:
@@ -61,7 +62,7 @@ def test_epochs_that_were_chosen_for_a_budget_are_no_difference() -> None:
         ({"budget": None}, "a budget of 1200 s and not 4 epochs"),
         ({"entries": PLAN.entries[:1]}, "the models resnet_pico, botnet_pico and not resnet_pico"),
         ({"device": "cuda"}, "the device cpu and not cuda"),
-        ({"recipe": replace(Recipe(), lr=0.1)}, "--lr 0.008 and not 0.1"),
+        ({"recipe": replace(RECIPE, lr=0.1)}, "--lr 0.008 and not 0.1"),
         ({"preprocessing": Preprocessing(crop=0.95)}, "--crop-pct 0.875 and not 0.95"),
         ({"preprocessing": Preprocessing(mean=(0.5, 0.0, 0.25))}, "--mean 0.485,0.456,0.406 and not 0.5,0,0.25"),
         ({"data": replace(PLAN.data, name="photos")}, "the data flowers and not photos"),
@@ -92,6 +93,14 @@ def test_what_differs_is_said(change: dict[str, object], words: str) -> None:
         ("{", "no plan of a comparison"),
         ("[]", "no plan of a comparison"),
         ('{"format": "visiongraft.comparison/9"}', "its format is 'visiongraft.comparison/9'"),
+        (
+            PLAN.to_json().replace("comparison/2", "comparison/1"),
+            "format is 'visiongraft.comparison/1', and '.*/2' was",
+        ),
+        (
+            PLAN.to_json().replace('"last"', '"best"'),
+            "keeps the best weights, and a comparison those of the last epoch",
+        ),
         (PLAN.to_json().replace('"seeds"', '"sedes"'), "no plan of a comparison"),
         (PLAN.to_json().replace('"kind": "Backbone"', '"kind": "Bakbone"'), "no word 'Bakbone'"),
     ],

@@ -237,7 +237,7 @@ def test_too_small_a_budget_leaves_no_plan(stage, monkeypatch: pytest.MonkeyPatc
 
 def test_the_plan_says_its_version_and_holds_the_networks(stage) -> None:
     document = json.loads(stage().run().folder.plan.read_text())
-    assert document["format"] == "visiongraft.comparison/1"
+    assert document["format"] == "visiongraft.comparison/2"
     assert [each["spec"]["name"] for each in document["entries"]] == list(NAMES)
 
 

@@ -47,7 +47,7 @@ def test_the_tables_hold_every_number(page: Page) -> None:
     assert page.rows["costs"][1][:2] == ["resnet_pico", "24 × 24"]
     assert page.rows["costs"][2][5] == "2.00 (1.90 to 2.10)"
     assert len(page.rows["runs"]) == 1 + 9
-    assert page.rows["runs"][5][:5] == ["botnet_pico", "1", "77.50%", "0.5000", "1"]
+    assert page.rows["runs"][5][:5] == ["botnet_pico", "1", "77.50%", "0.5000", "2"]
     assert "graft compare --models resnet_pico,botnet_pico,cotnet_pico --epochs 2" in page.text
     assert "A note." in page.text
 

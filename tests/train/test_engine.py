@@ -4,6 +4,7 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from tests.train.endings import ending, same
 from visiongraft.data.kept import kept_in_memory
 from visiongraft.data.loader import Failure
 from visiongraft.data.sources import open_data
-from visiongraft.errors import DataError, DivergedError
+from visiongraft.errors import DataError, DivergedError, RunError
 from visiongraft.families.zoo import get_spec
 from visiongraft.preprocessing import Preprocessing, normalize
 from visiongraft.train import loop, step
@@ -23,8 +24,8 @@ from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import Outcome, train
 from visiongraft.train.evaluate import evaluate
 from visiongraft.train.recipe import Recipe
-from visiongraft.train.run import plan_run
-from visiongraft.train.state import read_state
+from visiongraft.train.run import RunFolder, plan_run
+from visiongraft.train.state import notes_on, read_state
 from visiongraft.weights.store import read
 
 QUICK = Recipe(
@@ -72,6 +73,41 @@ def test_the_saved_file_scores_exactly_what_training_reported(tmp_path: Path) ->
     assert (found.top1, found.loss) == (trained.evaluation.top1, trained.evaluation.loss)
     assert model.scores == {"val_top1": found.top1, "val_loss": found.loss}
     assert model.classes == ("upright", "lying")
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_the_weights_that_are_kept_and_scored_are_the_best_or_the_last_as_the_recipe_says(
+    keep: Literal["best", "last"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = []
+
+    def falling(*arguments, **more):
+        found = evaluate(*arguments, **more)
+        right = np.eye(2, dtype=np.float32)[found.labels]
+        scores.append(found)
+        return replace(found, probabilities=right if len(scores) == 1 else 1 - right)
+
+    monkeypatch.setattr(loop, "evaluate", falling)
+    trained = run(tmp_path, write_npz(tmp_path / "stripes.npz"), replace(QUICK, epochs=3, keep=keep))
+    assert len(scores) == 3
+    first, last = trained.best_epoch == 1, trained.best_epoch == 3
+    assert (first, last) == (keep == "best", keep == "last")
+    assert trained.evaluation.top1 == (1.0 if first else 0.0)
+    ending = read_state(trained.run)[0].tensors["network"]
+    kept = read(trained.run.best).network.state_dict()
+    assert all(torch.equal(kept[name], ending[name]) for name in kept) == last
+
+
+def test_a_state_that_says_nothing_of_what_is_kept_is_of_a_run_that_keeps_the_best() -> None:
+    images = {"images": 1, "digest": "x"}
+    data = {"classes": ["a"], "train": images, "val": images}
+    now = {"spec": {}, "preprocessing": {}, "data": data, "devices": 1, "steps": "eager"}
+    now["recipe"] = {"lr": 0.1, "keep": "best"}
+    before = now | {"recipe": {"lr": 0.1}}
+    folder = RunFolder(Path("run"))
+    assert notes_on(now, before, folder) == []
+    with pytest.raises(RunError, match="The run in run cannot go on: its --keep is best, not last"):
+        notes_on(now | {"recipe": {"lr": 0.1, "keep": "last"}}, before, folder)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path: Path) -> None:

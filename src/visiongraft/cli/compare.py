@@ -171,7 +171,7 @@ def run(
 
 
 def _recipe(name: str, options: Mapping[str, object]) -> Recipe:
-    """Give the recipe of that name, with the options that were given.
+    """Give the recipe of that name, with the options that were given, as a comparison trains by it.
 
     Raises:
         GraftError: if there is none, it begins with trained weights, or an option cannot be.
@@ -180,7 +180,7 @@ def _recipe(name: str, options: Mapping[str, object]) -> Recipe:
     if named.weights:
         raise GraftError(f"--recipe {name} begins with trained weights, and a comparison with none. Give another one.")
     own = {each.name: options[each.name] for each in fields(Recipe) if options.get(each.name) is not None}
-    return replace(named.recipe, **own)  # type: ignore[arg-type]  # each as its option takes it
+    return replace(named.recipe, **own, keep="last")  # type: ignore[arg-type]  # each as its option takes it
 
 
 def _budget(epochs: int | None, budget: str | None) -> float | None:

@@ -42,7 +42,7 @@ from visiongraft.train.devices import (
 )
 from visiongraft.train.engine import Outcome, train
 from visiongraft.train.freezing import check_parts
-from visiongraft.train.recipe import Balance, Loss, Optimiser, Precision, Recipe, Remode, Schedule
+from visiongraft.train.recipe import Balance, Keep, Loss, Optimiser, Precision, Recipe, Remode, Schedule
 from visiongraft.train.recipes import DEFAULT, find_recipe
 from visiongraft.train.run import RunFolder, plan_run
 from visiongraft.train.step import taken_at_once
@@ -127,6 +127,7 @@ def run(
     mixup_switch_prob: float = Recipe.mixup_switch_prob,
     precision: Precision = Recipe.precision,
     val_every: int = Recipe.val_every,
+    keep: Keep = Recipe.keep,
     seed: int = Recipe.seed,
     workers: Literal["auto"] | int = "auto",
     device: str = "auto",
@@ -221,6 +222,7 @@ def run(
         mixup_switch_prob: probability that it is cutmix, where both are on
         precision: arithmetic of the layers; weights stay float32
         val_every: epochs between two validations
+        keep: weights of the validation that scored best, or of the last epoch
         seed: of weights, order and augmentation
         workers: processes that read images; auto for none if they are in memory and --aa is none, else one per spare
             core

@@ -24,8 +24,7 @@ class Result:
     Args:
         model: the network's name.
         seed: of the run.
-        epochs: how long it was.
-        best_epoch: the one whose weights were kept and scored.
+        epochs: how long it was; the weights of the last one are scored.
         seconds: of training, validation included.
         top1: share of the validation images named rightly, in [0, 1].
         loss: mean cross-entropy, in nats.
@@ -37,7 +36,6 @@ class Result:
     model: str
     seed: int
     epochs: int
-    best_epoch: int
     seconds: float
     top1: float
     loss: float

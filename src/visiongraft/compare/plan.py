@@ -13,7 +13,7 @@ from visiongraft.preprocessing import RGB, Preprocessing
 from visiongraft.spec import Backbone
 from visiongraft.train.recipe import Recipe
 
-FORMAT = "visiongraft.comparison/1"
+FORMAT = "visiongraft.comparison/2"
 """Name and version of the plan and of what is written about a run. It rises when an older one would be misread."""
 
 FEWEST_SEEDS = 2
@@ -66,7 +66,9 @@ class Plan:
     Args:
         entries: the networks, at least two, each with another name.
         seeds: of the runs of each network.
-        recipe: how each is trained; its epochs and its seed are those of the run.
+        recipe: how each is trained; its epochs and its seed are those of the run. It keeps the weights of the last
+            epoch: were they those that validate best, a network with more validations would be chosen from more often,
+            and score higher for it.
         data: on what.
         budget: seconds of training for all runs together, or None where the epochs were given.
         device: the kind that computes, such as "cpu".
@@ -82,6 +84,17 @@ class Plan:
     device: str
     preset: str | None = None
     preprocessing: Preprocessing = Preprocessing()
+
+    def __post_init__(self) -> None:
+        """Check that no image chooses what it scores.
+
+        Raises:
+            ValueError: if the recipe keeps weights by their score.
+        """
+        if self.recipe.keep != "last":
+            raise ValueError(
+                f"its recipe keeps the {self.recipe.keep} weights, and a comparison those of the last epoch"
+            )
 
     def __len__(self) -> int:
         """How many runs there are."""

@@ -187,7 +187,6 @@ def _result(entry: Entry, seed: int, outcome: Outcome) -> Result:
         model=entry.name,
         seed=seed,
         epochs=outcome.epochs,
-        best_epoch=outcome.best_epoch,
         seconds=outcome.seconds,
         top1=found.top1,
         loss=found.loss,

@@ -28,6 +28,7 @@ from visiongraft.explain.scores import (
 from visiongraft.spec import Backbone
 from visiongraft.summary import summarize
 from visiongraft.train.evaluate import Evaluation
+from visiongraft.train.recipe import Recipe
 
 if TYPE_CHECKING:
     from visiongraft.train.engine import Outcome  # pages are written without Lightning
@@ -100,7 +101,7 @@ def write_report(
         data_title=PurePath(data.name).name or data.name,
         summary=summarize(outcome.spec),
         machine=describe_machine(device),
-        **_how_it_went(outcome),
+        **_how_it_went(outcome, keep=str(options.get("keep", Recipe.keep))),
         **_scores(outcome.evaluation, data.classes),
         **_pictures(outcome.evaluation, data),
         **_what_to_type(outcome.run.best, outcome.spec, options, defaults),
@@ -109,7 +110,7 @@ def write_report(
     return outcome.run.report
 
 
-def _how_it_went(outcome: "Outcome") -> dict[str, object]:
+def _how_it_went(outcome: "Outcome", *, keep: str) -> dict[str, object]:
     """Give the course of the training."""
     epochs = read_epochs(outcome.run.metrics)
     pace = pace_of_all(epochs)
@@ -121,6 +122,7 @@ def _how_it_went(outcome: "Outcome") -> dict[str, object]:
         "unreadable": outcome.unreadable,
         "weights_bytes": outcome.run.best.stat().st_size,
         "epochs": epochs,
+        "keep": keep,
         "best_epoch": outcome.best_epoch,
         "drawings": [(each, Markup(to_svg(each))) for each in drawings(epochs, outcome.best_epoch)],
     }

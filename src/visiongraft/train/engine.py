@@ -46,7 +46,7 @@ class Outcome:
 
     Args:
         spec: of the network, with the classes of the data.
-        evaluation: of the best weights, on the validation images.
+        evaluation: of the weights that were kept, on the validation images.
         epochs: how many were finished or, by Ctrl-C, begun.
         best_epoch: the one whose weights were kept, counted from 1.
         seconds: duration of training, validation included.
@@ -82,7 +82,7 @@ def train(
     resume: Literal["never", "allowed"] = "never",
     listener: Listener | None = None,
 ) -> Outcome:
-    """Train a network and keep the weights that validate best.
+    """Train a network and keep the weights that validate best, or the last ones, as the recipe wants it.
 
     Args:
         spec: the network; its head gets the classes of the data.

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from visiongraft.data.loader import Failure
 from visiongraft.errors import DataError, DivergedError
+from visiongraft.train.recipe import Keep
 from visiongraft.train.run import RunFolder
 from visiongraft.train.state import Best, Metrics, Progress
 from visiongraft.train.team import Team
@@ -81,10 +82,10 @@ class Ledger:
         if self.team.leads:
             self.run.write_tables(self.progress.rows, self.progress.unreadable.values())
 
-    def is_best(self, top1: float, loss: float, epoch: int) -> bool:
-        """Tell whether a score is the best so far, and note it if so."""
+    def is_kept(self, top1: float, loss: float, epoch: int, *, keep: Keep) -> bool:
+        """Tell whether weights with this score are to be kept, and note it if so."""
         best = self.progress.best
-        if best is not None and (top1, -loss) <= (best.top1, -best.loss):
+        if keep == "best" and best is not None and (top1, -loss) <= (best.top1, -best.loss):
             return False
         self.progress.best = Best(top1, loss, epoch)
         return True

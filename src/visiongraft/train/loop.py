@@ -142,7 +142,7 @@ class Training:
         self.run.restore(state.progress.rows, state.progress.unreadable.values())
 
     def through(self) -> Evaluation:
-        """Take all steps that are left, and give the score of the best weights.
+        """Take all steps that are left, and give the score of the weights that are kept.
 
         Raises:
             DivergedError: when a loss is no number.
@@ -308,12 +308,12 @@ class Training:
         }
 
     def _scored(self, epoch: int) -> Metrics:
-        """Score the network, keep its weights if they are the best so far, and give the columns of the score."""
+        """Score the network, keep its weights if the recipe wants these, and give the columns of the score."""
         found = self._judged(self._to_keep())
         if is_odd(found.loss):
             what, number = f"the validation loss is {found.loss}", self.ledger.progress.step
             raise self.ledger.diverged(what, number, self._last_rate(), peak=self.recipe.lr)
-        if self.ledger.is_best(found.top1, found.loss, epoch):
+        if self.ledger.is_kept(found.top1, found.loss, epoch, keep=self.recipe.keep):
             self.best = found
             tensors = whole(self._to_keep().state_dict())
             self.team.led(lambda: self._keep(found, tensors))

@@ -14,6 +14,7 @@ Schedule = Literal["cosine", "linear", "step", "onecycle"]
 Loss = Literal["cross_entropy", "bce"]
 Balance = Literal["none", "balanced"]
 Remode = Literal["pixel", "const"]
+Keep = Literal["best", "last"]
 
 NONE = "none"
 """Says of an option that takes words that there is to be none of it."""
@@ -76,6 +77,8 @@ class Recipe:
         mixup_switch_prob: probability that it is cutmix, where both are on, in [0, 1].
         precision: number format of the layers' arithmetic; weights are always float32.
         val_every: epochs between two validations; the first and the last epoch are always validated.
+        keep: weights of the "best" validation, which its images then score as the ones that chose it; or of the
+            "last" epoch, whose score is that of images that chose nothing.
         seed: of weights, order and augmentation.
     """
 
@@ -125,6 +128,7 @@ class Recipe:
     mixup_switch_prob: float = 0.5
     precision: Precision = "float32"
     val_every: int = 4
+    keep: Keep = "best"
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -218,7 +218,7 @@ def notes_on(now: Mapping[str, Any], before: Mapping[str, Any], run: RunFolder) 
         found.append(f"it trains {names[0]}" + (f", not {names[1]}" if names[0] != names[1] else " in another form"))
     found += [
         f"its --{name.replace('_', '-')} is {value}, not {now['recipe'].get(name)}"
-        for name, value in before["recipe"].items()
+        for name, value in (_OLD_RECIPE | before["recipe"]).items()
         if value != now["recipe"].get(name)
     ]
     if now["preprocessing"] != before["preprocessing"]:
@@ -239,5 +239,8 @@ def notes_on(now: Mapping[str, Any], before: Mapping[str, Any], run: RunFolder) 
         notes.append(f"The run was {ways[0]} --compile and goes on {ways[1]} it: {_OTHER_BITS}")
     return notes
 
+
+_OLD_RECIPE = {"keep": "best"}
+"""What a recipe did before it could say it."""
 
 _OTHER_BITS = "its last bits will differ from those of a run that stayed."
