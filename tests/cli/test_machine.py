@@ -29,7 +29,7 @@ def test_compile_and_cache_reach_the_training(
     seen: list[tuple[str, type]] = []
 
     def note(spec: Backbone, data: ImageData, recipe: Recipe, run: RunFolder, *, hardware: Hardware, **_: object):
-        seen.append((hardware.steps, type(data.train)))
+        seen.append((hardware.code, type(data.train)))
         raise GraftError("Enough.")
 
     monkeypatch.setattr(verb, "train", note)

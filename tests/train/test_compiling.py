@@ -23,7 +23,7 @@ from visiongraft.train.state import read_state
 from visiongraft.weights.store import read
 
 PLAIN = Hardware(torch.device("cpu"))
-COMPILED = replace(PLAIN, steps="compiled")
+COMPILED = replace(PLAIN, code="compiled")
 RECIPE = replace(QUICK, epochs=2, drop_path=0.3, dropout=0.1, model_ema_decay=0.8, freeze="stem", grow_from=0.5)
 
 
@@ -87,8 +87,8 @@ def test_a_run_that_goes_on_without_the_compiler_says_so(tmp_path: Path, graphs:
     for begun, other, text in ((COMPILED, PLAIN, "with --compile and goes on without it"),
                                (PLAIN, COMPILED, "without --compile and goes on with it")):  # fmt: skip
         with pytest.raises(Killed):
-            run(tmp_path / begun.steps, data, begun, listener=Killer(3))
-        notes = run(tmp_path / begun.steps, data, other).notes
+            run(tmp_path / begun.code, data, begun, listener=Killer(3))
+        notes = run(tmp_path / begun.code, data, other).notes
         assert notes == (f"The run was {text}: its last bits will differ from those of a run that stayed.",)
 
 

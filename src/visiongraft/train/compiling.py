@@ -10,7 +10,7 @@ from torch import nn
 from visiongraft.errors import RunError
 from visiongraft.network import Network
 
-Steps = Literal["eager", "compiled"]
+Code = Literal["eager", "compiled"]
 """How a step's network computes: as it is written, or by code that is compiled for each size of images."""
 
 COMPILER: Mapping[str, Any] = {"dynamic": False, "options": {"fallback_random": True}}
@@ -29,13 +29,13 @@ def compiled(network: Network) -> nn.Module:
 
 
 @contextmanager
-def compiling(steps: Steps) -> Iterator[None]:
+def compiling(code: Code) -> Iterator[None]:
     """Compile for as many sizes as there are, and say in one line where that cannot be done.
 
     Raises:
         RunError: if the compiler fails.
     """
-    if steps == "eager":
+    if code == "eager":
         yield
         return
     import torch._dynamo  # takes a second
@@ -53,12 +53,12 @@ def compiling(steps: Steps) -> Iterator[None]:
         ) from error
 
 
-def stance(steps: Steps, images: int, usual: int) -> AbstractContextManager[Any]:
+def stance(code: Code, images: int, usual: int) -> AbstractContextManager[Any]:
     """Choose how a part of a batch is computed, by nothing but its size.
 
     One of which images could not be read is computed by the plain network: to compile for it would take longer.
     """
-    return torch.compiler.set_stance("force_eager") if steps == "compiled" and images != usual else nullcontext()
+    return torch.compiler.set_stance("force_eager") if code == "compiled" and images != usual else nullcontext()
 
 
 def _reason(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 
 from visiongraft.errors import GraftError
-from visiongraft.train.compiling import Steps
+from visiongraft.train.compiling import Code
 
 
 def find_device(name: str) -> torch.device:
@@ -48,22 +48,14 @@ class Hardware:
             or SLURM has started the processes, their number counts.
         strategy: how they hold the network.
         workers: processes that read images beside each one that computes.
-        steps: how the network computes while it learns; it is judged as it is written.
+        code: how the network computes while it learns; it is judged as it is written.
     """
 
     device: torch.device
     devices: int = 1
     strategy: Strategy = "ddp"
     workers: int = 0
-    steps: Steps = "eager"
-
-    def crew(self) -> "Crew":
-        """Count the processes that compute.
-
-        Raises:
-            GraftError: if the user asks for another number than was started.
-        """
-        return find_crew(self.devices)
+    code: Code = "eager"
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from visiongraft.errors import DataError, GraftError
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
-from visiongraft.train.compiling import Steps, compiled, compiling
-from visiongraft.train.devices import Crew, Hardware, Strategy
+from visiongraft.train.compiling import Code, compiled, compiling
+from visiongraft.train.devices import Crew, Hardware, Strategy, find_crew
 from visiongraft.train.evaluate import Evaluation
 from visiongraft.train.freezing import freeze
 from visiongraft.train.held import held
@@ -112,7 +112,7 @@ def train(
             another process trains in it.
     """
     _check_names(data.classes)
-    crew = hardware.crew()
+    crew = find_crew(hardware.devices)
     _check_strategy(hardware, recipe)
     share = Share(devices=crew.size, parts=recipe.grad_accum_steps)
     steps = StepSampler(
@@ -140,7 +140,7 @@ def train(
             listener=listener,
         )
         whole = _with(spec, data.classes, recipe)
-        network, module = _set_up(fabric, team, whole, start, data.classes, recipe, steps=hardware.steps)
+        network, module = _set_up(fabric, team, whole, start, data.classes, recipe, code=hardware.code)
         training = Training(
             fabric,
             ledger,
@@ -149,13 +149,12 @@ def train(
             data,
             recipe,
             preprocessing=preprocessing,
-            workers=hardware.workers,
-            steps=hardware.steps,
+            hardware=hardware,
             save_minutes=save_minutes,
         )
         notes = training.go_on() if goes_on else team.led(lambda: _begin(run, options or {}, resume))
         try:
-            with compiling(hardware.steps):
+            with compiling(hardware.code):
                 evaluation = training.through()
         except BaseException:
             if team.leads:
@@ -201,7 +200,7 @@ def _set_up(
     classes: tuple[str, ...],
     recipe: Recipe,
     *,
-    steps: Steps,
+    code: Code,
 ) -> tuple[Network, nn.Module]:
     """Make the network, as it is before the first step, and what hands its gradients to all processes."""
     spread = isinstance(fabric.strategy, ModelParallelStrategy)
@@ -212,7 +211,7 @@ def _set_up(
         synchronised(network, fabric.device)
     freeze(network, recipe.freeze)
     # Fabric compiles what it has made of the network: PyTorch cuts compiled code where DDP sends gradients.
-    module = fabric.setup_module(compiled(network) if steps == "compiled" else network)
+    module = fabric.setup_module(compiled(network) if code == "compiled" else network)
     if spread:
         fill(network, whole)
     return network, module
@@ -251,7 +250,7 @@ def _check_strategy(hardware: Hardware, recipe: Recipe) -> None:
     """Refuse what a network that is spread cannot do."""
     if hardware.strategy == "ddp":
         return
-    if hardware.steps == "compiled":
+    if hardware.code == "compiled":
         raise GraftError("--strategy fsdp came with --compile, and the two are untried together. Leave one out.")
     if recipe.opt == "muon":
         raise GraftError("--strategy fsdp came with --opt muon, whose steps need whole matrices. Use --opt adamw.")

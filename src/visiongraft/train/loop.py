@@ -19,7 +19,8 @@ from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.train.average import averaged
 from visiongraft.train.clock import Clock
-from visiongraft.train.compiling import Steps, stance
+from visiongraft.train.compiling import stance
+from visiongraft.train.devices import Hardware
 from visiongraft.train.evaluate import Evaluation, NoRoomError, NothingToJudgeError, evaluate
 from visiongraft.train.freezing import set_learning
 from visiongraft.train.ledger import LOG_EVERY, Ledger
@@ -65,8 +66,7 @@ class Training:
         data: what to learn from, and to be scored on.
         recipe: how.
         preprocessing: what images go through.
-        workers: processes that read images.
-        steps: how `module` computes.
+        hardware: what computes, as `computing` gives it.
         save_minutes: time between two writings of the state.
     """
 
@@ -80,9 +80,8 @@ class Training:
         recipe: Recipe,
         *,
         preprocessing: Preprocessing,
-        workers: int,
+        hardware: Hardware,
         save_minutes: float,
-        steps: Steps = "eager",
     ) -> None:
         self.computing = computing
         self.ledger = ledger
@@ -92,8 +91,7 @@ class Training:
         self.data = data
         self.recipe = recipe
         self.preprocessing = preprocessing
-        self.workers = workers
-        self.steps = steps
+        self.hardware = hardware
         self.save_minutes = save_minutes
         self.module = module
         self.optimizer = make_optimizer(network, recipe)
@@ -109,7 +107,7 @@ class Training:
             "preprocessing": preprocessing.to_dict(),
             "data": fingerprint(data),
             "devices": self.team.size,
-            "steps": steps,
+            "steps": hardware.code,
         }
         self._untold: list[Taken] = []  # steps whose loss nobody has looked at yet
         self._failures: list[Failure] = []  # of these steps
@@ -193,7 +191,7 @@ class Training:
         return make_loader(
             Samples(self.data.train, self._transforms(), seed=self.recipe.seed),
             sampler,
-            workers=self.workers,
+            workers=self.hardware.workers,
             memory="pinned" if self.computing.device.type == "cuda" else "pageable",
         )
 
@@ -236,7 +234,7 @@ class Training:
         usual = self.recipe.batch_size // self.share.of
         try:
             batch = (batch if turn.images else stand_in(batch)).to(self.computing.device)
-            with sending, counted, stance(self.steps, turn.images, usual):
+            with sending, counted, stance(self.hardware.code, turn.images, usual):
                 loss = self.lesson.loss(self.module, batch, step=step, part=turn.part)
                 self.computing.backward(loss * turn.weight)
         except (RuntimeError, MemoryError) as error:
@@ -335,7 +333,7 @@ class Training:
         """Score a network on the validation images."""
         # In batches of the size that `graft eval` takes: another size may choose other kernels, and other last bits.
         try:
-            found = evaluate(network, self.data.val, self.preprocessing, workers=self.workers, team=self.team)
+            found = evaluate(network, self.data.val, self.preprocessing, workers=self.hardware.workers, team=self.team)
         except NothingToJudgeError as error:
             self.ledger.note(error.failures)
             raise
