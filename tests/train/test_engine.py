@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -55,6 +56,24 @@ def run(tmp_path: Path, data: Path, recipe: Recipe = QUICK, name: str = "run", *
 
 def rows_of(trained: Outcome) -> list[list[str]]:
     return [line.split(",") for line in trained.run.metrics.read_text().splitlines()]
+
+
+def test_the_time_in_which_a_device_computes_what_was_asked_of_it_counts_as_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(loop.Taken):
+        """A step whose loss a GPU has not computed yet when somebody wants to look at it."""
+
+        @property
+        def loss(self) -> torch.Tensor:
+            time.sleep(0.5)
+            return self[2]
+
+    monkeypatch.setattr(loop, "Taken", Slow)
+    trained = run(tmp_path, write_npz(tmp_path / "stripes.npz"), replace(QUICK, epochs=1))
+    header, row = rows_of(trained)
+    assert float(row[header.index("train_images_per_second")]) < 64 / (4 * 0.5)
+    assert float(row[header.index("wait_share")]) < 0.2
 
 
 def test_a_hybrid_learns_to_tell_upright_from_lying_stripes(tmp_path: Path) -> None:

@@ -158,8 +158,7 @@ class Training:
                 began = perf_counter()
                 self._take_step(batches, step)
                 progress.step = step + 1
-                self.tally.seconds += perf_counter() - began
-                news = self._end_step(stop, clock)
+                news = self._end_step(stop, clock, began)
                 if news.ordered or news.asked:
                     break
                 if news.due and progress.step < steps:
@@ -260,12 +259,14 @@ class Training:
             fits = largest_that_fits(loss, batch, self.network, self.optimizer, device)
         return too_large(batch, fits, number=step + 1, recipe=self.recipe, share=self.share, device=device)
 
-    def _end_step(self, stop: Stop, clock: Clock) -> News:
+    def _end_step(self, stop: Stop, clock: Clock, began: float) -> News:
         """Look at what happened, where that is due, and end the epoch, if this was its last step."""
         done = self.ledger.progress.step
-        if done % self.steps_per_epoch:
-            return self._settle(stop, clock) if done % self._settled_every == 0 else News()
-        self._settle(stop, clock)
+        last = done % self.steps_per_epoch == 0
+        news = self._settle(stop, clock) if last or done % self._settled_every == 0 else News()
+        self.tally.seconds += perf_counter() - began  # with the time that a GPU takes, which nobody waits for before
+        if not last:
+            return news
         number = done // self.steps_per_epoch
         due = number in (1, self.recipe.epochs) or number % self.recipe.val_every == 0
         self.ledger.add(self._row(number, self._scored(number) if due else _UNSCORED))

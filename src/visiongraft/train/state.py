@@ -46,7 +46,7 @@ class Tally:
     Args:
         loss: sum of the losses of its images.
         images: how many these are.
-        seconds: how long it took.
+        seconds: how long its steps took, without validation and the writing of states.
         waited: seconds of these that passed waiting for images.
     """
 
