@@ -19,12 +19,14 @@ from visiongraft.data.sources import open_data
 from visiongraft.errors import RunError
 from visiongraft.families.zoo import get_spec
 from visiongraft.preprocessing import Preprocessing
+from visiongraft.train import loop
 from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import Outcome, train
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.run import RunFolder, plan_run
-from visiongraft.train.state import read_state, write_state
+from visiongraft.train.state import notes_on, read_state, write_state
 from visiongraft.train.stopping import listening
+from visiongraft.train.team import Team
 from visiongraft.weights.store import read
 
 RICH = replace(
@@ -211,10 +213,56 @@ def test_a_run_goes_on_with_the_same_network_and_recipe_alone(
     with pytest.raises(RunError) as refusal:
         go_on(folder, data, **change)
     assert str(refusal.value) == (
-        f"The run in {folder.path} cannot go on: {text}. Only --device, --devices, --compile, --cache, --workers,"
-        " --save-minutes and --max-unreadable may change. Put the rest back, or begin a new run with another --output."
+        f"The run in {folder.path} cannot go on: {text}. Only --device, --devices, --strategy, --compile,"
+        " --cache, --workers, --save-minutes and --max-unreadable may change. Put the rest back, or begin"
+        " a new run with another --output."
     )
     assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"device": "cuda"}, "on --device cpu and goes on with cuda"),
+        ({"strategy": "fsdp"}, "by --strategy ddp and goes on by fsdp"),
+        ({"devices": 2, "strategy": "fsdp"}, "on 1 device and goes on with 2"),
+        ({"steps": "compiled"}, "without --compile and goes on with it"),
+    ],
+)
+def test_what_changes_the_last_bits_is_said(through: Outcome, change: dict, text: str) -> None:
+    state, _ = read_state(through.run)
+    (note,) = notes_on({**state.belongs, **change}, state.belongs, through.run)
+    assert note == f"The run was {text}: its last bits will differ from those of a run that stayed."
+    older = {name: value for name, value in state.belongs.items() if name not in ("device", "strategy", "steps")}
+    assert notes_on(state.belongs, older, through.run) == []
+
+
+def test_the_first_process_alone_looks_at_each_file_and_moves_none_before_all_have_read(
+    tmp_path: Path, through: Outcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def noted(place: object, name: str) -> None:
+        usual = getattr(place, name)
+
+        def work(*arguments, **more):
+            told.append(f"begin {name}")
+            found = usual(*arguments, **more)
+            told.append(f"end {name}")
+            return found
+
+        monkeypatch.setattr(place, name, work)
+
+    data = write_npz(tmp_path / "stripes.npz", train=32)
+    folder = RunFolder(Path(shutil.copytree(through.run.path, tmp_path / "copy")))
+    folder.last.write_bytes(folder.last.read_bytes()[:1000])
+    for place, name in ((loop, "fingerprint"), (loop, "read_state"), (loop.Training, "_put_back"), (Team, "led"),
+                        (Team, "gathered")):  # fmt: skip
+        noted(place, name)
+    go_on(folder, data)
+    looked, read, moved = (told.index(f"begin {each}") for each in ("fingerprint", "read_state", "_put_back"))
+    assert told[looked - 1] == told[moved - 1] == "begin led"
+    assert "end gathered" in told[read:moved]
 
 
 def test_data_that_changed_is_said(tmp_path: Path) -> None:

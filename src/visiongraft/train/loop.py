@@ -105,8 +105,10 @@ class Training:
             "spec": network.spec.to_dict(),
             "recipe": asdict(recipe),
             "preprocessing": preprocessing.to_dict(),
-            "data": fingerprint(data),
+            "data": self.team.led(lambda: fingerprint(data)),  # for which each file is looked at
             "devices": self.team.size,
+            "device": computing.device.type,
+            "strategy": hardware.strategy,
             "steps": hardware.code,
         }
         self._untold: list[Taken] = []  # steps whose loss nobody has looked at yet
@@ -130,6 +132,7 @@ class Training:
         load(self.network, self.optimizer, state.tensors)
         if self.average is not None:
             self.average.load_state_dict(state.tensors["average"])
+        self.team.gathered(None)  # all have read the state before one of its files takes the place of the other
         self.team.led(lambda: self._put_back(state, damaged=note is not None))
         return notes
 

@@ -226,14 +226,18 @@ def notes_on(now: Mapping[str, Any], before: Mapping[str, Any], run: RunFolder) 
     found += [f"its data {each}" for each in changes(before["data"], now["data"])]
     if found:
         raise RunError(
-            f"The run in {run.path} cannot go on: {'; '.join(found)}. Only --device, --devices, --compile,"
-            " --workers, --save-minutes and --max-unreadable may change. Put the rest back, or begin a new run with"
-            " another --output."
+            f"The run in {run.path} cannot go on: {'; '.join(found)}. Only --device, --devices, --strategy,"
+            " --compile, --cache, --workers, --save-minutes and --max-unreadable may change. Put the rest back, or"
+            " begin a new run with another --output."
         )
     notes = []
     if now["devices"] != before["devices"]:
         was, is_now = counted(before["devices"], "device"), now["devices"]
         notes.append(f"The run was on {was} and goes on with {is_now}: {_OTHER_BITS}")
+    elif now["strategy"] != before.get("strategy", now["strategy"]):
+        notes.append(f"The run was by --strategy {before['strategy']} and goes on by {now['strategy']}: {_OTHER_BITS}")
+    if now["device"] != before.get("device", now["device"]):
+        notes.append(f"The run was on --device {before['device']} and goes on with {now['device']}: {_OTHER_BITS}")
     if now["steps"] != before.get("steps", "eager"):
         ways = ("without", "with") if now["steps"] == "compiled" else ("with", "without")
         notes.append(f"The run was {ways[0]} --compile and goes on {ways[1]} it: {_OTHER_BITS}")
