@@ -12,7 +12,7 @@ from tests.pictures import stripes
 from visiongraft.data.sets import ArrayImages
 from visiongraft.errors import DataError, GraftError, RunError
 from visiongraft.preprocessing import Preprocessing
-from visiongraft.train.devices import Crew, find_crew, find_device, workers_for
+from visiongraft.train.devices import find_device, workers_for
 from visiongraft.train.evaluate import Evaluation, evaluate
 from visiongraft.train.muon import MuonAdamW, orthogonalized
 from visiongraft.train.optim import make_optimizer, parameter_groups
@@ -281,22 +281,6 @@ def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
 def test_a_device_that_is_not_here_is_refused(name: str) -> None:
     with pytest.raises(GraftError, match=f"There is no device '{name}' here"):
         find_device(name)
-
-
-def test_processes_are_counted_as_whoever_started_them_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert find_crew(3) == Crew(3, 1)
-    monkeypatch.setenv("SLURM_NTASKS", "8")
-    monkeypatch.setenv("SLURM_NNODES", "2")
-    assert find_crew(1) == find_crew(4) == Crew(4, 2)
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    monkeypatch.setenv("WORLD_SIZE", "6")
-    assert find_crew(1) == Crew(2, 3)
-    assert find_crew(1).size == 6
-    with pytest.raises(GraftError) as refusal:
-        find_crew(4)
-    assert str(refusal.value) == (
-        "--devices 4 came, and torchrun has started 2 processes on this machine. Leave it out."
-    )
 
 
 def test_images_in_memory_need_no_reading_processes() -> None:

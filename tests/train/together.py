@@ -13,7 +13,7 @@ from pathlib import Path
 from torch import distributed
 
 from visiongraft.cli.main import main
-from visiongraft.train.devices import leads
+from visiongraft.train.crew import leads
 from visiongraft.train.run import RunFolder
 
 

@@ -12,12 +12,14 @@ from typing import TextIO
 from visiongraft import __version__
 from visiongraft.cli.verbs import VERBS, Verb
 from visiongraft.errors import GraftError, is_shortage, nearest, printable
+from visiongraft.train.crew import launcher, rank
 
 USAGE = "usage: graft VERB [OPTIONS]"
 
 # What PyTorch's errors hold: where a process that reads images died or found no room in /dev/shm.
 _LOST_WORKER = re.compile(r"DataLoader worker \(pid|shared memory|file </torch_")
 _LOST_PEER = re.compile("Connection (closed|reset) by peer|Broken pipe|NCCL|Socket Timeout|Timed out waiting", re.I)
+_MISUSE = re.compile("nccl(Invalid|Internal|UnhandledCuda)")  # NCCL's errors for which no process had to end
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,10 +59,11 @@ def _shortage(error: MemoryError | RuntimeError) -> str | None:
     """Say what the machine has too little of, where that is what the error tells."""
     if isinstance(error, RuntimeError) and _LOST_WORKER.search(str(error)):
         return "A process that reads images died, as when memory or /dev/shm is full. Use --workers 0."
-    if isinstance(error, RuntimeError) and _LOST_PEER.search(str(error)):
+    if _work_together() and _LOST_PEER.search(str(error)) and not _MISUSE.search(str(error)):
+        said = str(error).splitlines()[0].rstrip(".")
         return (
             "Another process of this training ended, and this one cannot go on alone; the other's message says why. Go"
-            " on with `graft train --resume RUN`."
+            f" on with `graft train --resume RUN`. ({said}.)"
         )
     if is_shortage(error):
         return "The memory does not suffice. Use a smaller --batch-size, --image or --model."
@@ -119,10 +122,11 @@ def _is_utf8(stream: TextIO | None) -> bool:
 
 
 def _complain(text: str, code: int) -> int:
-    rank = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))
-    # What is wrong before processes work together is wrong in all of them, and the first one speaks for all.
-    if rank == "0" or _work_together():
-        who = "graft" if rank == "0" else f"graft, process {rank}"
+    number = rank()
+    # What is wrong before processes work together is wrong in all that torchrun or SLURM has started, and the first
+    # one speaks for all. Processes that this command started are there because nothing was wrong in the first one.
+    if number == 0 or launcher() == "ourselves" or _work_together():
+        who = f"graft, process {number}" if number else "graft"
         print(f"{who}: {printable(text)}", file=sys.stderr)
     return code
 

@@ -30,16 +30,8 @@ from visiongraft.families.zoo import customized
 from visiongraft.kernels.types import Grid
 from visiongraft.preprocessing import Interpolation, Preprocessing
 from visiongraft.spec import Backbone
-from visiongraft.train.devices import (
-    Hardware,
-    Strategy,
-    find_crew,
-    find_device,
-    is_a_restart,
-    keep_freed_memory,
-    leads,
-    workers_for,
-)
+from visiongraft.train.crew import is_a_restart, leads
+from visiongraft.train.devices import Hardware, Strategy, find_device, keep_freed_memory, workers_for
 from visiongraft.train.engine import Outcome, train
 from visiongraft.train.freezing import check_parts
 from visiongraft.train.recipe import Balance, Keep, Loss, Optimiser, Precision, Recipe, Remode, Schedule
@@ -248,6 +240,7 @@ def run(
     how = Recipe(**{each.name: options[each.name] for each in fields(Recipe)})
     check_workers(workers)
     place = find_device(device)
+    crew = Hardware(place, devices).crew()
     size, shown = parse_image(image), parse_image(val_image, "--val-image")
     named = find_recipe(recipe)
     if named.weights and not (weights or pretrained or resume):
@@ -268,7 +261,7 @@ def run(
     check_parts(spec, how.freeze)
     folder = _folder(output, resume, name=f"{spec.name}-{short_name(data)}")
     images = open_data(data, data_dir=data_dir, download=download)
-    images = kept_in_memory(images, cache, processes=find_crew(devices).here)
+    images = kept_in_memory(images, cache, processes=crew.here)
     keep_freed_memory()
     with Narrator(images.notes) if leads() else nullcontext() as narrator:
         outcome = train(

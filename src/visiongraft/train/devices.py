@@ -7,8 +7,9 @@ from typing import Literal
 
 import torch
 
-from visiongraft.errors import GraftError
+from visiongraft.errors import GraftError, counted
 from visiongraft.train.compiling import Code
+from visiongraft.train.crew import Crew, find_crew
 
 
 def find_device(name: str) -> torch.device:
@@ -24,7 +25,12 @@ def find_device(name: str) -> torch.device:
         return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device).item()  # also tells the meta device, which has no numbers, from the others
+        if device.type != "cuda":
+            torch.empty(1, device=device).item()  # also tells the meta device, which has no numbers, from the others
+        elif (
+            device.index or 0
+        ) >= torch.cuda.device_count():  # to use one would take memory of the first GPU for each
+            raise RuntimeError  # of the processes that train together
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         here = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
         here += ["mps"] if torch.backends.mps.is_available() else []
@@ -57,55 +63,37 @@ class Hardware:
     workers: int = 0
     code: Code = "eager"
 
+    def crew(self) -> Crew:
+        """Count the processes that compute.
 
-@dataclass(frozen=True)
-class Crew:
-    """How many processes train together.
-
-    Args:
-        here: on this machine.
-        machines: how many machines there are.
-    """
-
-    here: int = 1
-    machines: int = 1
-
-    @property
-    def size(self) -> int:
-        """How many they are in all."""
-        return self.here * self.machines
+        Raises:
+            GraftError: if the user asks for another number than was started, or there are not so many devices.
+        """
+        crew = find_crew(self.devices)
+        if crew.here > 1:
+            _check_several(self.device, crew)
+        return crew
 
 
-def find_crew(devices: int) -> Crew:
-    """Count the processes: those that torchrun or SLURM has started, or else as many as there are to be devices.
-
-    Raises:
-        GraftError: if the user asks for another number than was started.
-    """
-    told = os.environ
-    if "LOCAL_WORLD_SIZE" in told:
-        launcher, here, all_of_them = "torchrun", int(told["LOCAL_WORLD_SIZE"]), int(told["WORLD_SIZE"])
-    elif int(told.get("SLURM_NTASKS", "1")) > 1 and told.get("SLURM_JOB_NAME") not in ("bash", "interactive"):
-        launcher, all_of_them = "SLURM", int(told["SLURM_NTASKS"])
-        here = all_of_them // int(told.get("SLURM_NNODES", "1"))
-    else:
-        return Crew(devices)
-    if devices not in (1, here):
-        raise GraftError(
-            f"--devices {devices} came, and {launcher} has started {here} processes on this machine. Leave it out."
+def _check_several(device: torch.device, crew: Crew) -> None:
+    """Refuse several processes that would not have a device each."""
+    if device.type == "cpu":
+        return
+    asked = (
+        f"--devices {crew.here} came"
+        if crew.launcher == "ourselves"
+        else f"{crew.launcher} has started {crew.here} processes on this machine"
+    )
+    if device.index is not None or device.type == "mps":
+        usual = (
+            "Give --device cuda, which takes the first ones" if device.type == "cuda" else "Use one, or --device cpu"
         )
-    return Crew(here, all_of_them // here)
-
-
-def leads() -> bool:
-    """Tell whether this is the process that writes files and talks, or the only one."""
-    ranks = (os.environ.get(name) for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"))
-    return next((rank for rank in ranks if rank is not None), "0") == "0"
-
-
-def is_a_restart() -> bool:
-    """Tell whether torchrun or SLURM has started this process again, after one of the processes had ended."""
-    return any(os.environ.get(name, "0") != "0" for name in ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT"))
+        raise GraftError(f"{asked}, and --device {device} is one device. {usual}.")
+    if crew.here > (count := torch.cuda.device_count()):
+        raise GraftError(
+            f"{asked}, and PyTorch finds {counted(count, 'GPU')} here. Use as many processes as GPUs, and let each"
+            " process see all of them."
+        )
 
 
 def workers_for(count: str | int, *, in_memory: bool) -> int:

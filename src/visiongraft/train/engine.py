@@ -10,6 +10,10 @@ from typing import Literal
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.loggers.tensorboard import TensorBoardLogger
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.fabric.strategies.ddp import DDPStrategy
 from lightning.fabric.strategies.model_parallel import ModelParallelStrategy
 from lightning.fabric.strategies.parallel import ParallelStrategy
@@ -22,7 +26,8 @@ from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
 from visiongraft.train.compiling import Code, compiled, compiling
-from visiongraft.train.devices import Crew, Hardware, Strategy, find_crew
+from visiongraft.train.crew import Crew, Launcher
+from visiongraft.train.devices import Hardware, Strategy
 from visiongraft.train.evaluate import Evaluation
 from visiongraft.train.freezing import freeze
 from visiongraft.train.held import held
@@ -112,7 +117,7 @@ def train(
             another process trains in it.
     """
     _check_names(data.classes)
-    crew = find_crew(hardware.devices)
+    crew = hardware.crew()
     _check_strategy(hardware, recipe)
     share = Share(devices=crew.size, parts=recipe.grad_accum_steps)
     steps = StepSampler(
@@ -235,9 +240,17 @@ def _launched(recipe: Recipe, hardware: Hardware, crew: Crew) -> Fabric:
         num_nodes=crew.machines,
         strategy="auto" if alone else _STRATEGIES[hardware.strategy](crew),
         precision="bf16-mixed" if recipe.precision == "bfloat16" else "32-true",
+        plugins=[_CLUSTERS[crew.launcher]()],  # Lightning by itself takes any process in a job of SLURM for srun's
     )
     fabric.launch()
     return fabric
+
+
+_CLUSTERS: Mapping[Launcher, Callable[[], ClusterEnvironment]] = {
+    "ourselves": LightningEnvironment,
+    "torchrun": TorchElasticEnvironment,
+    "SLURM": SLURMEnvironment,
+}
 
 
 _STRATEGIES: Mapping[Strategy, Callable[[Crew], ParallelStrategy]] = {
