@@ -7,7 +7,10 @@ from torch.optim import Optimizer
 from visiongraft.train.recipe import Recipe
 
 ONE_CYCLE = ((0.0, 0.0), (0.4, 1.0), (0.8, 0.05), (1.0, 0.0))
-"""Shares of the run, and of the highest rate at them: ConvMixer's "one cycle" is a line between each two of these."""
+"""Shares of the run, and of the highest rate at them: ConvMixer's "one cycle" is a line between each two of these.
+
+As in its authors' programs a step has the rate of its end: the first one is above 0, and the last one is 0.
+"""
 
 
 def rate_at(recipe: Recipe, step: int, *, steps: int) -> float:
@@ -19,7 +22,7 @@ def rate_at(recipe: Recipe, step: int, *, steps: int) -> float:
         steps: of the whole run.
     """
     if recipe.sched == "onecycle":
-        return recipe.min_lr + (recipe.lr - recipe.min_lr) * _one_cycle(step / steps)
+        return recipe.min_lr + (recipe.lr - recipe.min_lr) * _one_cycle((step + 1) / steps)
     warmup = min(round(recipe.warmup_epochs * steps / recipe.epochs), steps - 1)
     if step < warmup:
         return recipe.warmup_lr + (recipe.lr - recipe.warmup_lr) * rise(step, warmup=warmup)
