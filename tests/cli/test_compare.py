@@ -123,6 +123,8 @@ def test_a_recipe_by_name_is_that_of_all_runs_and_what_is_given_beside_it_wins(
     usual = Preprocessing()
     wanted = preprocessed(usual, usual.image, mean=cifar.mean, std=cifar.std, interpolation=None, crop_pct=None)
     assert plans[0].preprocessing == wanted != usual == plans[1].preprocessing
+    assert main(["compare", "--recipe", "botnet_in1k_100", *models]) == 130
+    assert plans[2].preprocessing == replace(usual, interpolation="bilinear")
     assert (plans[0].budget, plans[0].entries[0].epochs) == (17 * 60, 0)
     assert plans[1].recipe == Recipe(epochs=3, keep="last")
     assert (plans[1].budget, plans[1].entries[0].epochs) == (None, 3)

@@ -63,6 +63,7 @@ def test_epochs_that_were_chosen_for_a_budget_are_no_difference() -> None:
         ({"entries": PLAN.entries[:1]}, "the models resnet_pico, botnet_pico and not resnet_pico"),
         ({"device": "cuda"}, "the device cpu and not cuda"),
         ({"recipe": replace(RECIPE, lr=0.1)}, "--lr 0.008 and not 0.1"),
+        ({"preprocessing": Preprocessing(interpolation="bilinear")}, "--interpolation bicubic and not bilinear"),
         ({"preprocessing": Preprocessing(crop=0.95)}, "--crop-pct 0.875 and not 0.95"),
         ({"preprocessing": Preprocessing(mean=(0.5, 0.0, 0.25))}, "--mean 0.485,0.456,0.406 and not 0.5,0,0.25"),
         ({"data": replace(PLAN.data, name="photos")}, "the data flowers and not photos"),

@@ -35,7 +35,7 @@ PUBLISHED = {
     },
     "botnet_in1k_100": {
         "epochs": 100, "batch_size": 256, "opt": "nesterov", "lr": 0.2, "momentum": 0.9, "weight_decay": 5e-5,
-        "sched": "cosine", "warmup_epochs": 5.0,
+        "sched": "cosine", "warmup_epochs": 5.0, "warmup_lr": 0.2 / 10,
     },
     "coatnet_in1k": {
         "epochs": 300, "batch_size": 4096, "opt": "adamw", "lr": 1e-3, "min_lr": 1e-5, "weight_decay": 0.05,
@@ -125,6 +125,26 @@ def test_these_numbers_are_those_of_the_projects_facts(shared: Path) -> None:
     assert (bot.momentum, bot.weight_decay, bot.clip_grad) == (
         listing["momentum"], listing["weight_decay"], listing["gradient_clip"],
     )  # fmt: skip
+
+
+def test_each_network_whose_numbers_differ_in_the_source_is_told_its_own(shared: Path) -> None:
+    facts = json.loads((shared / "facts" / "facts.json").read_text())["cotnet"]["advanced_recipe"]
+    told = " ".join(find_recipe("cotnet_in1k_advanced").departures)
+    options = {"lr": "--lr {}", "weight_decay": "--weight-decay {}", "drop_path": "--drop-path {}"}
+    for name, images in facts["batch_per_gpu"].items():
+        own = told[told.index(name) :]
+        if (images, facts["lr"][name]) == (80, 0.25):
+            continue
+        assert f"--batch-size {facts['gpus'] * images}" in own
+        for key, words in options.items():
+            if name in facts[key]:
+                assert words.format(f"{facts[key][name]:g}".replace("e-0", "e-")) in own, (name, key)
+
+
+def test_a_recipe_says_how_images_are_resized_where_its_source_does(capsys: pytest.CaptureFixture) -> None:
+    for name in ("botnet_in1k_100", "cotnet_in1k"):
+        assert printed(capsys, "--recipe", name)["interpolation"] == "bilinear"
+    assert printed(capsys, "--recipe", "cotnet_in1k_advanced")["interpolation"] == "null"
 
 
 def test_the_learning_rate_of_fine_tuning_is_constant() -> None:

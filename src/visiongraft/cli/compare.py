@@ -22,7 +22,7 @@ from visiongraft.data.sources import open_data
 from visiongraft.errors import DataError, GraftError, counted, nearest, printable
 from visiongraft.explain.comparison import write_comparison
 from visiongraft.families.zoo import customized
-from visiongraft.preprocessing import Preprocessing
+from visiongraft.preprocessing import Interpolation, Preprocessing
 from visiongraft.spec import Backbone
 from visiongraft.train.devices import find_device, keep_freed_memory, workers_for
 from visiongraft.train.recipe import Optimiser, Precision, Recipe
@@ -59,6 +59,7 @@ def run(
     image: ImageSize | None = None,
     mean: str | None = None,
     std: str | None = None,
+    interpolation: Interpolation | None = None,
     crop_pct: float | None = None,
     seeds: int = 3,
     epochs: int | None = None,
@@ -103,6 +104,7 @@ def run(
         mean: of red, green and blue, subtracted from the pixels, as 0.49,0.48,0.45 on a scale from 0 to 1; by default
             ImageNet's
         std: what they are then divided by, in the same form
+        interpolation: how images are resized; by default bicubic
         crop_pct: share of the resized image that validation shows; by default 0.875
         seeds: runs of each model, at least 2
         epochs: of each run
@@ -132,7 +134,7 @@ def run(
     specs = _networks(models, preset, image, seeds)
     reference = _reference(against, specs)
     usual = Preprocessing()
-    shown = preprocessed(usual, usual.image, mean=mean, std=std, interpolation=None, crop_pct=crop_pct)
+    shown = preprocessed(usual, usual.image, mean=mean, std=std, interpolation=interpolation, crop_pct=crop_pct)
     check_writable(output or RUNS, "--output", kind="folder")
     images = kept_in_memory(open_data(data, data_dir=data_dir, download=download), "auto")
     if len(images.val) < 2:  # noqa: PLR2004
@@ -236,7 +238,19 @@ def _reference(against: str | None, specs: list[Backbone]) -> str:
 
 def _of_each_run(options: Mapping[str, object], recipe: Recipe) -> dict[str, object]:
     """Give the options with which `graft train` repeats a run of the comparison, but its model, epochs and seed."""
-    shared = ("recipe", "data", "data_dir", "image", "mean", "std", "crop_pct", "workers", "device", "max_unreadable")
+    shared = (
+        "recipe",
+        "data",
+        "data_dir",
+        "image",
+        "mean",
+        "std",
+        "interpolation",
+        "crop_pct",
+        "workers",
+        "device",
+        "max_unreadable",
+    )
     return {name: options[name] for name in shared} | asdict(recipe)
 
 

@@ -180,7 +180,7 @@ def _other_networks(ours: Plan, theirs: Plan) -> list[str]:
 
 
 def _other_preprocessing(ours: Preprocessing, theirs: Preprocessing) -> list[str]:
-    options = {"--mean": "mean", "--std": "std", "--crop-pct": "crop"}
+    options = {"--mean": "mean", "--std": "std", "--interpolation": "interpolation", "--crop-pct": "crop"}
     return [
         f"{option} {_as_typed(before)} and not {_as_typed(now)}"
         for option, name in options.items()
@@ -188,7 +188,9 @@ def _other_preprocessing(ours: Preprocessing, theirs: Preprocessing) -> list[str
     ]
 
 
-def _as_typed(value: float | RGB) -> str:
+def _as_typed(value: float | str | RGB) -> str:
+    if isinstance(value, str):
+        return value
     return ",".join(f"{each:g}" for each in value) if isinstance(value, tuple) else f"{value:g}"
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields, replace
 
 from visiongraft.errors import GraftError, nearest
+from visiongraft.preprocessing import Interpolation
 from visiongraft.train.recipe import Recipe
 
 UNMEASURED = "unmeasured"
@@ -25,6 +26,7 @@ class NamedRecipe:
         image: pixels a side; None for the network's own.
         mean: of the pixels, as `--mean` takes it; None for that of the weights, or ImageNet's.
         std: the same.
+        interpolation: how images are resized, to train and to validate; None as for the weights, or bicubic.
         crop_pct: share of the image that the crop of a validation keeps; None for that of the weights, or 0.875.
         weights: whether it begins with trained weights, which `--weights` gives.
     """
@@ -40,6 +42,7 @@ class NamedRecipe:
     image: int | None = None
     mean: str | None = None
     std: str | None = None
+    interpolation: Interpolation | None = None
     crop_pct: float | None = None
     weights: str | None = None
 
@@ -53,7 +56,7 @@ class NamedRecipe:
     @property
     def options(self) -> dict[str, object]:
         """The options of `graft train` whose defaults it gives."""
-        own = {name: getattr(self, name) for name in ("image", "mean", "std", "crop_pct")}
+        own = {name: getattr(self, name) for name in ("image", "mean", "std", "interpolation", "crop_pct")}
         return {each.name: getattr(self.recipe, each.name) for each in fields(Recipe)} | own
 
 
@@ -137,9 +140,19 @@ _CONVMIXER_CIFAR = replace(
     precision="bfloat16",
 )
 
+_NO_DECAY = "Biases and normalisations feel no weight decay."
+_LAST_BATCH = "The last and smaller batch of an epoch is left out; its images come in another epoch."
 _AMP = "Half precision is bfloat16, and float16 in the source."
 _ONE_MAGNITUDE = "The magnitude of RandAugment is drawn once for an image, and not for each of its changes."
 _RA12 = "torchvision's magnitude 12 of 30 is our 4 of 10, to which timm's words go."
+_FILL = (
+    "RandAugment uncovers the mean colour and turns bilinearly; in the source it uncovers black, with nearest pixels."
+)
+_TIMMS_CHANGES = (
+    "RandAugment chooses among torchvision's 14 changes. Of timm's 15 it lacks Invert and SolarizeAdd, and it has"
+    " Identity (no change) beside them; its Posterize keeps at least 4 bits, and timm's of inc1 at least none."
+)
+_RANDOM_RESIZING = "Images are resized bicubically; timm's training draws bilinear or bicubic for each."
 _CIFAR_MEAN = "0.4914,0.4822,0.4465"
 _CONVMIXER_STD = "0.2471,0.2435,0.2616"
 
@@ -162,7 +175,16 @@ _COTNET = replace(
     model_ema_decay=0.9999,
 )
 
-_PLAIN_IN1K = replace(_PLAIN, epochs=100, batch_size=256, opt="nesterov", lr=0.2, warmup_epochs=5.0, weight_decay=5e-5)
+_PLAIN_IN1K = replace(
+    _PLAIN,
+    epochs=100,
+    batch_size=256,
+    opt="nesterov",
+    lr=0.2,
+    warmup_epochs=5.0,
+    warmup_lr=0.02,
+    weight_decay=5e-5,
+)
 
 RECIPES = (
     NamedRecipe(
@@ -207,7 +229,12 @@ RECIPES = (
         data="imagenet",
         source="BIGBALLON/distribuuuu, README: SGD 0.9 nesterov, batch 256, lr 0.2, cosine, 5 of warm-up, wd 5e-5",
         published="77.604% (BoT-S1-50), 77.252% (ResNet-50)",
-        departures=("Biases, normalisations and position tables feel no weight decay.",),
+        departures=(
+            "Biases, normalisations and position tables feel no weight decay.",
+            "The rate moves with every step, and not once an epoch; while it rises, the cosine does not fall yet.",
+            _LAST_BATCH,
+        ),
+        interpolation="bilinear",
     ),
     NamedRecipe(
         "coatnet_in1k",
@@ -249,7 +276,13 @@ RECIPES = (
         data="imagenet",
         source="locuslab/convmixer, README, on 10 GPUs with 64 images each",
         published="81.37% (1536/20); 80.16% (768/32, with 300 epochs)",
-        departures=(_AMP, _ONE_MAGNITUDE, "ConvMixer-768/32 takes --epochs 300."),
+        departures=(
+            _AMP,
+            _ONE_MAGNITUDE,
+            _TIMMS_CHANGES,
+            _RANDOM_RESIZING,
+            "ConvMixer-768/32 takes --epochs 300.",
+        ),
         crop_pct=0.96,
     ),
     NamedRecipe(
@@ -259,7 +292,7 @@ RECIPES = (
         data="cifar10",
         source="the authors' convmixer-cifar10, README, 25 epochs",
         published="92.60% (CIFAR-10)",
-        departures=(_AMP, _RA12),
+        departures=(_AMP, _RA12, _FILL, _NO_DECAY, _LAST_BATCH),
         image=32,
         mean=_CIFAR_MEAN,
         std=_CONVMIXER_STD,
@@ -271,7 +304,7 @@ RECIPES = (
         data="cifar10",
         source="the authors' convmixer-cifar10, README, 100 epochs",
         published="above 94% (CIFAR-10)",
-        departures=(_AMP, _RA12),
+        departures=(_AMP, _RA12, _FILL, _NO_DECAY, _LAST_BATCH),
         image=32,
         mean=_CIFAR_MEAN,
         std=_CONVMIXER_STD,
@@ -283,8 +316,17 @@ RECIPES = (
         data="cifar10",
         source="locuslab/convmixer, issue 15",
         published="96.03% (CIFAR-10, the paper); 95.89% (the issue)",
-        departures=(_AMP, _ONE_MAGNITUDE, "Smoothing and normalisation are timm's, since the issue names none."),
+        departures=(
+            _AMP,
+            _ONE_MAGNITUDE,
+            _TIMMS_CHANGES,
+            _RANDOM_RESIZING,
+            "Smoothing is timm's, since the issue names none.",
+            "Validation shows an image as it is, where timm enlarges it before its crop.",
+        ),
         image=32,
+        mean=_CIFAR_MEAN,
+        std=_CONVMIXER_STD,
     ),
     NamedRecipe(
         "cotnet_in1k",
@@ -294,6 +336,7 @@ RECIPES = (
         source="botnet_in1k_100: the paper's plain recipe of about as many epochs is in no file of its authors",
         published="no score that is in a file of its authors",
         departures=("All numbers but the network are those of botnet_in1k_100, so that the two can be compared.",),
+        interpolation="bilinear",
     ),
     NamedRecipe(
         "cotnet_in1k_advanced",
@@ -305,9 +348,13 @@ RECIPES = (
         departures=(
             "RandAugment's magnitude of 15 is run as 10, where torchvision's ranges end.",
             _ONE_MAGNITUDE,
+            "RandAugment chooses among torchvision's 14 changes. Of the source's 16 it lacks Invert, SolarizeAdd and"
+            " Cutout, and it has Identity (no change) beside them. There Posterize and Solarize weaken with the"
+            " magnitude, colours only grow, and images are shifted by up to 150 pixels.",
             "The colour jitter of 0.4 in the file is left out, as timm leaves it out beside RandAugment.",
-            "CoTNeXt-50 takes --batch-size 512 --lr 0.2, CoTNet-101 --batch-size 448 --lr 0.175 --weight-decay 6e-5,"
-            " SE-CoTNetD-152 --batch-size 512 --lr 0.2 --drop-path 0.15.",
+            "CoTNeXt-50 and SE-CoTNetD-101 take --batch-size 512 --lr 0.2, CoTNeXt-101 --batch-size 512 --lr 0.2"
+            " --weight-decay 6e-5, CoTNet-101 --batch-size 448 --lr 0.175 --weight-decay 6e-5, SE-CoTNetD-152"
+            " --batch-size 512 --lr 0.2 --drop-path 0.15; SE-CoTNetD-50 takes what CoTNet-50 does.",
         ),
     ),
 )
