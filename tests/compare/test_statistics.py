@@ -107,18 +107,21 @@ def test_an_interval_for_other_images_is_never_narrower_than_one_for_these() -> 
         assert found.estimate.high >= found.over_seeds.high
 
 
-def test_of_two_networks_of_one_kind_a_difference_is_claimed_about_once_in_twenty() -> None:
-    rng = np.random.default_rng(2)
-    claims, trials = 0, 300
-    for _ in range(trials):
-        hardness = 2.5 * rng.normal(size=200)
-        pair = [
-            2.0 - hardness + 1.0 * rng.normal(size=200) + 0.1 * rng.normal(size=(3, 1)) + rng.logistic(size=(3, 200))
-            > 0
-            for _ in range(2)
-        ]
-        claims += paired_difference(*pair).estimate.excludes_zero
-    assert 0.01 < claims / trials < 0.09
+def test_of_networks_of_one_kind_a_difference_is_claimed_once_in_twenty_comparisons() -> None:
+    """With four networks, as the table of docs/compare.md; a method that is right in 92% or in 98.5% does not pass."""
+    rng, trials, images = np.random.default_rng(2), 4000, 200
+    hardness, taste = 2.5 * rng.normal(size=(trials, 1, 1, images)), rng.normal(size=(trials, 4, 1, images))
+    luck, chance = 0.1 * rng.normal(size=(trials, 4, 3, 1)), rng.logistic(size=(trials, 4, 3, images))
+    claims = {0.92: 0, 0.95: 0, 0.985: 0}
+    for networks in 2.0 - hardness + taste + luck + chance > 0:
+        spread = spread_over_seeds(list(networks))
+        for confidence in claims:
+            found = paired_difference(networks[0], networks[1], spread=spread, confidence=confidence)
+            claims[confidence] += found.estimate.excludes_zero
+    # The standard error of a share of 5% is 0.34% here.
+    assert 0.037 < claims[0.95] / trials < 0.063
+    assert claims[0.92] / trials > 0.063
+    assert claims[0.985] / trials < 0.037
 
 
 def test_a_difference_that_is_there_is_found() -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,12 +61,16 @@ def student_quantile(probability: float, freedom: float) -> float:
     >>> round(student_quantile(0.975, 2), 4)
     4.3027
     """
-    whole = int(min(freedom, _MOST_FREEDOM))
+    return _quantile(probability, int(min(freedom, _MOST_FREEDOM)))
+
+
+@cache
+def _quantile(probability: float, freedom: int) -> float:
     low, high = 0.0, 1.0
-    while _share_within(high, whole) < 2 * probability - 1:
+    while _share_within(high, freedom) < 2 * probability - 1:
         low, high = high, 2 * high
     while low < (middle := (low + high) / 2) < high:  # down to neighbouring numbers
-        low, high = (middle, high) if _share_within(middle, whole) < 2 * probability - 1 else (low, middle)
+        low, high = (middle, high) if _share_within(middle, freedom) < 2 * probability - 1 else (low, middle)
     return high
 
 
