@@ -24,7 +24,7 @@ from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import Outcome, train
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.run import RunFolder, plan_run
-from visiongraft.train.state import notes_on, read_state, write_state
+from visiongraft.train.state import State, notes_on, read_state, scores_of, write_state
 from visiongraft.train.stopping import listening
 from visiongraft.train.team import Team
 from visiongraft.weights.store import read
@@ -129,6 +129,38 @@ def through(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """A run of six steps that nobody kills."""
     place = tmp_path_factory.mktemp("through")
     return begin(plan_run(place / "run", name=""), write_npz(place / "stripes.npz", train=32))
+
+
+@pytest.mark.parametrize("moment", ["later", "before its state", "after its state"])
+def test_the_best_weights_are_those_that_the_state_knows_of_whenever_a_run_is_killed(
+    tmp_path: Path, through: Outcome, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_npz(tmp_path / "stripes.npz", train=32)
+    folder = plan_run(tmp_path / "killed", name="")
+    usual = loop.write_state, RunFolder.promote
+
+    def write(run: RunFolder, state: State) -> None:
+        if run.coming.exists() and moment == "before its state":
+            raise Killed
+        usual[0](run, state)
+
+    def promote(run: RunFolder) -> None:
+        if run.coming.exists() and moment == "after its state":
+            raise Killed
+        usual[1](run)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "write_state", write)
+        patch.setattr(RunFolder, "promote", promote)
+        killed(folder, data, after=3, save_minutes=60.0)
+    if moment == "before its state":
+        assert read_state(folder)[0].progress.best is None
+        assert not folder.best.exists()
+    killed(folder, data, after=4, save_minutes=60.0)
+    state, _ = read_state(folder)
+    assert read(folder.best).scores == scores_of(state.progress.best)
+    assert not folder.coming.exists()
+    assert same(ending(go_on(folder, data).run), ending(through.run))
 
 
 def test_a_state_is_loaded_without_running_code_and_holds_plain_values(through: Outcome) -> None:

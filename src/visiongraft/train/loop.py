@@ -2,10 +2,9 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from time import perf_counter
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +19,7 @@ from visiongraft.preprocessing import Preprocessing
 from visiongraft.train.average import averaged
 from visiongraft.train.clock import Clock
 from visiongraft.train.compiling import stance
+from visiongraft.train.computing import Computing
 from visiongraft.train.devices import Hardware
 from visiongraft.train.evaluate import Evaluation, NoRoomError, NothingToJudgeError, evaluate
 from visiongraft.train.freezing import set_learning
@@ -31,28 +31,11 @@ from visiongraft.train.recipe import Recipe
 from visiongraft.train.schedule import rate_at, set_rate
 from visiongraft.train.sharding import is_spread, load, whole
 from visiongraft.train.shortage import largest_that_fits, too_large
-from visiongraft.train.state import Metrics, State, Tally, notes_on, read_state, write_state
+from visiongraft.train.state import Metrics, State, Tally, notes_on, read_state, scores_of, write_state
 from visiongraft.train.step import ahead_of, lesson_on, order_of, training_transform
 from visiongraft.train.stopping import Stop, listening
 from visiongraft.train.synced import uncounted
 from visiongraft.weights import store
-
-
-class Computing(Protocol):
-    """What the loop wants of the devices: Lightning's Fabric has it."""
-
-    @property
-    def device(self) -> torch.device:
-        """Where this process computes."""
-
-    def backward(self, tensor: Tensor) -> None:
-        """Find the gradients of a loss."""
-
-    def autocast(self) -> AbstractContextManager[Any]:
-        """Compute in the precision that was asked for."""
-
-    def no_backward_sync(self, module: Any) -> AbstractContextManager[Any]:  # noqa: ANN401 - Fabric's own kind
-        """Keep gradients to this process for a while."""
 
 
 class Training:
@@ -111,6 +94,7 @@ class Training:
             "strategy": hardware.strategy,
             "steps": hardware.code,
         }
+        self._saved: int | None = None  # the step after which the state was last written
         self._untold: list[Taken] = []  # steps whose loss nobody has looked at yet
         self._failures: list[Failure] = []  # of these steps
         # To look at a loss makes a GPU's program wait for it, and others to agree with cost as much.
@@ -124,9 +108,10 @@ class Training:
         """
         state, note = read_state(self.run)
         notes = [*([note] if note else []), *notes_on(self.belongs, state.belongs, self.run)]
-        if state.progress.best and not (self.run.best.exists() or self.run.set_aside.exists()):
+        kept = self.run.best, self.run.set_aside, self.run.coming
+        if state.progress.best and not any(each.exists() for each in kept):
             raise RunError(f"{self.run.best} is missing, and the run cannot go on without it. Put it back.")
-        self.ledger.progress = state.progress
+        self.ledger.progress, self._saved = state.progress, state.progress.step
         self.tally = state.tally(self.team.rank, self.team.size)
         self.tally.loss = self.tally.loss.to(self.computing.device)
         load(self.network, self.optimizer, state.tensors)
@@ -141,6 +126,11 @@ class Training:
         if damaged:  # the next writing would put the damaged state in the place of the whole one
             self.run.before.replace(self.run.last)
         self.run.restore(state.progress.rows, state.progress.unreadable.values())
+        if self.run.coming.exists():
+            if scores_of(state.progress.best) == store.read(self.run.coming).scores:
+                self.run.promote()  # killed once the state was written
+            else:
+                self.run.coming.unlink()  # killed before: it comes again
 
     def through(self) -> Evaluation:
         """Take all steps that are left, and give the score of the weights that are kept.
@@ -272,9 +262,13 @@ class Training:
             return news
         number = done // self.steps_per_epoch
         due = number in (1, self.recipe.epochs) or number % self.recipe.val_every == 0
+        before = self.ledger.progress.best
         self.ledger.add(self._row(number, self._scored(number) if due else _UNSCORED))
         self.tally = self._fresh_tally()
-        return self._settle(stop, clock)
+        news = self._settle(stop, clock)
+        if self.ledger.progress.best is not before:
+            self._save(clock)  # or a run that is killed would hold better weights than its state knows of
+        return news
 
     def _fresh_tally(self) -> Tally:
         return Tally(torch.zeros((), device=self.computing.device))
@@ -318,7 +312,7 @@ class Training:
         if self.ledger.is_kept(found.top1, found.loss, epoch, keep=self.recipe.keep):
             self.best = found
             tensors = whole(self._to_keep().state_dict())
-            self.team.led(lambda: self._keep(found, tensors))
+            self.team.led(lambda: self._keep(tensors))
         return {"val_loss": found.loss, "val_top1": found.top1}
 
     def _last_rate(self) -> float:
@@ -346,24 +340,29 @@ class Training:
         self.ledger.note(found.failures)
         return found
 
-    def _keep(self, found: Evaluation, tensors: Mapping[str, Tensor]) -> None:
+    def _keep(self, tensors: Mapping[str, Tensor]) -> None:
+        """Write the best weights, which take their place when the state that knows of them is written."""
         store.save_tensors(
             self.network.spec,
             tensors,
-            self.run.best,
+            self.run.coming,
             preprocessing=self.preprocessing,
             classes=self.data.classes,
-            scores={"val_top1": found.top1, "val_loss": found.loss},
+            scores=scores_of(self.ledger.progress.best),
         )
 
     def _save(self, clock: Clock) -> None:
-        """Write the state, as it is after the present step."""
+        """Write the state, as it is after the present step, unless that is done."""
+        if self._saved == self.ledger.progress.step:
+            return
+        self._saved = self.ledger.progress.step
         self.ledger.progress.seconds = clock.seconds
         tallies = self.team.gathered(replace(self.tally, loss=self.tally.loss.cpu()))
         tensors = whole({"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()})
         if self.average is not None:
             tensors["average"] = self.average.state_dict()
         self.team.led(lambda: write_state(self.run, State(self.belongs, self.ledger.progress, tallies, tensors)))
+        self.team.led(self.run.promote)
         clock.saved()
 
     def _score_what_was_cut_short(self) -> None:
@@ -375,6 +374,7 @@ class Training:
         self.team.led(self.run.set_best_aside)
         epoch = math.ceil(progress.step / self.steps_per_epoch)
         score = self._scored(epoch)
+        self.team.led(self.run.promote)
         if complete:
             self.ledger.amend(score)
         else:

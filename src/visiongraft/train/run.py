@@ -57,6 +57,11 @@ class RunFolder:
         return self.path / "best-of-whole-epochs.safetensors"
 
     @property
+    def coming(self) -> Path:
+        """New best weights whose state is not written yet; they take the place of the best once it is."""
+        return self.path / "coming.safetensors"
+
+    @property
     def unreadable(self) -> Path:
         """The images that could not be read, if there were any."""
         return self.path / "unreadable.csv"
@@ -90,7 +95,7 @@ class RunFolder:
 
         So the same --output is free for the next try. What a run does not write is left alone.
         """
-        if any(each.exists() for each in (self.best, self.before, self.unreadable)):
+        if any(each.exists() for each in (self.best, self.coming, self.before, self.unreadable)):
             return
         logged = (each for pattern in _LOGGED for each in self.path.glob(pattern))
         for each in (self.config, self.metrics, self.last, *logged):
@@ -100,7 +105,7 @@ class RunFolder:
 
     def remove_drafts(self) -> None:
         """Remove what a run that was killed while it wrote has left; nobody else writes into the folder now."""
-        for target in (self.config, self.last, self.best, self.set_aside, self.report):
+        for target in (self.config, self.last, self.best, self.coming, self.set_aside, self.report):
             for each in drafts_of(target):
                 each.unlink(missing_ok=True)
 
@@ -122,6 +127,11 @@ class RunFolder:
         if self.best.exists():
             with draft_of(self.set_aside) as draft:  # half a copy would take the place of the whole at a resume
                 shutil.copyfile(self.best, draft)
+
+    def promote(self) -> None:
+        """Put the new best weights in their place, if there are any."""
+        if self.coming.exists():
+            self.coming.replace(self.best)
 
     def restore(self, rows: Iterable[Mapping[str, float | None]], failures: Iterable[Failure]) -> None:
         """Put the folder back to what it was when a state was written."""

@@ -39,6 +39,11 @@ class Best:
     epoch: int
 
 
+def scores_of(best: Best | None) -> dict[str, float]:
+    """Give the scores that the file of the best weights tells."""
+    return {} if best is None else {"val_top1": best.top1, "val_loss": best.loss}
+
+
 @dataclass
 class Tally:
     """What one process has seen of the present epoch.
