@@ -17,6 +17,7 @@ from visiongraft.data.loader import Batch, Share, StepSampler
 from visiongraft.data.sources import open_data
 from visiongraft.train.parts import Turn, stand_in, turns_of
 from visiongraft.train.run import RunFolder
+from visiongraft.train.state import read_state
 from visiongraft.train.step import Lesson
 
 
@@ -76,8 +77,9 @@ class Both:
 
 
 OPTIONS = (
-    "--model coatnet_pico --image 24 --epochs 2 --batch-size 8 --grad-accum-steps 2 --drop-path 0 --lr 2e-3"
+    "--model coatnet_pico --image 24 --epochs 2 --batch-size 8 --grad-accum-steps 2 --drop-path 0 --lr 0.05"
     " --warmup-epochs 0.5 --val-every 1 --device cpu --mixup 0.4 --reprob 0.5 --max-unreadable 1 --workers 0 --opt sgd"
+    " --clip-grad 0"
 )
 
 
@@ -114,3 +116,10 @@ def test_two_processes_take_the_steps_of_one_where_images_cannot_be_read(both: B
         assert two["val_loss"] == pytest.approx(one["val_loss"], rel=1e-3)
     assert sorted(both.two.unreadable.read_text().splitlines()) == sorted(both.one.unreadable.read_text().splitlines())
     assert len(both.one.unreadable.read_text().splitlines()) == 1 + 5
+
+
+def test_their_weights_are_moved_as_far_as_those_of_one(both: Both) -> None:
+    """Neither gradients that are clipped nor Adam's would show that they were too long."""
+    one, two = (read_state(each)[0].tensors["network"] for each in (both.one, both.two))
+    for name, each in one.items():
+        torch.testing.assert_close(two[name], each, rtol=1e-4, atol=1e-5, msg=name)
