@@ -29,7 +29,7 @@ from visiongraft.train.optim import make_optimizer
 from visiongraft.train.parts import Turn, stand_in, turns_of
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.schedule import rate_at, set_rate
-from visiongraft.train.sharding import is_spread, load, whole
+from visiongraft.train.sharding import is_spread, load, outline, whole
 from visiongraft.train.shortage import largest_that_fits, too_large
 from visiongraft.train.state import Metrics, State, Tally, notes_on, read_state, scores_of, write_state
 from visiongraft.train.step import ahead_of, lesson_on, order_of, training_transform
@@ -106,7 +106,7 @@ class Training:
         Raises:
             RunError: if it is of another run, or cannot be read.
         """
-        state, note = read_state(self.run)
+        state, note = self._read()
         notes = [*([note] if note else []), *notes_on(self.belongs, state.belongs, self.run)]
         kept = self.run.best, self.run.set_aside, self.run.coming
         if state.progress.best and not any(each.exists() for each in kept):
@@ -120,6 +120,20 @@ class Training:
         self.team.gathered(None)  # all have read the state before one of its files takes the place of the other
         self.team.led(lambda: self._put_back(state, damaged=note is not None))
         return notes
+
+    def _read(self) -> tuple[State, str | None]:
+        """Read the state; where the network is spread, the first process alone holds its tensors."""
+        if not is_spread(self.network):
+            return read_state(self.run)
+        found: list[State] = []
+
+        def read() -> tuple[State, str | None]:
+            state, note = read_state(self.run)
+            found.append(state)
+            return replace(state, tensors=outline(state.tensors)), note
+
+        state, note = self.team.led(read)
+        return (found or [state])[0], note
 
     def _put_back(self, state: State, *, damaged: bool) -> None:
         """Make the folder what it was when the state was written."""
@@ -311,7 +325,7 @@ class Training:
             raise self.ledger.diverged(what, number, self._last_rate(), peak=self.recipe.lr)
         if self.ledger.is_kept(found.top1, found.loss, epoch, keep=self.recipe.keep):
             self.best = found
-            tensors = whole(self._to_keep().state_dict())
+            tensors = whole(self._to_keep().state_dict(), self.team)
             self.team.led(lambda: self._keep(tensors))
         return {"val_loss": found.loss, "val_top1": found.top1}
 
@@ -358,7 +372,7 @@ class Training:
         self._saved = self.ledger.progress.step
         self.ledger.progress.seconds = clock.seconds
         tallies = self.team.gathered(replace(self.tally, loss=self.tally.loss.cpu()))
-        tensors = whole({"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()})
+        tensors = whole({"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}, self.team)
         if self.average is not None:
             tensors["average"] = self.average.state_dict()
         self.team.led(lambda: write_state(self.run, State(self.belongs, self.ledger.progress, tallies, tensors)))

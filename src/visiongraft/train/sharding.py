@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from torch.utils._pytree import tree_map
 
 from visiongraft.network import Network
+from visiongraft.train.team import Team
 
 
 def shard(network: Network, mesh: DeviceMesh) -> Network:
@@ -53,22 +54,38 @@ def _in_rows(tensors: Any) -> Any:  # noqa: ANN401 - any nest of dicts and lists
     return tree_map(lambda each: each.contiguous() if isinstance(each, torch.Tensor) else each, tensors)
 
 
-def whole(tensors: Any) -> Any:  # noqa: ANN401 - any nest of dicts and lists
+def whole(tensors: Any, team: Team) -> Any:  # noqa: ANN401 - any nest of dicts and lists
     """Put tensors together that are spread over processes, wherever they are in a nest of dicts and lists.
 
-    Every process must call it. Where nothing is spread, this gives the very same tensors.
+    Every process must call it. One tensor after the other is whole on the devices, and goes to the CPU of the first
+    process; the others get None in its place. Where nothing is spread, this gives the very same tensors.
     """
-    return tree_map(lambda each: each.full_tensor() if isinstance(each, DTensor) else each, tensors)
+
+    def put_together(each: object) -> object:
+        if not isinstance(each, DTensor):
+            return each
+        full = each.full_tensor()
+        return full.cpu() if team.leads else None
+
+    return tree_map(put_together, tensors)
+
+
+def outline(tensors: Any) -> Any:  # noqa: ANN401 - any nest of dicts and lists
+    """Give the same nest with tensors that have shapes and no numbers; single numbers stay."""
+    return tree_map(lambda each: each.to("meta") if isinstance(each, torch.Tensor) and each.ndim else each, tensors)
 
 
 def load(network: Network, optimizer: Optimizer, tensors: Mapping[str, Any]) -> None:
-    """Take up whole states of a network and its optimiser; what is spread takes its parts."""
+    """Take up whole states of a network and its optimiser.
+
+    What is spread takes its parts, one tensor after the other, from the first process; the others need an outline.
+    """
     if not is_spread(network):
         network.load_state_dict(tensors["network"])
         optimizer.load_state_dict(tensors["optimizer"])
         return
-    tensors = _in_rows(tensors)
-    set_model_state_dict(network, tensors["network"], options=StateDictOptions(full_state_dict=True))
+    own = {} if any(each.is_meta for each in tensors["network"].values()) else _in_rows(tensors["network"])
+    set_model_state_dict(network, own, options=StateDictOptions(full_state_dict=True, broadcast_from_rank0=True))
     state = tensors["optimizer"]
     parameters = [each for group in optimizer.param_groups for each in group["params"]]
     parts = {
@@ -81,5 +98,6 @@ def load(network: Network, optimizer: Optimizer, tensors: Mapping[str, Any]) -> 
 def _like(value: object, parameter: torch.Tensor) -> object:
     """Spread a tensor as the parameter that it belongs to is; what has another shape belongs to every process."""
     if isinstance(value, torch.Tensor) and isinstance(parameter, DTensor) and value.shape == parameter.shape:
-        return distribute_tensor(value.to(parameter.device), parameter.device_mesh, parameter.placements)
+        own = torch.empty(value.shape, dtype=value.dtype) if value.is_meta else value.contiguous()
+        return distribute_tensor(own.to(parameter.device), parameter.device_mesh, parameter.placements)
     return value
