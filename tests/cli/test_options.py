@@ -1,14 +1,18 @@
 """What a user writes behind a verb, and in a configuration."""
 
-from inspect import signature
+from dataclasses import fields
+from inspect import getdoc, signature
 from pathlib import Path
 
 import pytest
 import yaml
+from docstring_parser import parse
 
 from tests.cli.running import answer, complaint
+from visiongraft.cli import compare, train
 from visiongraft.cli.main import main
 from visiongraft.cli.verbs import VERBS
+from visiongraft.train.recipe import Recipe
 
 
 def explain(verb: str, width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> str:
@@ -39,6 +43,16 @@ def test_the_help_shows_what_an_option_takes(monkeypatch: pytest.MonkeyPatch, ca
     assert "probability of dropping a feature before the classifier (default: 0.0)" in text
     assert "Without options: a small CoAtNet" in text
     assert "usage: graft predict [OPTIONS] WEIGHTS INPUTS...\n" in explain("predict", 120, monkeypatch, capsys)
+
+
+def test_what_two_verbs_take_for_a_recipe_is_explained_alike_and_has_one_default() -> None:
+    shared = {each.name for each in fields(Recipe)} & signature(compare.run).parameters.keys()
+    assert shared >= {"lr", "opt", "warmup_epochs", "clip_grad", "mixup", "cutmix", "drop_path"}
+    helps = [{each.arg_name: each.description for each in parse(getdoc(verb.run)).params} for verb in (train, compare)]
+    for name in shared - {"epochs", "batch_size"}:  # of all runs alike, and on one device
+        assert helps[0][name] == helps[1][name], name
+        one, other = (signature(verb.run).parameters[name] for verb in (train, compare))
+        assert (one.default, one.annotation) == (other.default, other.annotation), name
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,16 @@ def test_a_step_is_timed_right_whichever_steps_are_heard(
     assert pace.step_seconds == pytest.approx((first, 2.0, 3.0))
 
 
+def test_ctrl_c_ends_the_timing_where_an_image_could_not_be_read_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = SimpleNamespace(stopped=True, unreadable=("an image",))
+    monkeypatch.setattr(budget, "train", lambda *_, **__: stopped)
+    data, specs = open_data(write_npz(tmp_path / "stripes.npz")), [get_spec("resnet_pico").at(SIDE)]
+    with pytest.raises(KeyboardInterrupt):
+        measure_paces(specs, data, replace(RECIPE, batch_size=16), device=torch.device("cpu"))
+
+
 def test_files_are_timed_as_well(tmp_path: Path) -> None:
     data = open_data(write_folder(tmp_path / "stripes"))
     specs = [get_spec("resnet_pico").at(SIDE)]

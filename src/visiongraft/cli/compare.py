@@ -68,9 +68,13 @@ def run(
     opt: Optimiser = Recipe.opt,
     lr: float = Recipe.lr,
     weight_decay: float = Recipe.weight_decay,
+    clip_grad: float = Recipe.clip_grad,
+    warmup_epochs: float = Recipe.warmup_epochs,
     label_smoothing: float = Recipe.label_smoothing,
     drop_path: float = Recipe.drop_path,
     crop_scale: float = Recipe.crop_scale,
+    mixup: float = Recipe.mixup,
+    cutmix: float = Recipe.cutmix,
     precision: Precision = Recipe.precision,
     val_every: int = Recipe.val_every,
     workers: Literal["auto"] | int = "auto",
@@ -115,9 +119,13 @@ def run(
             same looking ahead) or lamb
         lr: highest learning rate, reached after the warm-up
         weight_decay: pull of the weights towards 0, but not of biases, normalisations and position tables
+        clip_grad: longest gradient as a Euclidean norm; 0 switches clipping off
+        warmup_epochs: epochs during which the learning rate rises
         label_smoothing: share of the target that is spread over all classes
         drop_path: probability of dropping the last residual branch; it grows from 0 at the first
         crop_scale: smallest share of an image's area that a random crop shows
+        mixup: concentration of the shares with which images are mixed; 0 for no mixup
+        cutmix: the same for parts that are pasted from another image; 0 for no cutmix
         precision: arithmetic of the layers; weights stay float32
         val_every: epochs between two validations
         workers: processes that read images; auto for none if they are in memory, else one per spare core
