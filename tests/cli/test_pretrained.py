@@ -17,9 +17,11 @@ import visiongraft as vg
 from tests.cli.running import answer, complaint
 from tests.parity.originals import perturbed
 from tests.pictures import write_folder, write_npz
+from tests.train.endings import ending, same
 from tests.weights.fake_hub import put_into_cache
 from visiongraft.cli.main import main
 from visiongraft.cli.values import fetched
+from visiongraft.train.run import RunFolder
 from visiongraft.weights.imagenet import imagenet_classes
 from visiongraft.weights.sources import WEIGHT_SETS
 
@@ -170,6 +172,28 @@ def test_training_begins_with_published_weights(
     table = "stages.2.0.bias.table"
     expected = vg.load(begun, image=48).state_dict()[table]
     assert torch.allclose(parameters(done["weights"])[table], expected, atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["--resume", "SLURM_RESTART_COUNT"])
+def test_a_run_goes_on_without_the_weights_that_it_began_with(
+    restart: bool, begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    data = write_npz(tmp_path / "stripes.npz", train=32)
+    words = ["train", "--data", data, "--weights", begun, "--mean", "0.2,0.2,0.2", "--val-image", "48"]
+    words += ["--epochs", "2", "--batch-size", "16", "--save-minutes", "0", "--output"]
+    answer(capsys, *words, tmp_path / "through")
+    through, again = RunFolder(tmp_path / "through"), RunFolder(tmp_path / "again")
+    shutil.copytree(through.path, again.path)
+    again.last.unlink()  # as if it had been killed before it wrote this one
+    begun.unlink()
+    if restart:
+        monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+        answer(capsys, *words, again.path)
+    else:
+        answer(capsys, "train", "--resume", again.path)
+        text = complaint(capsys, "train", "--resume", again.path, "--weights", tmp_path / "other.safetensors")
+        assert "other.safetensors cannot be read" in text
+    assert same(ending(again), ending(through))
 
 
 def test_eval_at_another_size_resamples_the_tables(

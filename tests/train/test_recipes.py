@@ -13,7 +13,6 @@ from tests.cli.running import complaint
 from tests.networks import PICOS
 from tests.pictures import SIDE, write_npz
 from visiongraft.cli.main import main
-from visiongraft.cli.values import MODEL
 from visiongraft.data.sources import open_data
 from visiongraft.errors import GraftError
 from visiongraft.families.zoo import get_spec
@@ -182,7 +181,7 @@ def test_each_recipe_says_where_it_comes_from_and_what_was_measured() -> None:
         assert each.measured
         assert f"--recipe {each.name}" in each.command
     assert find_recipe(DEFAULT).recipe == Recipe()
-    assert find_recipe(DEFAULT).model == MODEL
+    assert find_recipe(DEFAULT).model == "coatnet_pico"
 
 
 def test_the_page_holds_every_recipe_as_it_is() -> None:

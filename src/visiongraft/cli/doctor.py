@@ -9,7 +9,7 @@ import numpy as np
 
 from visiongraft.cli.progress import counting
 from visiongraft.cli.tables import write_table
-from visiongraft.cli.values import MODEL, ImageSize, check_workers, check_writable, parse_image
+from visiongraft.cli.values import ImageSize, check_workers, check_writable, parse_image
 from visiongraft.data.checks import counts_of
 from visiongraft.data.delivery import Delivery
 from visiongraft.data.doctor import Diagnosis, admit, examine
@@ -18,6 +18,7 @@ from visiongraft.errors import counted, printable
 from visiongraft.families.zoo import get_spec
 from visiongraft.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from visiongraft.train.devices import workers_for
+from visiongraft.train.recipes import DEFAULT, find_recipe
 
 EXAMPLES = 5
 """How many of the images of a finding --json names; --list names all."""
@@ -56,7 +57,7 @@ def run(
         list: also write a table of all images that were found to this file
     """
     check_workers(workers)
-    size = parse_image(image) or get_spec(MODEL).image
+    size = parse_image(image) or get_spec(find_recipe(DEFAULT).model).image
     if list is not None:
         check_writable(list, "--list", kind="file")
     patient = admit(data, data_dir=data_dir, download=download)

@@ -7,16 +7,13 @@ from inspect import signature
 from pathlib import Path
 from typing import Literal
 
+from visiongraft.cli.beginning import begin
 from visiongraft.cli.narrator import Narrator
 from visiongraft.cli.values import (
-    MODEL,
     ImageSize,
-    best_of,
     check_positive,
-    check_takes_rgb,
     check_workers,
     check_writable,
-    fetched,
     parse_image,
     preprocessed,
 )
@@ -26,10 +23,7 @@ from visiongraft.data.packing import PREFIX
 from visiongraft.data.sources import open_data
 from visiongraft.errors import GraftError, counted
 from visiongraft.explain.report import write_report
-from visiongraft.families.zoo import customized
-from visiongraft.kernels.types import Grid
-from visiongraft.preprocessing import Interpolation, Preprocessing
-from visiongraft.spec import Backbone
+from visiongraft.preprocessing import Interpolation
 from visiongraft.train.crew import is_a_restart, leads
 from visiongraft.train.devices import Hardware, Strategy, find_device, keep_freed_memory, workers_for
 from visiongraft.train.engine import Outcome, train
@@ -38,9 +32,6 @@ from visiongraft.train.recipe import Balance, Keep, Loss, Optimiser, Precision, 
 from visiongraft.train.recipes import DEFAULT, find_recipe
 from visiongraft.train.run import RunFolder, plan_run
 from visiongraft.train.step import taken_at_once
-from visiongraft.weights.models import read_weights
-from visiongraft.weights.sources import WEIGHT_FILES, names_weights
-from visiongraft.weights.store import Trained
 
 RUNS = Path("runs")
 """Where runs go that were given no folder."""
@@ -247,10 +238,19 @@ def run(
         raise GraftError(f"--recipe {recipe} begins with trained weights. Give them as in `{named.command}`.")
     model = options["model"] = model if weights else model or named.model
     check_writable(resume or output or RUNS, "--output", kind="folder")
-    start = _start(model, size, pretrained=pretrained, weights=weights, weights_dir=weights_dir, offline=offline)
-    spec = _network(start, model, size)
+    known = _known(output, resume)
+    begun = begin(
+        model,
+        size,
+        pretrained=pretrained,
+        weights=weights,
+        weights_dir=weights_dir,
+        offline=offline,
+        known=known,
+    )
+    spec = begun.spec
     preprocessing = preprocessed(
-        start.preprocessing if start else Preprocessing(),
+        begun.preprocessing,
         shown or spec.image,
         mean=mean,
         std=std,
@@ -259,7 +259,9 @@ def run(
     )
     spec.grids(preprocessing.image)
     check_parts(spec, how.freeze)
-    folder = _folder(output, resume, name=f"{spec.name}-{short_name(data)}")
+    # Processes beside the first one are told its folder, which may be there by now.
+    free = plan_run(output, name=f"{spec.name}-{short_name(data)}", parent=RUNS) if leads() and not known else None
+    folder = known or free or RunFolder(RUNS)
     images = open_data(data, data_dir=data_dir, download=download)
     images = kept_in_memory(images, cache, processes=crew.here)
     keep_freed_memory()
@@ -269,7 +271,7 @@ def run(
             images,
             how,
             folder,
-            start=start,
+            start=begun.weights,
             preprocessing=preprocessing,
             hardware=Hardware(
                 place,
@@ -292,8 +294,8 @@ def run(
     return outcome
 
 
-def _folder(output: Path | None, resume: Path | None, *, name: str) -> RunFolder:
-    """Choose the folder of the run.
+def _known(output: Path | None, resume: Path | None) -> RunFolder | None:
+    """Give the folder of a run that may be there already; None for a new one.
 
     Raises:
         GraftError: if there are two, or none where one is needed.
@@ -302,46 +304,8 @@ def _folder(output: Path | None, resume: Path | None, *, name: str) -> RunFolder
         raise GraftError("--resume and --output are two folders for one run. Give --resume alone to go on with a run.")
     if is_a_restart() and output is None:
         raise GraftError("A run that is started again by torchrun or SLURM has to know its folder. Give --output.")
-    known = resume or (output if is_a_restart() else None)
-    # Processes beside the first one are told its folder, which may be there by now.
-    return RunFolder(known) if known else plan_run(output, name=name, parent=RUNS) if leads() else RunFolder(RUNS)
-
-
-def _start(
-    model: str | None,
-    size: Grid | None,
-    *,
-    pretrained: bool,
-    weights: Path | None,
-    weights_dir: Path | None,
-    offline: bool,
-) -> Trained | None:
-    """Give what the training begins with, at its image size; None for random weights."""
-    if model is not None and model.lower().endswith(WEIGHT_FILES):
-        raise GraftError(
-            f"--model takes a name of `graft list`, and got {model!r}. A weight file is given as --weights."
-        )
-    if pretrained and weights is not None:
-        raise GraftError("--pretrained and --weights are two places to take weights from. Give one of them.")
-    if pretrained:
-        return fetched(model or MODEL, image=size, weights_dir=weights_dir, offline=offline)
-    if weights is not None:
-        return read_weights(best_of(weights), model=model, image=size)
-    if model is not None and "." in model and names_weights(model):
-        raise GraftError(f"--model {model} names weights. To begin with them, add --pretrained; or leave out the tag.")
-    return None
-
-
-def _network(start: Trained | None, model: str | None, size: Grid | None) -> Backbone:
-    """Give the network to train, which can take the images.
-
-    Raises:
-        GraftError: if it takes no colour images, or none of that size.
-    """
-    spec = customized(start.network.spec if start else model or MODEL, image=size)
-    check_takes_rgb(spec, model=model)
-    spec.grids(spec.image)
-    return spec
+    folder = resume or (output if is_a_restart() else None)
+    return RunFolder(folder) if folder else None
 
 
 def short_name(data: str | None) -> str:

@@ -24,9 +24,6 @@ from visiongraft.weights.store import Trained, read
 ImageSize = int | str
 """How a user writes the size of an image: 224, or 256x128 for height and width."""
 
-MODEL = "coatnet_pico"
-"""What is trained where nobody says, and for whose image size data is examined."""
-
 
 def parse_image(text: ImageSize | None, option: str = "--image") -> Grid | None:
     """Read an image size: 224 for a square, 256x128 for height and width.

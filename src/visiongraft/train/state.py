@@ -155,6 +155,18 @@ def has_state(run: RunFolder) -> bool:
     return run.last.exists() or run.before.exists()
 
 
+def belongings(run: RunFolder) -> Mapping[str, Any] | None:
+    """Tell what the state of a run is of, and read none of its tensors; None where there is none that can be read."""
+    for path in (run.last, run.before):
+        try:
+            document = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            if document["version"] == VERSION:
+                return dict(document["belongs"])
+        except (*DAMAGE, UnpicklingError, MemoryError):  # which is told where the state is read
+            continue
+    return None
+
+
 def read_state(run: RunFolder) -> tuple[State, str | None]:
     """Read the latest state of a run that is whole.
 

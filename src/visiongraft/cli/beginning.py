@@ -1,0 +1,108 @@
+"""What `graft train` begins with: a network with random weights, with those of others, or with those of its state."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from visiongraft.cli.values import best_of, check_takes_rgb, fetched
+from visiongraft.errors import GraftError
+from visiongraft.families.zoo import customized
+from visiongraft.kernels.types import Grid
+from visiongraft.preprocessing import Preprocessing
+from visiongraft.spec import Backbone
+from visiongraft.train.run import RunFolder
+from visiongraft.train.state import belongings
+from visiongraft.weights.models import read_weights
+from visiongraft.weights.sources import WEIGHT_FILES, names_weights
+from visiongraft.weights.store import Trained
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a training begins with.
+
+    Args:
+        spec: the network, which can take the images.
+        preprocessing: of the weights, or the usual one.
+        weights: at the size of the images; None for random ones, or those of a state.
+    """
+
+    spec: Backbone
+    preprocessing: Preprocessing
+    weights: Trained | None = None
+
+
+def begin(
+    model: str | None,
+    size: Grid | None,
+    *,
+    pretrained: bool,
+    weights: Path | None,
+    weights_dir: Path | None,
+    offline: bool,
+    known: RunFolder | None,
+) -> Beginning:
+    """Find what a training begins with.
+
+    Args:
+        model: a name of the zoo; None only beside `weights`.
+        size: of the images; None for the network's own.
+        pretrained: whether to begin with published weights.
+        weights: whether to begin with those of a file or run.
+        weights_dir: where published weights are kept.
+        offline: fetch nothing.
+        known: the folder of the run, where it may be there already. If it has a state, trained weights are not read
+            again: the state takes their place, and they may be gone.
+
+    Raises:
+        GraftError: if the network takes no colour images, or none of that size, or the weights cannot be read.
+    """
+    _check_names(model, pretrained=pretrained, weights=weights)
+    former = _former(known, model, pretrained=pretrained, weights=weights) if known else None
+    start = None
+    if former is None and pretrained:
+        assert model is not None
+        start = fetched(model, image=size, weights_dir=weights_dir, offline=offline)
+    elif former is None and weights is not None:
+        start = read_weights(best_of(weights), model=model, image=size)
+    named = former.spec if former else start.network.spec if start else model
+    assert named is not None
+    spec = customized(named, image=size)
+    check_takes_rgb(spec, model=model)
+    spec.grids(spec.image)
+    usual = former or start
+    return Beginning(spec, usual.preprocessing if usual else Preprocessing(), start)
+
+
+def _check_names(model: str | None, *, pretrained: bool, weights: Path | None) -> None:
+    """Refuse what cannot name a network and its weights."""
+    if model is not None and model.lower().endswith(WEIGHT_FILES):
+        raise GraftError(
+            f"--model takes a name of `graft list`, and got {model!r}. A weight file is given as --weights."
+        )
+    if pretrained and weights is not None:
+        raise GraftError("--pretrained and --weights are two places to take weights from. Give one of them.")
+    if model is not None and not (pretrained or weights) and "." in model and names_weights(model):
+        raise GraftError(f"--model {model} names weights. To begin with them, add --pretrained; or leave out the tag.")
+
+
+def _former(run: RunFolder, model: str | None, *, pretrained: bool, weights: Path | None) -> Beginning | None:
+    """Give what a run that began with trained weights is of, by its state; None where it has none or other options."""
+    asked = {"model": model, "pretrained": pretrained, "weights": None if weights is None else str(weights)}
+    if not (pretrained or weights) or _options(run, asked) != asked:
+        return None
+    found = belongings(run)
+    if found is None:
+        return None
+    return Beginning(Backbone.from_dict(found["spec"]), Preprocessing.from_dict(found["preprocessing"]))
+
+
+def _options(run: RunFolder, names: Mapping[str, object]) -> dict[str, object] | None:
+    """Give some of the options that a run was begun with; None where it did not write them down."""
+    try:
+        document = yaml.safe_load(run.config.read_text(encoding="utf-8"))
+        return {name: document[name] for name in names}
+    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError):
+        return None
