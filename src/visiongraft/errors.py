@@ -33,6 +33,10 @@ class RunError(GraftError):
     """A run folder that cannot be written, or already holds a run."""
 
 
+class ToldToEndError(RunError):
+    """A run whose process was told to end by the system, and which has saved its state."""
+
+
 class DivergedError(GraftError):
     """A loss that is no longer a finite number."""
 

@@ -16,7 +16,7 @@ from visiongraft.compare.table import Comparison
 from visiongraft.compare.trials import Circumstances, run_comparison
 from visiongraft.data.loader import Failure
 from visiongraft.data.sets import ArrayImages, ImageData
-from visiongraft.errors import DivergedError
+from visiongraft.errors import DivergedError, ToldToEndError
 from visiongraft.families.zoo import get_spec
 from visiongraft.spec import Backbone
 from visiongraft.train.engine import Outcome
@@ -35,7 +35,7 @@ class Stage:
     Args:
         path: the folder of the comparison.
         right: how many of the images a network names rightly with a seed; the first ones of the set.
-        events: runs that do something else: "diverge", "interrupt" or "kill".
+        events: runs that do something else: "diverge", "interrupt", "order" (by the system, to end) or "kill".
         trained: networks and seeds, as they were trained.
         unreadable: whether one of the images cannot be read.
         told: what the witness heard.
@@ -61,6 +61,8 @@ class Stage:
         run.last.write_bytes(b"state")
         if event == "kill":
             raise RuntimeError("killed")
+        if event == "order":
+            raise ToldToEndError("Go on with `graft train`.")
         if event == "diverge":
             raise DivergedError("At step 1 of 2 the loss is nan. Use a lower --lr.")
         if event != "interrupt":

@@ -195,6 +195,15 @@ def test_two_at_once_in_one_folder_are_kept_apart(stage) -> None:
     played.run()
 
 
+def test_sigterm_names_the_command_that_goes_on(stage) -> None:
+    played = stage({("botnet_pico", 0): "order"})
+    with pytest.raises(RunError) as ended:
+        played.run()
+    assert str(ended.value) == (
+        f"The comparison was told to end. It is saved in {played.path}, and the same `graft compare` command goes on."
+    )
+
+
 def test_nothing_is_written_into_a_folder_that_is_refused(stage) -> None:
     played = stage()
     played.path.mkdir(exist_ok=True)

@@ -12,7 +12,7 @@ from visiongraft.compare.plan import Entry, Plan
 from visiongraft.compare.speed import measure_speeds
 from visiongraft.compare.table import Comparison, make_rows
 from visiongraft.data.sets import ImageData
-from visiongraft.errors import DivergedError, RunError
+from visiongraft.errors import DivergedError, RunError, ToldToEndError
 from visiongraft.spec import Backbone
 from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import Outcome, train
@@ -149,6 +149,7 @@ def _run(plan: Plan, entry: Entry, seed: int, around: Circumstances) -> Result |
 
     Raises:
         KeyboardInterrupt: by Ctrl-C, which ends the training early: its result would be one of less training.
+        RunError: if the run's folder cannot be written, or the system told the process to end.
     """
     around.witness.begun(entry, seed)
     run = around.folder.run(entry.name, seed)
@@ -166,6 +167,11 @@ def _run(plan: Plan, entry: Entry, seed: int, around: Circumstances) -> Result |
             resume="allowed",
             listener=_Relay(around.witness),
         )
+    except ToldToEndError as error:
+        raise RunError(
+            f"The comparison was told to end. It is saved in {around.folder.path}, and the same `graft compare`"
+            " command goes on."
+        ) from error
     except DivergedError as error:
         result = Failed(entry.name, seed, str(error))
     else:

@@ -13,7 +13,7 @@ from visiongraft.data.fingerprint import fingerprint
 from visiongraft.data.loader import Batch, Failure, Samples, Share, StepSampler, make_loader
 from visiongraft.data.sets import ImageData
 from visiongraft.data.transforms import Transform
-from visiongraft.errors import RunError, is_shortage
+from visiongraft.errors import RunError, ToldToEndError, is_shortage
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.train.average import averaged
@@ -172,7 +172,7 @@ class Training:
                     self._save(clock)
             self._save(clock)
             if progress.step < steps and news.ordered:
-                raise RunError(
+                raise ToldToEndError(
                     f"The run was told to end and has saved its state after step {progress.step} of {steps}."
                     f" Go on with `graft train --resume {self.run.path}`."
                 )
