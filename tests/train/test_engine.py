@@ -120,7 +120,8 @@ def test_the_weights_that_are_kept_and_scored_are_the_best_or_the_last_as_the_re
 def test_a_state_that_says_nothing_of_what_is_kept_is_of_a_run_that_keeps_the_best() -> None:
     images = {"images": 1, "digest": "x"}
     data = {"classes": ["a"], "train": images, "val": images}
-    now = {"spec": {}, "preprocessing": {}, "data": data, "devices": 1, "steps": "eager"}
+    now = {"spec": {}, "preprocessing": {}, "data": data, "devices": 1, "device": "cpu", "strategy": "ddp"}
+    now["steps"] = "eager"
     now["recipe"] = {"lr": 0.1, "keep": "best"}
     before = now | {"recipe": {"lr": 0.1}}
     folder = RunFolder(Path("run"))
