@@ -76,6 +76,9 @@ class Watch:
         self.left: float | None = None
         self.pairs: list[tuple[float, float]] = []
 
+    def go_on(self, done: int, steps: int, notes: object) -> None:
+        """Do nothing: no run is taken up again."""
+
     def step(self, done: int, steps: int, loss: float) -> None:
         """Time the engine's step, then take another."""
         del done, steps, loss
@@ -94,6 +97,9 @@ class Watch:
 
 class Silent:
     """A listener that does nothing."""
+
+    def go_on(self, done: int, steps: int, notes: object) -> None:
+        """Do nothing."""
 
     def step(self, done: int, steps: int, loss: float) -> None:
         """Do nothing."""

@@ -42,6 +42,20 @@ def test_names_that_the_terminal_cannot_show_are_escaped(tmp_path: Path) -> None
     assert done.returncode == 2
 
 
+def test_an_interrupted_training_says_how_it_goes_on_and_is_no_success(tmp_path: Path) -> None:
+    data = write_npz(tmp_path / "stripes.npz", train=128, val=32)
+    words = ["train", "--data", str(data), "--output", str(tmp_path / "run"), "--epochs", "1000"]
+    running = subprocess.Popen([*GRAFT, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(tmp_path / "run" / "last.ckpt")
+    running.send_signal(signal.SIGINT)
+    out, _ = running.communicate(timeout=100)
+    assert running.returncode == 130
+    score, stopped, *_ = out.splitlines()
+    assert score.startswith("val top-1 ")
+    assert stopped == f"stopped before its end: `graft train --resume {tmp_path / 'run'}` goes on"
+    assert "of 1000; stopped by Ctrl-C; weights kept from epoch" in (tmp_path / "run" / "report.html").read_text()
+
+
 def test_a_second_interrupt_ends_training_at_once_and_without_a_traceback(tmp_path: Path) -> None:
     # The first one ends the first epoch after its present step, and to judge so many images then takes seconds.
     data = write_npz(tmp_path / "stripes.npz", train=512, val=8192)

@@ -330,7 +330,9 @@ def test_listing_a_folder_in_which_nothing_is_wrong_gives_what_opening_it_gives(
 def test_a_folder_is_listed_whatever_is_wrong_with_it(tmp_path):
     fill(tmp_path, "train/cat/1.png", "val/dog/1.png", "val/dog/2.png")
     (tmp_path / "train/eel").mkdir()
+    (tmp_path / "train/cat/1.heic").write_bytes(b"of a telephone")
     listed = list_folder(tmp_path)
+    assert listed.notes == (f"Passed over 1 file under {str(tmp_path / 'train')!r}: no images by their names.",)
     assert listed.classes == ("cat", "dog", "eel")
     assert (listed.train.files, listed.val.files) == (("cat/1.png",), ("dog/1.png", "dog/2.png"))
     assert (listed.train.labels.tolist(), listed.val.labels.tolist()) == ([0], [1, 1])

@@ -80,7 +80,7 @@ def test_pictures_are_kept_whole_and_upright(folder: Path) -> None:
 
 def test_the_memory_that_pictures_take_is_said(folder: Path) -> None:
     data = kept_in_memory(open_data(folder), "auto")
-    assert data.notes[-1] == "Its pictures stay in memory once they are read, 0.1 MB in all."
+    assert data.notes[-1] == f"The pictures of {data.name} stay in memory once read, 0.1 MB in all."
     assert isinstance(data.train, KeptImages)
     assert isinstance(data.val, KeptImages)
     assert len(data.train.pixels) == 32 * 24 * 24 * 3 + 5 * 30 * 50 * 3  # the broken one has a header

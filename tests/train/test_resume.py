@@ -6,15 +6,17 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.pictures import SIDE, write_folder, write_npz
+from tests.pictures import SIDE, stripes, write_folder, write_npz
 from tests.train.endings import ending, same
 from tests.train.test_engine import CPU, QUICK, READING
 from visiongraft.data.sources import open_data
@@ -62,6 +64,10 @@ class Killer:
 
     def __init__(self, after: int) -> None:
         self.after = after
+        self.heard: list[tuple[int, int, tuple[str, ...]]] = []
+
+    def go_on(self, done: int, steps: int, notes: Sequence[str]) -> None:
+        self.heard.append((done, steps, tuple(notes)))
 
     def step(self, done: int, steps: int, loss: float) -> None:
         if done == self.after:
@@ -385,6 +391,38 @@ def test_control_c_scores_the_run_and_leaves_no_trace_in_what_comes_of_going_on(
     assert read(folder.best).scores["val_loss"] == stopped.evaluation.loss
     assert same(ending(go_on(folder, data).run), ending(through.run))
     assert not folder.set_aside.exists()
+
+
+def test_where_a_run_goes_on_is_told_before_its_first_step(tmp_path: Path, through: Outcome) -> None:
+    data = write_npz(tmp_path / "stripes.npz", train=32)
+    folder = plan_run(tmp_path / "run", name="")
+    first, second, third = Killer(3), Killer(5), Killer(0)
+    for each in (first, second):
+        with pytest.raises(Killed):
+            begin(folder, data, listener=each, resume="allowed")
+    folder.last.write_bytes(folder.last.read_bytes()[:1000])
+    note = (
+        f"{folder.last} is damaged (File is not a zip file): the run goes on from {folder.before}, which is of step 3."
+    )
+    assert go_on(folder, data, listener=third).notes == (note,)
+    assert (first.heard, second.heard, third.heard) == ([], [(2, 6, ())], [(3, 6, (note,))])
+
+
+def test_a_finished_run_says_so_and_not_that_its_bits_will_differ(tmp_path: Path, through: Outcome) -> None:
+    data = write_npz(tmp_path / "stripes.npz", train=32)
+    folder = RunFolder(Path(shutil.copytree(through.run.path, tmp_path / "copy")))
+    listener = Killer(0)
+    outcome = go_on(folder, data, listener=listener, hardware=replace(CPU, code="compiled"))
+    assert (listener.heard, outcome.notes) == ([(6, 6, ())], ())
+
+
+def test_other_classes_are_told_as_other_data_and_not_as_another_network(tmp_path: Path, through: Outcome) -> None:
+    folder = RunFolder(Path(shutil.copytree(through.run.path, tmp_path / "copy")))
+    images, labels = stripes(32)
+    three = {"train_images": images, "train_labels": labels, "val_images": images, "val_labels": labels}
+    np.savez(tmp_path / "three.npz", **three, classes=["upright", "lying", "askew"])
+    with pytest.raises(RunError, match=r"cannot go on: its data had 2 classes"):
+        go_on(folder, tmp_path / "three.npz")
 
 
 def test_sigterm_saves_and_ends_at_once(tmp_path: Path, through: Outcome) -> None:

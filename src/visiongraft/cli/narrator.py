@@ -1,6 +1,6 @@
 """Tells a person how a training goes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from visiongraft.cli.progress import progress_bar
 from visiongraft.train.state import Metrics
@@ -25,6 +25,13 @@ class Narrator:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
+    def go_on(self, done: int, steps: int, notes: Sequence[str]) -> None:
+        """Print where a run goes on."""
+        left = f"The run goes on after step {done} of {steps}." if done < steps else "The run is finished already."
+        self._print(left)
+        for note in notes:
+            self._print(note)
+
     def step(self, done: int, steps: int, loss: float) -> None:
         """Advance the bar."""
         self._bar.update(self._task, completed=done, total=steps, description=f"loss {loss:.3f}")
@@ -32,10 +39,13 @@ class Narrator:
     def epoch(self, row: Metrics) -> None:
         """Print what an epoch gave."""
         while self._notes:
-            self._bar.console.print(self._notes.pop(0), highlight=False, markup=False, soft_wrap=True)
+            self._print(self._notes.pop(0))
         score = "" if row["val_top1"] is None else f"  val loss {row['val_loss']:.3f}  val top-1 {row['val_top1']:.2%}"
         self._bar.console.print(
             f"epoch {row['epoch']:3.0f}  loss {row['train_loss']:.3f}{score}"
             f"  {row['train_images_per_second']:.0f} images/s",
             highlight=False,
         )
+
+    def _print(self, text: str) -> None:
+        self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -322,6 +322,7 @@ def as_json(outcome: Outcome) -> dict[str, object]:
         "val_top1": outcome.evaluation.top1,
         "val_loss": outcome.evaluation.loss,
         "epochs": outcome.epochs,
+        "stopped": outcome.stopped,
         "train_seconds": outcome.seconds,
         "weights": str(outcome.run.best),
         "report": str(outcome.run.report),
@@ -335,9 +336,16 @@ def show(outcome: Outcome) -> None:
     print(
         f"val top-1 {outcome.evaluation.top1:.2%} after {counted(outcome.epochs, 'epoch')} and {outcome.seconds:.0f} s"
     )
+    if outcome.stopped:
+        print(f"stopped before its end: `graft train --resume {outcome.run.path}` goes on")
     for note in outcome.notes:
         print(note)
     if outcome.unreadable:
         print(f"{counted(len(outcome.unreadable), 'image')} could not be read: {outcome.run.unreadable}")
     print(f"weights   {outcome.run.best}")
     print(f"report    {outcome.run.report}")
+
+
+def check(outcome: Outcome) -> int:
+    """Give the exit code: that of Ctrl-C where it ended the run."""
+    return 130 if outcome.stopped else 0

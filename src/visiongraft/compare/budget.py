@@ -121,6 +121,9 @@ class _Stopwatch:
     _done: int = 0
     _last: float | None = None  # the first step also pays for what is made once, and is not timed
 
+    def go_on(self, done: int, steps: int, notes: Sequence[str]) -> None:
+        """Hear that a run is taken up again."""
+
     def step(self, done: int, steps: int, loss: float) -> None:
         """Hear of a step."""
         del steps, loss

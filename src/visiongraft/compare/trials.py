@@ -1,6 +1,6 @@
 """Runs a comparison: plans it, trains what is not trained yet, and measures how fast the networks answer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -207,6 +207,9 @@ class _Relay:
     """A listener of one run that tells the witness."""
 
     witness: Witness
+
+    def go_on(self, done: int, steps: int, notes: Sequence[str]) -> None:
+        """Hear that a run is taken up again."""
 
     def step(self, done: int, steps: int, loss: float) -> None:
         """Hear of a step."""

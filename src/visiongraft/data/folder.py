@@ -62,23 +62,28 @@ def list_folder(root: Path) -> ImageData:
     train, val = _parts_of(root)
     first = train or (root if val is None else None)
     classes = sorted({each.name for part in (first, val) if part is not None for each in folders_in(part)})
-    learnt, scored = (_whatever_of(part, classes) for part in (first, val))
+    (learnt, notes), (scored, more) = (_whatever_of(part, classes) for part in (first, val))
     if len(learnt) + len(scored) == 0:
         raise DataError(f"{str(root)!r} holds no image in a folder of a class. {LAYOUT}.")
     if val is None:
         learnt, scored = _divided(learnt, len(classes))
-    return ImageData(str(root), tuple(classes), learnt, scored)
+    return ImageData(str(root), tuple(classes), learnt, scored, (*notes, *more))
 
 
-def _whatever_of(part: Path | None, classes: Sequence[str]) -> FileImages:
-    """List the images of those classes that are there."""
+def _whatever_of(part: Path | None, classes: Sequence[str]) -> tuple[FileImages, tuple[str, ...]]:
+    """List the images of those classes that are there, and say how many other files were passed over."""
     files: list[str] = []
     labels: list[int] = []
+    strange = 0
     for label, name in enumerate(classes):
-        found = images_under(part / name)[0] if part is not None and (part / name).is_dir() else []
+        if part is None or not (part / name).is_dir():
+            continue
+        found, others = images_under(part / name)
         files += [f"{name}/{each}" for each in found]
         labels += [label] * len(found)
-    return FileImages(part or Path(), tuple(files), np.array(labels, np.int64))
+        strange += others
+    note = f"Passed over {counted(strange, 'file')} under {str(part)!r}: no images by their names."
+    return FileImages(part or Path(), tuple(files), np.array(labels, np.int64)), (note,) if strange else ()
 
 
 def split_by_name(images: FileImages, classes: Sequence[str]) -> tuple[FileImages, FileImages]:
@@ -194,23 +199,17 @@ def _need_two_classes(folder: Path, classes: Sequence[str]) -> None:
 
 
 def _images_of(folder: Path, classes: Sequence[str]) -> tuple[FileImages, tuple[str, ...]]:
-    """List the images of the classes, and say how many other files were passed over."""
-    files: list[str] = []
-    labels: list[int] = []
-    strange = 0
+    """List the images of the classes, each of which has some if it is there, with notes as `_whatever_of` gives."""
+    images, notes = _whatever_of(folder, classes)
+    present = set(images.labels.tolist())
     for label, name in enumerate(classes):
-        if not (folder / name).is_dir():
-            continue  # a class that val/ lacks; the caller says so
-        found, others = images_under(folder / name)
-        if not found:
-            what = f"{counted(others, 'file')} but no image" if others else "no file"
-            known = " ".join(sorted(EXTENSIONS))
-            raise DataError(
-                f"The class folder {str(folder / name)!r} holds {what}. "
-                f"Add images (their names end in {known}), or remove the folder."
-            )
-        files += [f"{name}/{each}" for each in found]
-        labels += [label] * len(found)
-        strange += others
-    note = f"Passed over {counted(strange, 'file')} under {str(folder)!r}: no images by their names."
-    return FileImages(folder, tuple(files), np.array(labels, np.int64)), (note,) if strange else ()
+        if label in present or not (folder / name).is_dir():  # a class that val/ lacks: the caller says so
+            continue
+        others = images_under(folder / name)[1]
+        what = f"{counted(others, 'file')} but no image" if others else "no file"
+        known = " ".join(sorted(EXTENSIONS))
+        raise DataError(
+            f"The class folder {str(folder / name)!r} holds {what}. "
+            f"Add images (their names end in {known}), or remove the folder."
+        )
+    return images, notes

@@ -93,7 +93,7 @@ def kept_in_memory(data: ImageData, cache: Cache, *, processes: int = 1) -> Imag
             f"--cache ram came, and the pictures of {data.name} take more than the {limit / 1e9:,.1f} GB that may be"
             " taken here, half of the memory over all processes. Use --cache none, or smaller pictures."
         )
-    note = f"Its pictures stay in memory once they are read, {max(taken / 1e6, 0.1):,.1f} MB in all."
+    note = f"The pictures of {data.name} stay in memory once read, {max(taken / 1e6, 0.1):,.1f} MB in all."
     return replace(data, train=kept[0], val=kept[1], notes=(*data.notes, note))
 
 

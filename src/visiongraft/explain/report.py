@@ -119,6 +119,7 @@ def _how_it_went(outcome: "Outcome", *, keep: str) -> dict[str, object]:
         "starved": pace is not None and pace.wait_share > _STARVED,
         "run": outcome.run,
         "seconds": outcome.seconds,
+        "stopped": outcome.stopped,
         "unreadable": outcome.unreadable,
         "weights_bytes": outcome.run.best.stat().st_size,
         "epochs": epochs,

@@ -158,6 +158,8 @@ def train(
             save_minutes=save_minutes,
         )
         notes = training.go_on() if goes_on else team.led(lambda: _begin(run, options or {}, resume))
+        if goes_on:
+            ledger.go_on(notes)
         try:
             with compiling(hardware.code):
                 evaluation = training.through()

@@ -1,6 +1,6 @@
 """What a training writes down while it goes: rows, scores, the best weights, images that could not be read."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from visiongraft.data.loader import Failure
@@ -16,6 +16,9 @@ LOG_EVERY = 10
 
 class Listener(Protocol):
     """Someone who wants to know how a training goes, while it goes."""
+
+    def go_on(self, done: int, steps: int, notes: Sequence[str]) -> None:
+        """Hear that a run is taken up again: how many steps are done, of how many, and what is to be known of it."""
 
     def step(self, done: int, steps: int, loss: float) -> None:
         """Hear of a step: how many are done, of how many, and its loss."""
@@ -56,6 +59,11 @@ class Ledger:
         self.log = log
         self.listener = listener
         self.progress = Progress()
+
+    def go_on(self, notes: Sequence[str]) -> None:
+        """Pass on that the run is taken up again."""
+        if self.listener is not None and self.team.leads:
+            self.listener.go_on(self.progress.step, self.steps, notes)
 
     def tell(self, number: int, loss: float) -> None:
         """Pass on a step, by its number from 1."""

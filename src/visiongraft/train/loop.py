@@ -107,7 +107,9 @@ class Training:
             RunError: if it is of another run, or cannot be read.
         """
         state, note = self._read()
-        notes = [*([note] if note else []), *notes_on(self.belongs, state.belongs, self.run)]
+        others = notes_on(self.belongs, state.belongs, self.run)
+        if state.progress.step == self.ledger.steps:
+            others = []  # no last bits will differ where no step is left
         kept = self.run.best, self.run.set_aside, self.run.coming
         if state.progress.best and not any(each.exists() for each in kept):
             raise RunError(f"{self.run.best} is missing, and the run cannot go on without it. Put it back.")
@@ -119,7 +121,7 @@ class Training:
             self.average.load_state_dict(state.tensors["average"])
         self.team.gathered(None)  # all have read the state before one of its files takes the place of the other
         self.team.led(lambda: self._put_back(state, damaged=note is not None))
-        return notes
+        return [*([note] if note else []), *others]
 
     def _read(self) -> tuple[State, str | None]:
         """Read the state; where the network is spread, the first process alone holds its tensors."""

@@ -219,6 +219,11 @@ def _document(path: Path) -> State:
     return State(document["belongs"], Progress(**progress), tallies, document["tensors"])
 
 
+def _without_classes(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out how many classes a network tells apart: that follows from the data, which is compared itself."""
+    return {**spec, "head": {**spec["head"], "num_classes": None}}
+
+
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
@@ -230,7 +235,7 @@ def notes_on(now: Mapping[str, Any], before: Mapping[str, Any], run: RunFolder) 
         RunError: if they differ in what makes the steps.
     """
     found = []
-    if now["spec"] != before["spec"]:
+    if _without_classes(now["spec"]) != _without_classes(before["spec"]):
         names = before["spec"]["name"], now["spec"]["name"]
         found.append(f"it trains {names[0]}" + (f", not {names[1]}" if names[0] != names[1] else " in another form"))
     found += [
