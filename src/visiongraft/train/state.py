@@ -221,7 +221,7 @@ def _document(path: Path) -> State:
 
 def _without_classes(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out how many classes a network tells apart: that follows from the data, which is compared itself."""
-    return {**spec, "head": {**spec["head"], "num_classes": None}}
+    return {**spec, "head": {**spec.get("head", {}), "num_classes": None}}
 
 
 def _first_line(error: BaseException) -> str:
