@@ -27,10 +27,8 @@ def find_device(name: str) -> torch.device:
         device = torch.device(name)
         if device.type != "cuda":
             torch.empty(1, device=device).item()  # also tells the meta device, which has no numbers, from the others
-        elif (
-            device.index or 0
-        ) >= torch.cuda.device_count():  # to use one would take memory of the first GPU for each
-            raise RuntimeError  # of the processes that train together
+        elif (device.index or 0) >= torch.cuda.device_count():
+            raise RuntimeError  # to try one would take memory of it for each of the processes that train together
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         here = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
         here += ["mps"] if torch.backends.mps.is_available() else []
