@@ -50,9 +50,7 @@ class Training:
         named = find_recipe(options.recipe)
         recipe = replace(named.recipe, batch_size=options.batch_size or named.recipe.batch_size)
         precision = options.precision or recipe.precision
-        self.recipe = replace(
-            recipe, grow_from=recipe.grow_to, precision=precision, lr=1e-6
-        )  # it is to stay in numbers
+        self.recipe = replace(recipe.at_a_standstill(), grow_from=recipe.grow_to, precision=precision)
         self.model = options.model or named.model
         spec = get_spec(self.model)
         spec = spec.at(options.image or named.image) if options.image or named.image else spec

@@ -146,6 +146,17 @@ def test_kept_pictures_are_the_same_data_to_a_run_that_goes_on(folder: Path) -> 
     assert fingerprint(kept_in_memory(plain, "ram")) == fingerprint(plain)
 
 
+def test_a_part_of_what_is_kept_is_kept_as_well(folder: Path) -> None:
+    kept = kept_in_memory(open_data(folder), "ram").train
+    chosen = [2, 0]
+    part = kept.subset(chosen)
+    first = [part.load(index).tobytes() for index in range(2)]
+    assert first == [kept.load(index).tobytes() for index in chosen]
+    for each in folder.rglob("*.png"):
+        each.unlink()
+    assert [part.load(index).tobytes() for index in range(2)] == first
+
+
 def test_to_processes_that_share_no_memory_the_files_travel_alone(folder: Path) -> None:
     data = kept_in_memory(open_data(folder), "ram")
     arrived = pickle.loads(pickle.dumps(data.train))

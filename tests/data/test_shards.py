@@ -45,6 +45,15 @@ def test_every_file_comes_back_byte_by_byte_with_its_label_and_name(tmp_path):
     assert len({data.train.name_of(index) for index in range(33)}) == 33
 
 
+def test_a_part_of_a_set_expects_the_chunks_that_its_images_are_in(tmp_path, monkeypatch):
+    data = opened(written(tmp_path)).train
+    asked = []
+    monkeypatch.setattr(type(data.source), "expect", lambda source, chunks: asked.extend(chunks))
+    last = len(data) - 1
+    data.subset([last, 0]).expect([0])
+    assert asked == [data.chunks[data.chunk_of(last)[0]]] != [data.chunks[0]]
+
+
 @pytest.mark.parametrize("channels", [0, 1, 3, 4])
 def test_arrays_come_back_to_the_bit(tmp_path, channels):
     arrays = dict(np.load(write_npz(tmp_path / "set.npz", train=12, val=6)))

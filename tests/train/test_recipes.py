@@ -328,3 +328,11 @@ def test_a_run_of_a_recipe_writes_what_repeats_it(tmp_path: Path, capsys: pytest
     page = (output / "report.html").read_text()
     assert "--recipe convmixer_cifar" in page
     assert "--sched" not in page.split("<pre")[1].split("</pre>")[0]
+
+
+@pytest.mark.parametrize("name", [each.name for each in RECIPES])
+def test_every_recipe_can_be_timed_at_a_standstill(name: str) -> None:
+    recipe = find_recipe(name).recipe
+    still = recipe.at_a_standstill()
+    assert max(rate_at(still, step, steps=1000) for step in range(1000)) <= 1e-6
+    assert replace(still, lr=recipe.lr, min_lr=recipe.min_lr, warmup_lr=recipe.warmup_lr) == recipe

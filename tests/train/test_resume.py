@@ -215,6 +215,37 @@ def test_a_damaged_state_never_takes_the_place_of_the_whole_one(tmp_path: Path, 
     assert same(ending(go_on(folder, data).run), ending(through.run))
 
 
+def test_a_resumed_run_that_fails_before_its_first_validation_keeps_the_state_that_it_went_on_from(
+    tmp_path: Path,
+) -> None:
+    data = write_npz(tmp_path / "stripes.npz", train=64)
+    folder = plan_run(tmp_path / "run", name="")
+    with pytest.MonkeyPatch.context() as patch:  # a process that is killed tidies nothing up
+        patch.setattr(RunFolder, "discard_if_fruitless", lambda self: None)
+        killed(folder, data, after=3)
+    folder.last.write_bytes(folder.last.read_bytes()[:1000])
+    killed(folder, data, after=2, save_minutes=60.0)  # as by an error: there are no weights worth keeping yet
+    state, note = read_state(folder)
+    assert (state.progress.step, note) == (1, None)
+    through = begin(plan_run(tmp_path / "through", name=""), data)
+    assert same(ending(go_on(folder, data).run), ending(through.run))
+
+
+def test_a_run_whose_states_are_gone_is_left_as_it_is(tmp_path: Path, through: Outcome) -> None:
+    data = write_npz(tmp_path / "stripes.npz", train=32)
+    folder = RunFolder(Path(shutil.copytree(through.run.path, tmp_path / "copy")))
+    folder.last.unlink()
+    folder.before.unlink()
+    kept = {each: each.read_bytes() for each in folder.path.iterdir()}
+    with pytest.raises(
+        RunError,
+        match=r"copy cannot go on: its states, last\.ckpt and before\.ckpt, are gone\. Put one back, or train anew by"
+        r" `graft train --config .*config\.yaml --output` and another folder\.",
+    ):
+        go_on(folder, data)
+    assert {each: each.read_bytes() for each in folder.path.iterdir()} == kept
+
+
 def test_two_damaged_states_are_refused_with_what_to_do(tmp_path: Path, through: Outcome) -> None:
     data = write_npz(tmp_path / "stripes.npz", train=32)
     folder = RunFolder(Path(shutil.copytree(through.run.path, tmp_path / "copy")))

@@ -10,7 +10,15 @@ from typing import Literal
 
 from visiongraft.cli.progress import progress_bar
 from visiongraft.cli.train import RUNS, short_name
-from visiongraft.cli.values import ImageSize, check_takes_rgb, check_workers, check_writable, parse_image, preprocessed
+from visiongraft.cli.values import (
+    ImageSize,
+    check_share,
+    check_takes_rgb,
+    check_workers,
+    check_writable,
+    parse_image,
+    preprocessed,
+)
 from visiongraft.compare.budget import parse_budget
 from visiongraft.compare.folder import ComparisonFolder, Failed, Result
 from visiongraft.compare.plan import Entry, Plan, check_question, mark_of
@@ -133,8 +141,7 @@ def run(
         max_unreadable: share of the images that may be unreadable before a run stops
     """
     options = dict(locals())
-    if not 0.0 <= max_unreadable <= 1.0:
-        raise GraftError(f"--max-unreadable must be in [0, 1], not {max_unreadable}.")
+    check_share(max_unreadable, of="--max-unreadable")
     seconds = _budget(epochs, budget)
     how = _recipe(recipe, options)
     check_workers(workers)

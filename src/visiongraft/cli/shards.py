@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from visiongraft.cli.progress import counting
-from visiongraft.cli.values import check_writable, raising_on_interrupt
+from visiongraft.cli.values import check_share, check_writable, raising_on_interrupt
 from visiongraft.data.packing import LARGEST_CHUNK, PREFIX, Packed, write_shards
 from visiongraft.data.shards import PARTS
 from visiongraft.data.sources import open_data
@@ -46,8 +46,7 @@ def run(
     """
     if not 1 <= chunk_mb <= LARGEST_CHUNK // _MEGABYTE:
         raise GraftError(f"--chunk-mb must be from 1 to {LARGEST_CHUNK // _MEGABYTE}, not {chunk_mb}.")
-    if not 0.0 <= max_unreadable <= 1.0:
-        raise GraftError(f"--max-unreadable must be in [0, 1], not {max_unreadable}.")
+    check_share(max_unreadable, of="--max-unreadable")
     if workers != "auto" and workers < 0:
         raise GraftError(f"--workers must be at least 0, or auto, not {workers}.")
     if os.path.lexists(output):

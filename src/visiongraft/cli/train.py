@@ -12,6 +12,7 @@ from visiongraft.cli.narrator import Narrator
 from visiongraft.cli.values import (
     ImageSize,
     check_positive,
+    check_share,
     check_workers,
     check_writable,
     parse_image,
@@ -223,8 +224,7 @@ def run(
     """
     options = dict(locals())
     # All that can be refused without reading the data is, since a large folder takes minutes to search.
-    if not 0.0 <= max_unreadable <= 1.0:
-        raise GraftError(f"--max-unreadable must be in [0, 1], not {max_unreadable}.")
+    check_share(max_unreadable, of="--max-unreadable")
     if save_minutes < 0:
         raise GraftError(f"--save-minutes must be at least 0, not {save_minutes}.")
     check_positive(devices, "--devices")

@@ -46,6 +46,16 @@ def parse_image(text: ImageSize | None, option: str = "--image") -> Grid | None:
     return height, width
 
 
+def check_share(share: float, *, of: str) -> None:
+    """Check the value of an option that is a share.
+
+    Raises:
+        GraftError: if it is outside [0, 1]; it names the option `of`.
+    """
+    if not 0.0 <= share <= 1.0:
+        raise GraftError(f"{of} must be in [0, 1], not {share}.")
+
+
 def preprocessed(
     begun: Preprocessing,
     image: Grid,

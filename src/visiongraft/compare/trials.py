@@ -16,7 +16,7 @@ from visiongraft.errors import DivergedError, RunError, ToldToEndError
 from visiongraft.spec import Backbone
 from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import Outcome, train
-from visiongraft.train.state import Metrics
+from visiongraft.train.state import Metrics, has_state
 
 BATCH = 32
 """Images at a time where it is measured how many a network answers in a second."""
@@ -153,6 +153,8 @@ def _run(plan: Plan, entry: Entry, seed: int, around: Circumstances) -> Result |
     """
     around.witness.begun(entry, seed)
     run = around.folder.run(entry.name, seed)
+    if run.has_begun and not has_state(run):  # its result was deleted, and its states when it ended
+        run.discard()
     result: Result | Failed
     try:
         outcome = train(

@@ -57,6 +57,10 @@ class KeptImages(FileImages):
             self.sizes[index] = image.height, image.width  # last: from here on others take the picture
         return image
 
+    def subset(self, indices: Sequence[int]) -> FileImages:
+        """Keep some of the files, in the order given, in a memory of their own."""
+        return _kept(super().subset(indices), np.diff(self.starts)[list(indices)].tolist())
+
     def __reduce__(self) -> tuple[type[FileImages], tuple[object, ...]]:
         """Travel to processes that share no memory as the files alone."""
         return FileImages, (self.root, self.files, self.labels)

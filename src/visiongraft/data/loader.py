@@ -65,6 +65,14 @@ class Failure(NamedTuple):
     reason: str
 
 
+def allowed_failures(share: float, images: int) -> float:
+    """Give how many images may be unreadable of so many, where a share of them may be.
+
+    One is within any share but none: of few images it would be more than most shares.
+    """
+    return max(1.0, share * images) if share else 0.0
+
+
 class Batch(NamedTuple):
     """Images with labels. Those that could not be read are missing from the tensors, which may hold none at all.
 
@@ -268,7 +276,8 @@ class StepSampler(Sampler[list[Draw]]):
             if epoch != ordered:
                 order, ordered = self._arranged(epoch), epoch
             if self.ahead is not None:
-                self.ahead.expect(order.indices[place * self.batch_size :][: self.batch_size + self.ahead.images])
+                now = place * self.batch_size
+                self.ahead.expect(order.indices[now : now + self.batch_size + self.ahead.images])
             for part in range(self.share.parts):
                 begin = place * self.batch_size + self.share.first(part, self.batch_size)
                 taken = slice(begin, begin + self.batch_size // self.share.of)

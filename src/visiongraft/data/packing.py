@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 
 from visiongraft.data.images import UnreadableImage, read_image
-from visiongraft.data.loader import Failure, mix
+from visiongraft.data.loader import Failure, allowed_failures, mix
 from visiongraft.data.sets import ArrayImages, FileImages, ImageData, ImageSet, Parts, no_images
 from visiongraft.data.shards import MANIFEST, PARTS, Chunk, FolderOfChunks, ShardImages, Shards, read_manifest
 from visiongraft.data.streams import SCHEMES, Bucket, ChunkWriter
@@ -79,7 +79,7 @@ def write_shards(
             nothing is left behind then.
         MissingExtra: if litdata is not installed.
     """
-    allowed = max(1.0, max_unreadable * (len(data.train) + len(data.val))) if max_unreadable else 0.0
+    allowed = allowed_failures(max_unreadable, len(data.train) + len(data.val))
     failures: list[Failure] = []
     chunks, labels = {}, {}
     with _draft_of(folder) as draft, ThreadPoolExecutor(max(workers, 1)) as pool:

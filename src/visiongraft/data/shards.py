@@ -273,7 +273,9 @@ class ShardImages:
 
     def expect(self, indices: Sequence[int]) -> None:
         """Have the chunks of some images fetched, the first ones first, without waiting for them."""
-        numbers = np.searchsorted(self.starts, np.asarray(indices, np.int64), side="right") - 1
+        chosen = np.asarray(indices, np.int64)
+        places = chosen if self.places is None else self.places[chosen]
+        numbers = np.searchsorted(self.starts, places, side="right") - 1
         found, first = np.unique(numbers, return_index=True)
         self.source.expect([self.chunks[each] for each in found[np.argsort(first)].tolist()])
 

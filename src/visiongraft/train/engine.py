@@ -21,7 +21,7 @@ from torch import nn
 
 from visiongraft.data.loader import Failure, Share, StepSampler
 from visiongraft.data.sets import ImageData
-from visiongraft.errors import DataError, GraftError
+from visiongraft.errors import DataError, GraftError, RunError
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
@@ -158,13 +158,13 @@ def train(
             save_minutes=save_minutes,
         )
         notes = training.go_on() if goes_on else team.led(lambda: _begin(run, options or {}, resume))
-        if goes_on:
+        if notes or goes_on:
             ledger.go_on(notes)
         try:
             with compiling(hardware.code):
                 evaluation = training.through()
         except BaseException:
-            if team.leads:
+            if team.leads and not goes_on:  # or hours of another run's steps would go with it
                 run.discard_if_fruitless()
             raise
         finally:
@@ -185,10 +185,19 @@ def train(
 
 
 def _begin(run: RunFolder, options: Mapping[str, object], resume: Literal["never", "allowed"]) -> list[str]:
-    """Make the folder; where a run was killed before it had a state, it is there already."""
+    """Make the folder; where a run was killed before it had a state, it is there already.
+
+    Raises:
+        RunError: if the run has begun and its states are gone.
+    """
     if resume == "never" or not run.config.exists():
         run.create(options)
         return []
+    if run.has_begun:
+        raise RunError(
+            f"{run.path} cannot go on: its states, {run.last.name} and {run.before.name}, are gone. Put one back, or"
+            f" train anew by `graft train --config {run.config} --output` and another folder."
+        )
     run.restore([], [])
     return [f"{run.path} holds no state yet: the run begins with its first step."]
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from visiongraft.data.loader import Failure
+from visiongraft.data.loader import Failure, allowed_failures
 from visiongraft.errors import DataError, DivergedError
 from visiongraft.train.recipe import Keep
 from visiongraft.train.run import RunFolder
@@ -111,9 +111,7 @@ class Ledger:
         if self.team.leads:
             self.run.append_unreadable(new.values())
         unreadable = len(self.progress.unreadable)
-        # One bad image is within any share but none: of few images it would be more than most shares.
-        allowed = max(1.0, self.max_unreadable * self.images) if self.max_unreadable else 0.0
-        if unreadable > allowed:
+        if unreadable > allowed_failures(self.max_unreadable, self.images):
             last = list(new.values())[-1]
             raise DataError(
                 f"Of {self.images} images {unreadable} could not be read so far, more than the"

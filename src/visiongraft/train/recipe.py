@@ -1,7 +1,7 @@
 """What a training run is made of, beside the network and the data."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal, NamedTuple, get_args
 
 from visiongraft.data.augment import parse_policy
@@ -159,6 +159,10 @@ class Recipe:
         if self.sampler == "balanced" and self.aug_repeats > 1:
             raise GraftError("--sampler balanced and --aug-repeats are two orders of one epoch. Give one of them.")
 
+    def at_a_standstill(self) -> "Recipe":
+        """Give the recipe with rates so small that nothing is learnt and nothing can diverge, to time its steps."""
+        return replace(self, lr=min(self.lr, _STANDSTILL), min_lr=0.0, warmup_lr=0.0)
+
     def image_at(self, epoch: int, image: Grid, *, smallest: int = 1) -> Grid:
         """Give height and width in pixels of the training images in an epoch: a line from `grow_from` to `grow_to`.
 
@@ -179,6 +183,7 @@ def in_eights(share: float, image: Grid, *, smallest: int) -> Grid:
     return height, width
 
 
+_STANDSTILL = 1e-6
 _LARGEST = 1e30  # steps of a larger rate are no float32 numbers any more
 
 

@@ -71,6 +71,11 @@ class RunFolder:
         """The page about the run."""
         return self.path / "report.html"
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether an epoch of it has ended, or weights are kept."""
+        return any(each.exists() for each in (self.metrics, self.best, self.coming, self.set_aside))
+
     def create(self, options: Mapping[str, object]) -> None:
         """Make the folder and write the options of the run, from which `--config` repeats it in another folder.
 
@@ -95,12 +100,18 @@ class RunFolder:
 
         So the same --output is free for the next try. What a run does not write is left alone.
         """
-        if any(each.exists() for each in (self.best, self.coming, self.before, self.unreadable)):
-            return
+        if not any(each.exists() for each in (self.best, self.coming, self.before, self.unreadable)):
+            self.discard()
+
+    def discard(self) -> None:
+        """Remove all that a run wrote. What a run does not write is left alone."""
+        self.remove_drafts()
         logged = (each for pattern in _LOGGED for each in self.path.glob(pattern))
-        for each in (self.config, self.metrics, self.last, *logged):
+        states = (self.last, self.before)
+        weights = (self.best, self.coming, self.set_aside)
+        for each in (*logged, *states, *weights, self.metrics, self.unreadable, self.report, self.config):
             each.unlink(missing_ok=True)
-        with suppress(OSError):  # somebody else's files are in it
+        with suppress(OSError):  # somebody else's files are in it, or it is not there
             self.path.rmdir()
 
     def remove_drafts(self) -> None:
@@ -166,7 +177,7 @@ def plan_run(path: Path | None, *, name: str, parent: Path = Path("runs")) -> Ru
     if path is None:
         path = next(each for each in _candidates(parent, name) if not each.exists())
     run = RunFolder(path)
-    if run.config.exists() or run.metrics.exists() or run.best.exists():
+    if run.config.exists() or run.has_begun:
         raise RunError(_TAKEN.format(path))
     # A run that was killed before it began leaves its lock and drafts.
     if path.is_dir() and set(path.iterdir()) - {path / LOCK, *drafts_of(run.config)}:
