@@ -21,6 +21,8 @@ from visiongraft.network import FeatureExtractor, Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone, Stage, small_image
 from visiongraft.summary import Summary, summarize
+from visiongraft.surgery.graft import Grafting, graft
+from visiongraft.surgery.report import GraftReport
 from visiongraft.vocabulary import register
 from visiongraft.weights.convert import convert, convert_layer
 from visiongraft.weights.folder import from_pretrained, save_pretrained
@@ -46,6 +48,8 @@ __all__ = [
     "FeatureExtractor",
     "GatedConv",
     "GraftError",
+    "GraftReport",
+    "Grafting",
     "GridAttention",
     "Head",
     "MBConv",
@@ -74,6 +78,7 @@ __all__ = [
     "from_pretrained",
     "get_spec",
     "get_weight_set",
+    "graft",
     "list_models",
     "load",
     "load_pretrained",

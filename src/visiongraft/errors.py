@@ -17,6 +17,10 @@ class UnknownModel(GraftError):
     """A name that is not in the zoo."""
 
 
+class SurgeryError(GraftError):
+    """A graft that a network cannot take, or a network that cannot be followed."""
+
+
 class ImageSizeError(GraftError):
     """An image, or a feature map, whose shape the network cannot take."""
 

@@ -21,6 +21,10 @@ CLASSIFIER = "head.classifier"
 """The module that gives a network's logits, and so the beginning of its tensors' names."""
 
 
+HISTORY = "_visiongraft_history"
+"""The attribute in which a network keeps what was grafted into it, each with `repeat_on(network)`."""
+
+
 class Feature(NamedTuple):
     """One feature map of a network: its name, its channels, and how many pixels one cell spans."""
 
@@ -243,6 +247,8 @@ class Network(Trunk):
         spec = self.spec.at(img_size)
         with torch.device("meta"):
             native = Network(spec)
+        for deed in getattr(self, HISTORY, ()):
+            deed.repeat_on(native)
         self.spec = spec
         for name, module in self.named_modules():
             if isinstance(module, PositionTables):

@@ -134,6 +134,24 @@ def decode(value: object) -> object:
     return word(**values)
 
 
+def spelt(word: object) -> str:
+    """Write a word as one writes it in Python, without the choices that have their default: "GridAttention(heads=2)".
+
+    Args:
+        word: a word, known to the vocabulary or not.
+    """
+    if not is_dataclass(word) or isinstance(word, type):
+        return repr(word)
+    said = (
+        (each.name, getattr(word, each.name)) for each in fields(word) if getattr(word, each.name) != _default(each)
+    )
+    return f"{type(word).__name__}({', '.join(f'{name}={spelt(value)}' for name, value in said)})"
+
+
+def _default(field: Field[Any]) -> object:
+    return field.default if field.default_factory is MISSING else field.default_factory()
+
+
 def check_choices(word: object) -> None:
     """See that every choice among names in a word, and in the words inside it, is one of these names.
 

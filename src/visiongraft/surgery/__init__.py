@@ -1,0 +1,1 @@
+"""Mixers grafted into networks that others wrote, and such networks as values."""
