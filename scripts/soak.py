@@ -14,13 +14,18 @@ import shutil
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 from tests.pictures import SIDE, write_folder, write_npz
 from tests.train.endings import ending, same
+from visiongraft.cli.main import main
+from visiongraft.data.kept import kept_in_memory
+from visiongraft.data.packing import write_shards
 from visiongraft.data.sources import open_data
 from visiongraft.families.zoo import get_spec
 from visiongraft.preprocessing import Preprocessing
@@ -42,38 +47,50 @@ class Case:
     Args:
         recipe: how it trains.
         model: what it trains.
-        files: whether its images are files, one of them damaged, and not arrays in memory.
+        images: "arrays" in memory; "files", one of them damaged; such files "kept" in memory; or "shards".
         workers: processes that read them.
         save_minutes: between two states.
+        by: what trains: the engine, or the command `graft train`, which goes on by `--resume`.
     """
 
     recipe: Recipe
     model: str = "coatnet_pico"
-    files: bool = False
+    images: Literal["arrays", "files", "kept", "shards"] = "arrays"
     workers: int = 0
     save_minutes: float = 0.0
+    by: Literal["engine", "command"] = "engine"
 
 
 _MIXED = replace(_BASE, mixup=0.4, cutmix=1.0, mixup_prob=0.9, reprob=0.5, model_ema_decay=0.8)
 
 CASES = {
     "muon, mixed, averaged": Case(_MIXED),
-    "adamw, RandAugment, workers": Case(replace(_BASE, opt="adamw", aa="rand-m9-mstd0.5"), files=True, workers=2),
-    "accumulated": Case(replace(_BASE, grad_accum_steps=2), "botnet_pico", files=True),
+    "adamw, RandAugment, workers": Case(replace(_BASE, opt="adamw", aa="rand-m9-mstd0.5"), images="files", workers=2),
+    "accumulated": Case(replace(_BASE, grad_accum_steps=2), "botnet_pico", images="files"),
     "lamb, repeated": Case(replace(_BASE, opt="lamb", clip_grad=0.0, aug_repeats=2), "cotnet_pico"),
-    "balanced, mixed in parts": Case(replace(_MIXED, sampler="balanced", grad_accum_steps=2), files=True, workers=1),
+    "balanced, mixed in parts": Case(
+        replace(_MIXED, sampler="balanced", grad_accum_steps=2), images="files", workers=1
+    ),
     "seldom saved": Case(replace(_BASE, opt="adamw", clip_grad=0.0), "cotnet_pico", workers=1, save_minutes=0.005),
     "bfloat16": Case(replace(_BASE, precision="bfloat16"), "convmixer_pico"),
+    "sgd, frozen, kept in memory": Case(
+        replace(_BASE, opt="sgd", freeze="stem", layer_decay=0.8, keep="last"), images="kept", workers=2
+    ),
+    "shards": Case(replace(_BASE, opt="nesterov"), "resnet_pico", images="shards", workers=1),
+    "by the command": Case(_MIXED, images="files", by="command"),
 }
 
 
-def run(case: Case, data: Path, folder: Path) -> None:
+def run(case: Case, data: str, folder: Path) -> None:
     """Train, or go on training."""
     torch.set_num_threads(1)
+    if case.by == "command":
+        _command(case, data, folder)
+        return
     spec = get_spec(case.model).at(SIDE)
     train(
         spec,
-        open_data(data),
+        kept_in_memory(open_data(str(data)), "ram" if case.images == "kept" else "none"),
         case.recipe,
         RunFolder(folder),
         preprocessing=Preprocessing(spec.image),
@@ -84,14 +101,34 @@ def run(case: Case, data: Path, folder: Path) -> None:
     )
 
 
-def data_for(case: Case, place: Path) -> Path:
-    """Make the data of a case."""
-    if not case.files:
-        return write_npz(place / "stripes.npz", train=48)
+def _command(case: Case, data: str, folder: Path) -> None:
+    """Train as a user does, and say nothing."""
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        sys.exit(main(_words(case, data, folder)))
+
+
+def _words(case: Case, data: str, folder: Path) -> list[str]:
+    """Give the words behind `graft`."""
+    if (folder / "config.yaml").exists():
+        return ["train", "--resume", str(folder)]
+    chosen = {field.name: getattr(case.recipe, field.name) for field in fields(Recipe)}
+    chosen |= {"data": data, "model": case.model, "image": SIDE, "output": folder, "workers": case.workers}
+    chosen |= {"save_minutes": case.save_minutes, "max_unreadable": 0.1, "device": "cpu"}
+    words = [(f"--{name.replace('_', '-')}", str(value)) for name, value in chosen.items()]
+    return ["train", *(word for pair in words for word in pair)]
+
+
+def data_for(case: Case, place: Path) -> str:
+    """Make the data of a case, and give what `--data` takes."""
+    if case.images == "arrays":
+        return str(write_npz(place / "stripes.npz", train=48))
     folder = write_folder(place / "stripes")
+    if case.images == "shards":
+        write_shards(open_data(folder), place / "shards", chunk_bytes=1 << 12)
+        return f"litdata:{place / 'shards'}"
     broken = folder / "train" / "lying" / "001.png"
     broken.write_bytes(broken.read_bytes()[:60])
-    return folder
+    return str(folder)
 
 
 def soak(kills: int, seed: int) -> int:
