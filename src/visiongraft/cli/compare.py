@@ -32,6 +32,7 @@ from visiongraft.explain.comparison import write_comparison
 from visiongraft.families.zoo import customized
 from visiongraft.preprocessing import Interpolation, Preprocessing
 from visiongraft.spec import Backbone
+from visiongraft.train.crew import check_alone
 from visiongraft.train.devices import find_device, keep_freed_memory, workers_for
 from visiongraft.train.recipe import Optimiser, Precision, Recipe
 from visiongraft.train.recipes import DEFAULT, find_recipe
@@ -141,6 +142,7 @@ def run(
         max_unreadable: share of the images that may be unreadable before a run stops
     """
     options = dict(locals())
+    check_alone("graft compare")
     check_share(max_unreadable, of="--max-unreadable")
     seconds = _budget(epochs, budget)
     how = _recipe(recipe, options)

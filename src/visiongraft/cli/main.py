@@ -7,12 +7,12 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Literal, TextIO
 
 from visiongraft import __version__
 from visiongraft.cli.verbs import VERBS, Verb
 from visiongraft.errors import GraftError, is_shortage, nearest, printable
-from visiongraft.train.crew import launcher, rank
+from visiongraft.train.crew import launcher, leads_here, rank
 
 USAGE = "usage: graft VERB [OPTIONS]"
 
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         shortage = _shortage(error)
         if shortage is None:
             raise
-        return _complain(shortage, 2)
+        return _complain(shortage, 2, wrong_in="this process")
     except KeyboardInterrupt:
         return _complain("stopped", 130)
 
@@ -121,12 +121,16 @@ def _is_utf8(stream: TextIO | None) -> bool:
     return encoding is not None and encoding.lower() == "utf-8"
 
 
-def _complain(text: str, code: int) -> int:
-    number = rank()
-    # What is wrong before processes work together is wrong in all that torchrun or SLURM has started, and the first
-    # one speaks for all. Processes that this command started are there because nothing was wrong in the first one.
-    if number == 0 or launcher() == "ourselves" or _work_together():
-        who = f"graft, process {number}" if number else "graft"
+def _complain(text: str, code: int, *, wrong_in: Literal["all", "this process"] = "all") -> int:
+    from platform import node
+
+    number, theirs = rank(), launcher() != "ourselves"
+    # What is wrong before processes work together is wrong in all that torchrun or SLURM has started on a machine, and
+    # the first one speaks for them; machines may differ. Processes that this command started are there because nothing
+    # was wrong in the first one.
+    if leads_here() or not theirs or _work_together() or wrong_in == "this process":
+        machine = f" on {node()}" if theirs else ""
+        who = f"graft, process {number}{machine}" if number else "graft"
         print(f"{who}: {printable(text)}", file=sys.stderr)
     return code
 

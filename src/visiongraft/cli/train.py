@@ -25,7 +25,7 @@ from visiongraft.data.sources import open_data
 from visiongraft.errors import GraftError, counted
 from visiongraft.explain.report import write_report
 from visiongraft.preprocessing import Interpolation
-from visiongraft.train.crew import is_a_restart, leads
+from visiongraft.train.crew import is_a_restart, leads, may_be_restarted
 from visiongraft.train.devices import Hardware, Strategy, find_device, keep_freed_memory, workers_for
 from visiongraft.train.engine import Outcome, train
 from visiongraft.train.freezing import check_parts
@@ -302,8 +302,10 @@ def _known(output: Path | None, resume: Path | None) -> RunFolder | None:
     """
     if resume is not None and output is not None:
         raise GraftError("--resume and --output are two folders for one run. Give --resume alone to go on with a run.")
-    if is_a_restart() and output is None:
-        raise GraftError("A run that is started again by torchrun or SLURM has to know its folder. Give --output.")
+    if output is None and resume is None and may_be_restarted():
+        raise GraftError(
+            "A run that torchrun (--max-restarts) or SLURM starts again has to know its folder. Give --output."
+        )
     folder = resume or (output if is_a_restart() else None)
     return RunFolder(folder) if folder else None
 

@@ -12,6 +12,9 @@ Launcher = Literal["ourselves", "torchrun", "SLURM"]
 _RANKS = {"ourselves": "LOCAL_RANK", "torchrun": "RANK", "SLURM": "SLURM_PROCID"}
 """Where each of them says which process this is."""
 
+_LOCAL_RANKS = {"ourselves": "LOCAL_RANK", "torchrun": "LOCAL_RANK", "SLURM": "SLURM_LOCALID"}
+"""Where each of them says which of its machine's processes this is."""
+
 
 @dataclass(frozen=True)
 class Crew:
@@ -31,6 +34,20 @@ class Crew:
     def size(self) -> int:
         """How many they are in all."""
         return self.here * self.machines
+
+
+def check_alone(what: str) -> None:
+    """Refuse several processes for what takes one.
+
+    Raises:
+        GraftError: if torchrun or SLURM has started more, or SLURM's job has several tasks.
+    """
+    if launcher() == "torchrun":
+        started, remedy = int(os.environ["WORLD_SIZE"]), "and torchrun has started {}. Start it without torchrun."
+    else:
+        started, remedy = _slurm_tasks(), "and SLURM has {} tasks. Start it with `srun --ntasks 1` before it."
+    if started > 1:
+        raise GraftError(f"`{what}` works in one process, {remedy.format(started)}")
 
 
 def find_crew(devices: int) -> Crew:
@@ -73,15 +90,23 @@ def launcher() -> Launcher:
 
 
 def _slurm_tasks() -> int:
-    """Count the tasks of SLURM's job or step; one where a person works at a shell in it."""
-    if os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive"):
-        return 1
-    return int(os.environ.get("SLURM_NTASKS", "1"))
+    """Count the tasks of SLURM's step, or of its job outside of steps; one where a person works at a shell in it."""
+    told = os.environ
+    if "SLURM_STEP_ID" in told:  # in which the job's name is that of the shell before it, and says nothing
+        at_a_shell = told.get("SLURM_STEP_NUM_TASKS") == "1"  # salloc's own step, which knows the tasks of the job
+    else:
+        at_a_shell = told.get("SLURM_JOB_NAME") in ("bash", "interactive")
+    return 1 if at_a_shell else int(told.get("SLURM_NTASKS", "1"))
 
 
 def rank() -> int:
     """Give the number of this process among those that train together, from 0."""
     return int(os.environ.get(_RANKS[launcher()], "0"))
+
+
+def leads_here() -> bool:
+    """Tell whether this is the first process of its machine."""
+    return os.environ.get(_LOCAL_RANKS[launcher()], "0") == "0"
 
 
 def leads() -> bool:
@@ -92,3 +117,8 @@ def leads() -> bool:
 def is_a_restart() -> bool:
     """Tell whether torchrun or SLURM has started this process again, after one of the processes had ended."""
     return any(os.environ.get(name, "0") != "0" for name in ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT"))
+
+
+def may_be_restarted() -> bool:
+    """Tell whether this is a restart, or torchrun would make one; SLURM never says beforehand."""
+    return is_a_restart() or os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0"

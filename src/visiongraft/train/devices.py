@@ -68,7 +68,7 @@ class Hardware:
             GraftError: if the user asks for another number than was started, or there are not so many devices.
         """
         crew = find_crew(self.devices)
-        if crew.here > 1:
+        if crew.size > 1:
             _check_several(self.device, crew)
         return crew
 
@@ -77,11 +77,10 @@ def _check_several(device: torch.device, crew: Crew) -> None:
     """Refuse several processes that would not have a device each."""
     if device.type == "cpu":
         return
-    asked = (
-        f"--devices {crew.here} came"
-        if crew.launcher == "ourselves"
-        else f"{crew.launcher} has started {crew.here} processes on this machine"
-    )
+    asked = f"--devices {crew.here} came"
+    if crew.launcher != "ourselves":
+        where = "this machine" if crew.here > 1 else f"{crew.machines} machines"
+        asked = f"{crew.launcher} has started {crew.here if crew.here > 1 else crew.size} processes on {where}"
     if device.index is not None or device.type == "mps":
         usual = (
             "Give --device cuda, which takes the first ones" if device.type == "cuda" else "Use one, or --device cpu"
