@@ -55,7 +55,10 @@ class Stage:
         event = self.events.pop(key, "")
         assert more["resume"] == "allowed"
         assert recipe.keep == "last"
-        if not run.config.exists():
+        notes = ("Its last bits will differ.",) if run.config.exists() else ()
+        if notes:
+            more["listener"].go_on(1, 2, notes)
+        else:
             run.create(more["options"])
         more["listener"].step(1, 2, 1.0)
         run.last.write_bytes(b"state")
@@ -74,7 +77,7 @@ class Stage:
         probabilities[np.arange(IMAGES), predictions] = 0.9
         found = Evaluation(probabilities, labels, np.arange(IMAGES), 0.5, (), 1.0)
         unreadable = (Failure(1, "train/0001.png", "it is cut short"),) if self.unreadable else ()
-        return Outcome(spec, found, recipe.epochs, 1, 10.0, run, unreadable, stopped=event == "interrupt")
+        return Outcome(spec, found, recipe.epochs, 1, 10.0, run, unreadable, notes, stopped=event == "interrupt")
 
     def run(self, *, names: tuple[str, ...] = NAMES, reference: str | None = None, **changes) -> Comparison:
         """Run, or go on with, a comparison."""

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -62,6 +63,18 @@ def test_a_stopped_run_goes_on_in_its_folder_and_finished_ones_are_kept(stage, e
     found = played.run()
     assert played.trained == ALL[4:]
     assert found.as_csv().encode() == found.folder.table.read_bytes()
+
+
+def test_what_is_to_be_known_of_a_run_that_goes_on_is_told_once_and_before_its_steps(stage) -> None:
+    played = stage(events={("botnet_pico", 1): "kill"})
+    heard = []
+    for event in ("kill", "", ""):  # killed once more when it had told
+        with suppress(RuntimeError):
+            played.run()
+        heard.append(played.told.count("Its last bits will differ."))
+        played.events = {("botnet_pico", 1): event}
+        played.told.clear()
+    assert heard == [0, 1, 1]
 
 
 def test_a_comparison_that_was_killed_and_then_stopped_ends_with_the_answers_of_one_that_was_not(

@@ -10,6 +10,7 @@ import torch
 from tests.cli.running import complaint
 from visiongraft.cli import main as cli
 from visiongraft.errors import GraftError
+from visiongraft.train import engine
 from visiongraft.train.crew import Crew, find_crew, leads, rank
 from visiongraft.train.devices import Hardware, find_device
 
@@ -77,6 +78,13 @@ def test_srun_in_a_shell_of_salloc_starts_one_training_and_that_shell_by_itself_
         told(monkeypatch, **SRUN, SLURM_STEP_NUM_TASKS="8", SLURM_JOB_NAME=name, SLURM_PROCID="5")
         assert find_crew(1) == Crew(4, 2, "SLURM")
         assert rank() == 5
+
+
+def test_lightning_does_not_ask_for_srun_where_srun_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "srun").touch(0o755)
+    told(monkeypatch, **SRUN, SLURM_STEP_NUM_TASKS="8", SLURM_JOB_NAME="interactive", PATH=str(tmp_path))
+    with engine._quiet():
+        engine._CLUSTERS["SLURM"]()  # warnings are errors here
 
 
 def test_tasks_that_slurm_does_not_count_by_machine_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,8 +265,8 @@ def test_a_first_start_by_torchrun_that_starts_nothing_again_needs_no_folder(
     ("variables", "text"),
     [
         (TORCHRUN, "and torchrun has started 6. Start it without torchrun."),
-        (SRUN, "and SLURM has 8 tasks. Start it with `srun --ntasks 1` before it."),
-        ({"SLURM_NTASKS": "8"}, "and SLURM has 8 tasks. Start it with `srun --ntasks 1` before it."),
+        (SRUN, "and SLURM has 8 tasks. Start it by `srun --ntasks 1`."),
+        ({"SLURM_NTASKS": "8"}, "and SLURM has 8 tasks. Start it by `srun --ntasks 1`."),
     ],
     ids=["torchrun", "srun", "a batch script"],
 )

@@ -1,7 +1,9 @@
 """What torchrun or SLURM starts again after a death goes on, and ends as if nobody had died."""
 
+import importlib
 import os
 import pickle
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +12,10 @@ import pytest
 
 from tests.pictures import write_npz
 from tests.train.endings import ending, same
+from visiongraft import data, train, weights
 from visiongraft.cli.main import main
-from visiongraft.errors import RunError
+from visiongraft.data.loader import Failure
+from visiongraft.errors import GraftError, RunError
 from visiongraft.train import team
 from visiongraft.train.run import RunFolder
 from visiongraft.train.team import Team
@@ -56,6 +60,35 @@ def test_an_error_of_the_process_that_writes_ends_the_others_with_the_same_line(
     for rank in (0, 1):  # the first one fails, the second one hears of it
         with pytest.raises(RunError, match=r"^The state of the run cannot be written\.$"):
             Team(rank, 2).led(full if rank == 0 else not_here)
+
+
+ROOMS = tuple(f"visiongraft.{name}" for name in ("errors", "data", "weights", "train"))
+
+
+def errors(base: type[GraftError] = GraftError) -> list[type[GraftError]]:
+    """Give all errors of the package that a training may raise."""
+    for package in (data, train, weights):
+        for each in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            importlib.import_module(each.name)
+    found = [each for each in base.__subclasses__() if each.__module__.startswith(ROOMS)]
+    return [base, *(below for each in found for below in errors(each))]
+
+
+ODD = {
+    "NothingToJudgeError": ((Failure(3, "a.png", "it is cut short"),),),
+    "NoRoomError": ((64, 3, 224, 192),),
+    "UnreadableImage": ("a.png", "it is cut short"),
+}
+"""What errors are made from that are not made from their text."""
+
+
+def test_every_error_goes_from_process_to_process_and_says_the_same() -> None:
+    found = errors()
+    assert {each.__name__ for each in found} > {"RunError", "LostChunk", *ODD}
+    for kind in found:
+        error = kind(*ODD.get(kind.__name__, ("Something is wrong.",)))
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), str(again), vars(again)) == (kind, str(error), vars(error))
 
 
 def not_here() -> None:

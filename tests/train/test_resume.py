@@ -1,14 +1,18 @@
 """A run that was killed and taken up again ends with the bits of one that was not."""
 
 import os
+import pickle
 import resource
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from platform import node
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -28,7 +32,7 @@ from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import Outcome, train
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.run import RunFolder, plan_run
-from visiongraft.train.state import State, notes_on, read_state, scores_of, write_state
+from visiongraft.train.state import State, notes_on, read_in_all, read_state, scores_of, write_state
 from visiongraft.train.stopping import listening
 from visiongraft.train.team import Team
 from visiongraft.weights.store import read
@@ -327,13 +331,53 @@ def test_the_first_process_alone_looks_at_each_file_and_moves_none_before_all_ha
     data = write_npz(tmp_path / "stripes.npz", train=32)
     folder = RunFolder(Path(shutil.copytree(through.run.path, tmp_path / "copy")))
     folder.last.write_bytes(folder.last.read_bytes()[:1000])
-    for place, name in ((loop, "fingerprint"), (loop, "read_state"), (loop.Training, "_put_back"), (Team, "led"),
+    for place, name in ((loop, "fingerprint"), (loop, "read_in_all"), (loop.Training, "_put_back"), (Team, "led"),
                         (Team, "gathered")):  # fmt: skip
         noted(place, name)
     go_on(folder, data)
-    looked, read, moved = (told.index(f"begin {each}") for each in ("fingerprint", "read_state", "_put_back"))
+    looked, read, moved = (told.index(f"begin {each}") for each in ("fingerprint", "read_in_all", "_put_back"))
     assert told[looked - 1] == told[moved - 1] == "begin led"
     assert "end gathered" in told[read:moved]
+
+
+def test_a_run_folder_that_machines_do_not_share_is_told_by_all_processes(tmp_path: Path, through: Outcome) -> None:
+    """Two processes, each with a folder of its own where the other one thinks that there is one."""
+    other, empty = RunFolder(tmp_path / "other"), RunFolder(tmp_path / "empty")
+    state, _ = read_state(through.run)
+    other.path.mkdir()
+    write_state(other, replace(state, progress=replace(state.progress, step=4)))
+    share = (
+        f"{through.run.path} has to be on a disk that all machines share: the first process finds a state of step 6"
+    )
+    for second, text in ((empty, f"{share} in it, and process 1 on {node()} none."),
+                         (other, f"{share} in it, and process 1 on {node()} one of step 4."),
+                         (through.run, "")):  # fmt: skip
+        assert in_two(through.run, second) == [text, text.replace(str(through.run.path), str(second.path))]
+    nothing = f"{empty.path} holds no state to go on from: last.ckpt is missing. Give the folder of a run."
+    assert in_two(empty, through.run) == [nothing, nothing]
+
+
+def in_two(*runs: RunFolder) -> list[str]:
+    """Read a state in two processes, and give what each says; here they are threads."""
+    things: list[object] = [None, None]
+    met = Barrier(2, timeout=60)
+
+    class Two(Team):
+        def gathered(self, thing: object) -> list[object]:
+            things[self.rank] = pickle.loads(pickle.dumps(thing))
+            met.wait()
+            return things
+
+    def work(rank: int) -> str:
+        try:
+            state, note = read_in_all(runs[rank], Two(rank, 2))
+        except RunError as error:
+            return str(error)
+        assert (state.progress.step, note) == (6, None)
+        return ""
+
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(work, range(2)))
 
 
 def test_data_that_changed_is_said(tmp_path: Path) -> None:

@@ -179,8 +179,6 @@ def _run(plan: Plan, entry: Entry, seed: int, around: Circumstances) -> Result |
     else:
         if outcome.stopped:
             raise KeyboardInterrupt
-        for note in outcome.notes:
-            around.witness.note(note)
         result = _result(entry, seed, outcome)
     around.folder.write_result(result)
     for state in run.path.glob("*.ckpt"):  # as large as the network and its optimiser, and of no more use
@@ -212,6 +210,9 @@ class _Relay:
 
     def go_on(self, done: int, steps: int, notes: Sequence[str]) -> None:
         """Hear that a run is taken up again."""
+        del done, steps
+        for note in notes:
+            self.witness.note(note)
 
     def step(self, done: int, steps: int, loss: float) -> None:
         """Hear of a step."""

@@ -45,7 +45,7 @@ def check_alone(what: str) -> None:
     if launcher() == "torchrun":
         started, remedy = int(os.environ["WORLD_SIZE"]), "and torchrun has started {}. Start it without torchrun."
     else:
-        started, remedy = _slurm_tasks(), "and SLURM has {} tasks. Start it with `srun --ntasks 1` before it."
+        started, remedy = _slurm_tasks(), "and SLURM has {} tasks. Start it by `srun --ntasks 1`."
     if started > 1:
         raise GraftError(f"`{what}` works in one process, {remedy.format(started)}")
 

@@ -299,6 +299,8 @@ def _quiet() -> Iterator[None]:
     for each in loggers:
         each.setLevel(logging.ERROR)
     with warnings.catch_warnings():
+        # It takes what srun starts in a shell of salloc for that shell.
+        warnings.filterwarnings("ignore", "The `srun` command is available")
         # Its heir is younger than the oldest PyTorch that we take.
         warnings.filterwarnings("ignore", ".*broadcast_buffers. is deprecated.*")
         try:

@@ -34,14 +34,23 @@ class NothingToJudgeError(DataError):
         )
         self.failures = failures
 
+    def __reduce__(self) -> tuple[type, tuple[tuple[Failure, ...]]]:
+        """Go from process to process as what it is made from, and not as the text of it."""
+        return type(self), (self.failures,)
+
 
 class NoRoomError(RunError):
     """A batch of images does not fit into the memory; `what` says so without a remedy."""
 
-    def __init__(self, images: torch.Tensor) -> None:
-        count, _, height, width = images.shape
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+        count, _, height, width = shape
         self.what = f"{count} images of {height} x {width} to be judged at a time do not fit into the memory"
         super().__init__(f"{self.what}. Use a smaller --batch-size, --image or --model.")
+
+    def __reduce__(self) -> tuple[type, tuple[tuple[int, ...]]]:
+        """Go from process to process as what it is made from, and not as the text of it."""
+        return type(self), (self.shape,)
 
 
 @dataclass(frozen=True)
@@ -167,7 +176,7 @@ def _logits(
         return network(normalize(images.to(device), preprocessing)).float().cpu()
     except (RuntimeError, MemoryError) as error:
         if is_shortage(error):
-            raise NoRoomError(images) from error
+            raise NoRoomError(tuple(images.shape)) from error
         raise
 
 

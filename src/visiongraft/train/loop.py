@@ -31,7 +31,7 @@ from visiongraft.train.recipe import Recipe
 from visiongraft.train.schedule import rate_at, set_rate
 from visiongraft.train.sharding import is_spread, load, outline, whole
 from visiongraft.train.shortage import largest_that_fits, too_large
-from visiongraft.train.state import Metrics, State, Tally, notes_on, read_state, scores_of, write_state
+from visiongraft.train.state import Metrics, State, Tally, notes_on, read_in_all, read_state, scores_of, write_state
 from visiongraft.train.step import ahead_of, lesson_on, order_of, training_transform
 from visiongraft.train.stopping import Stop, listening
 from visiongraft.train.synced import uncounted
@@ -111,7 +111,7 @@ class Training:
         if state.progress.step == self.ledger.steps:
             others = []  # no last bits will differ where no step is left
         kept = self.run.best, self.run.set_aside, self.run.coming
-        if state.progress.best and not any(each.exists() for each in kept):
+        if state.progress.best and not self.team.led(lambda: any(each.exists() for each in kept)):
             raise RunError(f"{self.run.best} is missing, and the run cannot go on without it. Put it back.")
         self.ledger.progress, self._saved = state.progress, state.progress.step
         self.tally = state.tally(self.team.rank, self.team.size)
@@ -126,7 +126,7 @@ class Training:
     def _read(self) -> tuple[State, str | None]:
         """Read the state; where the network is spread, the first process alone holds its tensors."""
         if not is_spread(self.network):
-            return read_state(self.run)
+            return read_in_all(self.run, self.team)
         found: list[State] = []
 
         def read() -> tuple[State, str | None]:

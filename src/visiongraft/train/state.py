@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
+from platform import node
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from visiongraft.data.loader import Failure
 from visiongraft.errors import RunError, counted
 from visiongraft.files import DAMAGE, draft_of
 from visiongraft.train.run import RunFolder
+from visiongraft.train.team import Team
 
 VERSION = 1
 """Of the format: another one is refused."""
@@ -193,6 +195,31 @@ def read_state(run: RunFolder) -> tuple[State, str | None]:
     if faults:
         raise RunError(f"{' and '.join(faults)}. Start the run again with --config {run.config}.")
     raise RunError(f"{run.path} holds no state to go on from: {run.last.name} is missing. Give the folder of a run.")
+
+
+def read_in_all(run: RunFolder, team: Team) -> tuple[State, str | None]:
+    """Do what `read_state` does in every process, as long as all of them find the same.
+
+    Raises:
+        RunError: in all of them, if the first one finds no state, or another one none or another.
+    """
+    found, fault = None, ""
+    try:
+        found = read_state(run)
+    except RunError as error:
+        fault = str(error)
+    first, *others = team.gathered((found[0].progress.step if found else None, fault, node()))
+    if first[1]:
+        raise RunError(first[1])
+    for rank, (step, _, machine) in enumerate(others, 1):
+        if step != first[0]:
+            there = "none" if step is None else f"one of step {step}"
+            raise RunError(
+                f"{run.path} has to be on a disk that all machines share: the first process finds a state of step"
+                f" {first[0]} in it, and process {rank} on {machine} {there}."
+            )
+    assert found is not None
+    return found
 
 
 def _document(path: Path) -> State:
