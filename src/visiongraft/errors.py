@@ -59,10 +59,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     Returns:
         " Did you mean 'a' or 'b'?" with three names at the most, or an empty string where nothing is close.
     """
-    close = get_close_matches(name.lower(), list(known), n=3, cutoff=0.5)
+    word = name.lstrip("-")
+    dashes = name[: len(name) - len(word)]  # all options begin with them, and are not alike for that
+    close = get_close_matches(word.lower(), [each.removeprefix(dashes) for each in known], n=3, cutoff=0.5)
     if not close:
         return ""
-    return " Did you mean " + " or ".join(repr(each) for each in close) + "?"
+    return " Did you mean " + " or ".join(repr(dashes + each) for each in close) + "?"
 
 
 def counted(number: int, noun: str) -> str:

@@ -150,6 +150,7 @@ def test_the_configuration_can_be_printed_and_read_back(tmp_path: Path, capsys: 
         (["info", "botnet5"], "No network is named 'botnet5'. Did you mean 'botnet50'"),
         (["list", "xx*"], "No network matches 'xx*'."),
         (["train", "--epoch", "3"], "there is no option --epoch. Did you mean '--epochs'"),
+        (["train", "--no-progress"], "there is no option --no-progress. See"),
         (["train", "--bach-size=3"], "there is no option --bach-size. Did you mean '--batch-size'"),
         (["train", "--epochs", "many"], "--epochs takes a whole number, and got 'many'."),
         (["train", "--precision", "fp8"], "--precision takes float32 or bfloat16, and got 'fp8'."),
