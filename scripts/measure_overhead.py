@@ -8,22 +8,20 @@ loss, gradients, clipping and the optimiser. The peak of memory is measured in p
 object: medians and quartiles of the ratios, machine and versions.
 """
 
-import json
 import multiprocessing
 import statistics
 import sys
 import tempfile
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from time import perf_counter
 
 import torch
 
+from scripts.records import circumstances, load, publish
 from visiongraft.data.flowers import open_flowers
 from visiongraft.data.loader import Samples, StepSampler, make_loader
 from visiongraft.data.sets import ImageData
-from visiongraft.explain.machine import describe_machine
 from visiongraft.families.zoo import get_spec
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
@@ -149,6 +147,7 @@ def _peak(way: str, spec: Backbone, recipe: Recipe, threads: int) -> float:
 
 def main() -> None:
     """Measure, and print."""
+    load_before = load()
     name = sys.argv[1] if len(sys.argv) > 1 else "coatnet_pico"
     side = int(sys.argv[2]) if len(sys.argv) > 2 else 64
     torch.set_num_threads(int(sys.argv[3]) if len(sys.argv) > 3 else torch.get_num_threads())
@@ -170,12 +169,9 @@ def main() -> None:
         "milliseconds": [round(1000 * statistics.median(each), 2) for each in zip(*watch.pairs, strict=True)],
         "peak_mib": peaks,
         "peak_ratio": round(statistics.median(peaks["engine"]) / statistics.median(peaks["bare loop"]), 4),
-        "machine": describe_machine(torch.device("cpu")).device,
-        "torch": torch.__version__,
-        "date": date.today().isoformat(),
-        "command": " ".join(["python -m scripts.measure_overhead", *sys.argv[1:]]),
+        **circumstances("measure_overhead", torch.device("cpu"), load_before),
     }
-    print(json.dumps(record, indent=1))
+    publish(record, None)
 
 
 if __name__ == "__main__":

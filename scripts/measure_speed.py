@@ -9,11 +9,7 @@ size of the recipe's last epoch. Prints one line of JSON, and adds it to a file:
 """
 
 import argparse
-import json
-import os
-import shlex
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -25,11 +21,11 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
+from scripts.records import circumstances, load, publish, without_place
 from visiongraft.data.kept import kept_in_memory
 from visiongraft.data.loader import Batch, Samples, Share, StepSampler, make_loader
 from visiongraft.data.sets import ImageData
 from visiongraft.data.sources import open_data
-from visiongraft.explain.machine import describe_machine
 from visiongraft.families.zoo import get_spec
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
@@ -140,17 +136,15 @@ def quartiles(numbers: Sequence[float], digits: int) -> list[float]:
 
 def record(options: argparse.Namespace) -> dict[str, object]:
     """Measure."""
-    load = os.getloadavg()[0]
+    load_before = load()
     keep_freed_memory()
     training = Training(options)
     with compiling("compiled" if options.compile else "eager"):
         found = list(rounds_of(training, options.rounds, options.steps))
     delivery, step, both, waited = zip(*found, strict=True)
-    machine = describe_machine(training.device)
     return {
         "what": "images per second of the loader alone, the step alone, and both: quartiles",
-        "command": shlex.join(["python", "-m", "scripts.measure_speed", *map(_without_place, sys.argv[1:])]),
-        "data": _without_place(training.data.name),
+        "data": without_place(training.data.name),
         "images": len(training.data.train),
         "model": training.model,
         "recipe": options.recipe,
@@ -168,16 +162,8 @@ def record(options: argparse.Namespace) -> dict[str, object]:
         "both_over_the_slower": quartiles([c / min(a, b) for a, b, c, _ in found], 4),
         "both_over_step": quartiles([c / b for _, b, c, _ in found], 4),
         "wait_share": quartiles(waited, 4),
-        "machine": f"{machine.device}, {os.cpu_count()} cores, {machine.system}",
-        "load_before": round(load, 2),
-        "versions": machine.versions,
-        "date": machine.moment.date().isoformat(),
+        **circumstances("measure_speed", training.device, load_before),
     }
-
-
-def _without_place(word: str) -> str:
-    """Shorten a path to its last part: where things lie on a machine is nobody's business."""
-    return Path(word).name if "/" in word else word
 
 
 def main() -> None:
@@ -198,11 +184,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
-    line = json.dumps(record(options))
-    print(line)
-    if options.write:
-        with options.write.open("a") as file:
-            file.write(line + "\n")
+    publish(record(options), options.write)
 
 
 if __name__ == "__main__":

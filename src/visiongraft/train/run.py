@@ -38,7 +38,7 @@ class RunFolder:
 
     @property
     def best(self) -> Path:
-        """The weights with the best validation score."""
+        """The weights with the best validation score, or by `keep` the last ones that were validated."""
         return self.path / "best.safetensors"
 
     @property
