@@ -1,6 +1,7 @@
 """Networks can be compiled without a graph break, exported at any size, and run in half precision."""
 
 import copy
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -16,6 +17,13 @@ SIZES = [(2, 3, SIDE, SIDE), (5, 3, 48, 80), (4, 3, 67, 37)]
 
 WAY_BACK = "aot_eager_default_partitioner"
 """Records the way back as well, and keeps for it what it uses: to search for less to keep takes a fifth longer."""
+
+
+@pytest.fixture
+def without_cache() -> Iterator[None]:
+    """Have shapes worked out where they are needed: with formulas in place of sizes, to look them up takes longer."""
+    with torch._dynamo.config.patch(fake_tensor_cache_enabled=False):
+        yield
 
 
 def results(network: nn.Module, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -64,6 +72,7 @@ def test_every_kind_of_network_is_one_graph_that_trains_alike(name: str) -> None
     assert_same(results(compiled, images), wanted, prefix="_orig_mod.")
 
 
+@pytest.mark.usefixtures("without_cache")
 @pytest.mark.parametrize("name", PICOS)
 def test_one_graph_of_every_family_trains_at_all_sizes(name: str) -> None:
     torch._dynamo.reset()
@@ -84,6 +93,7 @@ def test_one_graph_of_every_family_trains_at_all_sizes(name: str) -> None:
     assert len(graphs) == 1
 
 
+@pytest.mark.usefixtures("without_cache")
 @pytest.mark.parametrize("name", KINDS)
 def test_every_kind_of_network_is_exported_once_for_all_sizes(name: str) -> None:
     network = awake(BRIEF[name]).double()
