@@ -1,7 +1,5 @@
 """Two processes take the steps of one: the same batches, the same draws, the same normalisation, the same score."""
 
-import csv
-import json
 import os
 import shutil
 import signal
@@ -17,10 +15,11 @@ import torch
 from tests.once import Once
 from tests.pictures import SIDE, write_npz
 from tests.train.endings import ending, same
+from tests.train.pair import OPTIONS, WAYS, rows, train_together
 from visiongraft.data.sources import open_data
 from visiongraft.families.zoo import get_spec
 from visiongraft.preprocessing import Preprocessing
-from visiongraft.train.devices import Hardware, Strategy
+from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import Outcome, train
 from visiongraft.train.evaluate import evaluate
 from visiongraft.train.recipe import Recipe
@@ -42,26 +41,7 @@ RECIPE = Recipe(
     multi_scale=0.2,
     sampler="balanced",
 )
-OPTIONS = (
-    "--image 24 --epochs 2 --batch-size 16 --drop-path 0 --lr 2e-3 --warmup-epochs 0.5 --val-every 1 --device cpu"
-    " --mixup 0.4 --cutmix 1 --cutout 4 --reprob 0.5 --multi-scale 0.2 --sampler balanced"
-    " --devices 2 --save-minutes 0"
-)
 GRAFT = [sys.executable, "-m", "visiongraft", "train"]
-
-
-def rows(folder: RunFolder) -> list[dict[str, float]]:
-    with folder.metrics.open() as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-
-
-WAYS: dict[str, tuple[Strategy, dict[str, object]]] = {
-    "fsdp": ("fsdp", {"opt": "adamw"}),
-    "ddp": ("ddp", {"model_ema_decay": 0.5, "opt": "muon"}),
-    "fsdp, lamb": ("fsdp", {"opt": "lamb", "clip_grad": 0.0}),
-    "fsdp, frozen": ("fsdp", {"opt": "sgd", "layer_decay": 0.8, "freeze": "stem"}),
-}
-"""The strategies, and what each trains with beside the recipe: not all goes with both. The first starts the pair."""
 
 
 @dataclass(frozen=True)
@@ -84,22 +64,6 @@ def pair(once: Once) -> Pair:
     place = once("two processes", train_together)
     found = {way: RunFolder(place / way) for way in WAYS}
     return Pair(place / "stripes.npz", found, {way: RunFolder(place / f"{way}, resumed") for way in WAYS})
-
-
-def train_together(place: Path) -> None:
-    """Train in all ways by the command line, and each run once more from its state before the last one."""
-    data = write_npz(place / "stripes.npz", train=64)
-    steps: list[list[str]] = []
-    for way, (strategy, choices) in WAYS.items():
-        words = [word for name, value in choices.items() for word in (f"--{name.replace('_', '-')}", f"{value}")]
-        run, again = str(place / way), str(place / f"{way}, resumed")
-        train = ["graft", "train", "--data", str(data), "--output", run, "--strategy", strategy]
-        steps += [[*train, *OPTIONS.split(), *words], ["copy", run, again], ["graft", "train", "--resume", again]]
-    program = [sys.executable, "-m", "tests.train.together", json.dumps(steps)]
-    done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("val top-1") == 2 * len(WAYS)  # one process speaks for both
-    assert done.stderr.count("epoch   1") == len(WAYS)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -1,20 +1,17 @@
 """Where images cannot be read, a step learns from the others, however many processes take it."""
 
-import json
-import subprocess
-import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.once import Once
-from tests.pictures import write_folder
-from tests.train.test_devices import rows
+from tests.train.pair import MISSING, rows, train_together
 from tests.train.test_step import BUSY, PRE, Looker, batch, part_of
-from visiongraft.data.loader import Batch, Share, StepSampler
-from visiongraft.data.sources import open_data
+from visiongraft.cli.main import main
+from visiongraft.data.loader import Batch, Share
 from visiongraft.train.parts import Turn, stand_in, turns_of
 from visiongraft.train.run import RunFolder
 from visiongraft.train.state import read_state
@@ -76,38 +73,16 @@ class Both:
     two: RunFolder
 
 
-OPTIONS = (
-    "--model coatnet_pico --image 24 --epochs 2 --batch-size 8 --grad-accum-steps 2 --drop-path 0 --lr 0.05"
-    " --warmup-epochs 0.5 --val-every 1 --device cpu --mixup 0.4 --reprob 0.5 --max-unreadable 1 --workers 0 --opt sgd"
-    " --clip-grad 0"
-)
-
-
 @pytest.fixture(scope="module")
 def both(once: Once) -> Both:
-    place = once("missing images", train_both)
-    return Both(RunFolder(place / "one"), RunFolder(place / "two"))
+    pair = once("two processes", train_together)
+    alone = once("missing images", partial(train_alone, pair / "spoilt"))
+    return Both(RunFolder(alone / "one"), RunFolder(pair / "missing"))
 
 
-def train_both(place: Path) -> None:
-    """Train on images of which, in the first step, the second process can read none in its last part.
-
-    In the second step, only one of the last part can be read at all.
-    """
-    data = write_folder(place / "stripes", train=16, val=8)
-    pictures = open_data(data).train
-    sampler = StepSampler(16, batch_size=8, epochs=1, seed=0, share=Share(1, 2, 2))
-    other = StepSampler(16, batch_size=8, epochs=1, seed=0, share=Share(0, 2, 2))
-    for draws in (list(sampler)[1], list(sampler)[3], list(other)[3][:1]):
-        for draw in draws:
-            Path(pictures.name_of(draw.index)).write_bytes(b"junk")
-    one = ["train", "--data", str(data), *OPTIONS.split(), "--output", str(place / "one")]
-    done = subprocess.run([sys.executable, "-m", "visiongraft", *one], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    two = ["graft", *one[:-1], str(place / "two"), "--devices", "2"]
-    words = [sys.executable, "-m", "tests.train.together", json.dumps([two])]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
+def train_alone(data: Path, place: Path) -> None:
+    """Train as the pair did, in this process."""
+    assert main(["train", "--data", str(data), "--output", str(place / "one"), *MISSING.split()]) == 0
 
 
 def test_two_processes_take_the_steps_of_one_where_images_cannot_be_read(both: Both) -> None:

@@ -1,0 +1,74 @@
+"""A pair of processes that trains in all ways that tests ask for: to start it takes longer than the trainings."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.pictures import write_folder, write_npz
+from visiongraft.data.loader import Share, StepSampler
+from visiongraft.data.sources import open_data
+from visiongraft.train.devices import Strategy
+from visiongraft.train.run import RunFolder
+
+OPTIONS = (
+    "--image 24 --epochs 2 --batch-size 16 --drop-path 0 --lr 2e-3 --warmup-epochs 0.5 --val-every 1 --device cpu"
+    " --mixup 0.4 --cutmix 1 --cutout 4 --reprob 0.5 --multi-scale 0.2 --sampler balanced"
+    " --devices 2 --save-minutes 0"
+)
+
+WAYS: dict[str, tuple[Strategy, dict[str, object]]] = {
+    "fsdp": ("fsdp", {"opt": "adamw"}),
+    "ddp": ("ddp", {"model_ema_decay": 0.5, "opt": "muon"}),
+    "fsdp, lamb": ("fsdp", {"opt": "lamb", "clip_grad": 0.0}),
+    "fsdp, frozen": ("fsdp", {"opt": "sgd", "layer_decay": 0.8, "freeze": "stem"}),
+}
+"""The strategies, and what each trains with beside the recipe: not all goes with both. The first starts the pair."""
+
+MISSING = (
+    "--model coatnet_pico --image 24 --epochs 2 --batch-size 8 --grad-accum-steps 2 --drop-path 0 --lr 0.05"
+    " --warmup-epochs 0.5 --val-every 1 --device cpu --mixup 0.4 --reprob 0.5 --max-unreadable 1 --workers 0 --opt sgd"
+    " --clip-grad 0"
+)
+"""What a run on images that cannot be read is told."""
+
+
+def rows(folder: RunFolder) -> list[dict[str, float]]:
+    with folder.metrics.open() as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def train_together(place: Path) -> None:
+    """Train in all ways by the command line, and each run once more from its state before the last one.
+
+    The last training is on images of which some cannot be read.
+    """
+    data = write_npz(place / "stripes.npz", train=64)
+    steps: list[list[str]] = []
+    for way, (strategy, choices) in WAYS.items():
+        words = [word for name, value in choices.items() for word in (f"--{name.replace('_', '-')}", f"{value}")]
+        run, again = str(place / way), str(place / f"{way}, resumed")
+        train = ["graft", "train", "--data", str(data), "--output", run, "--strategy", strategy]
+        steps += [[*train, *OPTIONS.split(), *words], ["copy", run, again], ["graft", "train", "--resume", again]]
+    spoil(place / "spoilt")
+    missing = ["graft", "train", "--data", str(place / "spoilt"), "--output", str(place / "missing"), *MISSING.split()]
+    steps.append([*missing, "--devices", "2"])
+    program = [sys.executable, "-m", "tests.train.together", json.dumps(steps)]
+    done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("val top-1") == 2 * len(WAYS) + 1  # one process speaks for both
+    assert done.stderr.count("epoch   1") == len(WAYS) + 1
+
+
+def spoil(data: Path) -> None:
+    """Write images of which, in the first step, the second process can read none in its last part.
+
+    In the second step, only one of the last part can be read at all.
+    """
+    pictures = open_data(write_folder(data, train=16, val=8)).train
+    sampler = StepSampler(16, batch_size=8, epochs=1, seed=0, share=Share(1, 2, 2))
+    other = StepSampler(16, batch_size=8, epochs=1, seed=0, share=Share(0, 2, 2))
+    for draws in (list(sampler)[1], list(sampler)[3], list(other)[3][:1]):
+        for draw in draws:
+            Path(pictures.name_of(draw.index)).write_bytes(b"junk")
