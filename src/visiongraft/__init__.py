@@ -21,8 +21,11 @@ from visiongraft.network import FeatureExtractor, Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone, Stage, small_image
 from visiongraft.summary import Summary, summarize
+from visiongraft.surgery.foreign import Foreign, Grafted
 from visiongraft.surgery.graft import Grafting, graft
+from visiongraft.surgery.network import ForeignNetwork, build
 from visiongraft.surgery.report import GraftReport
+from visiongraft.surgery.words import Graft
 from visiongraft.vocabulary import register
 from visiongraft.weights.convert import convert, convert_layer
 from visiongraft.weights.folder import from_pretrained, save_pretrained
@@ -46,9 +49,13 @@ __all__ = [
     "DeepStem",
     "EfficientChannelAttention",
     "FeatureExtractor",
+    "Foreign",
+    "ForeignNetwork",
     "GatedConv",
+    "Graft",
     "GraftError",
     "GraftReport",
+    "Grafted",
     "Grafting",
     "GridAttention",
     "Head",
@@ -72,6 +79,7 @@ __all__ = [
     "Summary",
     "Trained",
     "WeightSet",
+    "build",
     "convert",
     "convert_layer",
     "create_model",

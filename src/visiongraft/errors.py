@@ -13,6 +13,10 @@ class SpecError(GraftError):
     """A network description that cannot be built, or a document that is not one."""
 
 
+class UnknownWord(SpecError):
+    """A word in a description that the vocabulary does not have."""
+
+
 class UnknownModel(GraftError):
     """A name that is not in the zoo."""
 

@@ -2,7 +2,7 @@
 
 import json
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from operator import index as as_int
 from typing import Literal
@@ -78,10 +78,7 @@ class Backbone:
     drop_path: float = 0.0
 
     def __post_init__(self) -> None:
-        if len(self.image) != 2 or not all(isinstance(side, int) and side >= 1 for side in self.image):
-            raise SpecError(f"An image has a height and a width in whole pixels, not {self.image}.")
-        if max(self.image) > LARGEST_IMAGE:
-            raise SpecError(f"An image has at most {LARGEST_IMAGE} pixels a side, not {max(self.image)}.")
+        check_size(self.image)
         if not self.stages:
             raise SpecError(f"{self.name} has no stages: a backbone needs at least one.")
         if not 0.0 <= self.drop_path < 1.0:
@@ -95,13 +92,7 @@ class Backbone:
 
     def at(self, image: int | Grid) -> "Backbone":
         """Give the same network with another native image size, in pixels: one number for a square, or (h, w)."""
-        try:
-            if isinstance(image, bool | str | bytes):
-                raise TypeError  # some of them count as numbers
-            height, width = (image, image) if isinstance(image, int) else map(as_int, image)
-        except (TypeError, ValueError):
-            raise SpecError(f"An image size is one number of pixels, or (height, width), not {image!r}.") from None
-        return replace(self, image=(height, width))
+        return replace(self, image=size_of(image))
 
     def grids(self, image: Grid | None = None) -> tuple[Grid, ...]:
         """Give height and width in cells after the stem and after each stage, for an image of (h, w) pixels.
@@ -141,6 +132,11 @@ class Backbone:
         return (self.stem.width, *(stage.width for stage in self.stages))
 
     @property
+    def num_classes(self) -> int:
+        """How many logits go out; 0 where the head has no classifier."""
+        return self.head.num_classes
+
+    @property
     def depth(self) -> int:
         """Blocks of all stages."""
         return sum(len(stage.blocks) for stage in self.stages)
@@ -174,13 +170,9 @@ class Backbone:
             SpecError: for another format, an unknown word of the vocabulary, an unknown key, or a missing one that
                 has no default.
         """
-        content = dict(document)
-        found = content.pop("format", None)
-        if found != FORMAT:
-            raise SpecError(f"This network description is of format {found!r}; this version reads {FORMAT!r}.")
-        spec = decode(content)
+        spec = described(document)
         if not isinstance(spec, Backbone):
-            raise SpecError(f"A network description must describe a Backbone, not {content.get('kind')!r}.")
+            raise SpecError(f"A network description must describe a Backbone, not {document.get('kind')!r}.")
         return spec
 
     def to_json(self) -> str:
@@ -222,6 +214,46 @@ class Backbone:
 
 
 register(Backbone)
+
+
+def size_of(image: int | Grid) -> Grid:
+    """Give height and width in pixels of what users write: one number for a square, or (h, w).
+
+    Raises:
+        SpecError: if it is neither.
+    """
+    try:
+        if isinstance(image, bool | str | bytes):
+            raise TypeError  # some of them count as numbers
+        height, width = (image, image) if isinstance(image, int) else map(as_int, image)
+    except (TypeError, ValueError):
+        raise SpecError(f"An image size is one number of pixels, or (height, width), not {image!r}.") from None
+    return height, width
+
+
+def check_size(image: Grid) -> None:
+    """Refuse what is no height and width of an image.
+
+    Raises:
+        SpecError: if it is not.
+    """
+    if len(image) != 2 or not all(isinstance(side, int) and side >= 1 for side in image):
+        raise SpecError(f"An image has a height and a width in whole pixels, not {image}.")
+    if max(image) > LARGEST_IMAGE:
+        raise SpecError(f"An image has at most {LARGEST_IMAGE} pixels a side, not {max(image)}.")
+
+
+def described(document: Mapping[str, object]) -> object:
+    """Make the word that a document describes, once its format is known to be ours.
+
+    Raises:
+        SpecError: as `Backbone.from_dict` does.
+    """
+    content = dict(document)
+    found = content.pop("format", None)
+    if found != FORMAT:
+        raise SpecError(f"This network description is of format {found!r}; this version reads {FORMAT!r}.")
+    return decode(content)
 
 
 def drop_path_rates(peak: float, depth: int) -> list[float]:

@@ -9,6 +9,9 @@ from visiongraft.blocks.site import Runtime
 from visiongraft.kernels.types import Grid
 from visiongraft.network import Network
 from visiongraft.spec import Backbone
+from visiongraft.surgery.foreign import Blueprint
+from visiongraft.surgery.network import ForeignNetwork, build
+from visiongraft.surgery.rehearsal import Call, Stage
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,14 @@ class Summary:
     Args:
         spec: what was counted.
         image: height and width in pixels that the multiply-adds are for.
-        rows: stem, blocks and head, in order.
+        rows: stem, blocks and head, in order; of a network of others, its parts.
+        smallest_image: the smallest side in pixels that the network takes.
     """
 
-    spec: Backbone
+    spec: Blueprint
     image: Grid
     rows: tuple[Row, ...]
+    smallest_image: int
 
     @property
     def params(self) -> int:
@@ -59,7 +64,7 @@ class Summary:
         return sum(row.macs for row in self.rows)
 
 
-def summarize(spec: Backbone, image: int | Grid | None = None) -> Summary:
+def summarize(spec: Blueprint, image: int | Grid | None = None) -> Summary:
     """Count a network at an image size, on the meta device: no memory, no arithmetic, however large it is.
 
     Args:
@@ -73,6 +78,8 @@ def summarize(spec: Backbone, image: int | Grid | None = None) -> Summary:
     from torch.utils.flop_counter import FlopCounterMode  # brings Triton along, which importing us need not wait for
 
     size = spec.image if image is None else spec.at(image).image
+    if not isinstance(spec, Backbone):
+        return _of_others(spec, size)
     grids = spec.grids(size)
     with torch.device("meta"):
         network = Network(spec, Runtime(kernels="plain")).eval()
@@ -92,4 +99,27 @@ def summarize(spec: Backbone, image: int | Grid | None = None) -> Summary:
             rows.append(row(name, type(block).__name__, network.get_submodule(name), level))
     macs["head"] = counter.get_total_flops() // 2 - sum(each.macs for each in rows)  # `cell_hidden` runs outside
     head = row("head", "Head", network.head, len(spec.stages))
-    return Summary(spec, size, (*rows, head))
+    return Summary(spec, size, (*rows, head), spec.smallest_image)
+
+
+def _of_others(spec: Blueprint, size: Grid) -> Summary:
+    """Count a network of others, or a grafted one, part by part: what it holds, and what sequences in it hold."""
+    with torch.device("meta"):
+        network = build(spec.at(size)).eval()
+    assert isinstance(network, ForeignNetwork)
+    parts: dict[str, nn.Module] = {}
+    for name, child in network.body.named_children():
+        inner = {f"{name}.{key}": each for key, each in child.named_children()}
+        parts |= inner if isinstance(child, nn.Sequential) else {name: child}
+    seen = Stage(network.body, (torch.empty(1, spec.in_chans, *size, device="meta"),)).watch(parts, counting=True)
+    rows = [
+        _row(name, parts[name], calls[-1], seen.macs_of(name), size) for name, calls in seen.calls.items() if calls
+    ]
+    return Summary(spec, size, tuple(rows), network.smallest_image)
+
+
+def _row(name: str, module: nn.Module, call: Call, macs: int, size: Grid) -> Row:
+    width, *grid = call.gave[1:] or (0,)
+    height, across = grid if len(grid) == 2 else (1, 1)
+    params = sum(each.numel() for each in module.parameters())
+    return Row(name, type(module).__name__, width, (height, across), -(-size[0] // max(height, 1)), params, macs)

@@ -20,7 +20,7 @@ from visiongraft.blocks.positions import PlaneNetwork, PlaneTable
 from visiongraft.blocks.primitives import EfficientChannelAttention, SqueezeExcite
 from visiongraft.blocks.relative_transformer import RelativeTransformer
 from visiongraft.blocks.stems import CoAtNetStem, DeepStem, PatchEmbedStem, PatchStem, ResNetStem, SmallStem
-from visiongraft.errors import SpecError, nearest
+from visiongraft.errors import SpecError, UnknownWord, nearest
 
 MOST_BLOCKS = 10_000
 """Of a network: a short document must not describe more than a memory holds."""
@@ -120,7 +120,7 @@ def decode(value: object) -> object:
     name = content.pop("kind", None)
     word = _WORDS.get(name) if isinstance(name, str) else None
     if word is None:
-        raise SpecError(f"The vocabulary has no word {name!r}.{nearest(str(name), _WORDS)}")
+        raise UnknownWord(f"The vocabulary has no word {name!r}.{nearest(str(name), _WORDS)}")
     known = {each.name for each in fields(word)}
     needed = {each.name for each in fields(word) if not _has_default(each)}
     if not needed <= content.keys() <= known:

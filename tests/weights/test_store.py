@@ -285,7 +285,7 @@ def test_what_is_no_network_is_not_saved(tmp_path: Path) -> None:
     for given, kind in ((nn.Linear(2, 2), "Linear"), (features, "FeatureExtractor"), ({}, "dict")):
         assert refusal(lambda given=given: save(given, tmp_path / "m.safetensors")) == (
             f"What is saved is a visiongraft.Network, and this is a {kind}. Give one that create_model made, without"
-            " features_only; of others torch.save takes the state_dict()."
+            " features_only, or that graft gave; of others torch.save takes the state_dict()."
         )
 
 

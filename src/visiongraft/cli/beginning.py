@@ -12,6 +12,8 @@ from visiongraft.families.zoo import customized
 from visiongraft.kernels.types import Grid
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
+from visiongraft.surgery.foreign import Blueprint, read_blueprint
+from visiongraft.surgery.network import check_takes, fitted
 from visiongraft.train.run import RunFolder
 from visiongraft.train.state import belongings
 from visiongraft.weights.models import read_weights
@@ -29,7 +31,7 @@ class Beginning:
         weights: at the size of the images; None for random ones, or those of a state.
     """
 
-    spec: Backbone
+    spec: Blueprint
     preprocessing: Preprocessing
     weights: Trained | None = None
 
@@ -69,9 +71,9 @@ def begin(
         start = read_weights(best_of(weights), model=model, image=size)
     named = former.spec if former else start.network.spec if start else model
     assert named is not None
-    spec = customized(named, image=size)
+    spec = fitted(customized(named) if isinstance(named, str | Backbone) else named, image=size)
     check_takes_rgb(spec, model=model)
-    spec.grids(spec.image)
+    check_takes(spec, spec.image)
     usual = former or start
     return Beginning(spec, usual.preprocessing if usual else Preprocessing(), start)
 
@@ -96,7 +98,7 @@ def _former(run: RunFolder, model: str | None, *, pretrained: bool, weights: Pat
     found = belongings(run)
     if found is None:
         return None
-    return Beginning(Backbone.from_dict(found["spec"]), Preprocessing.from_dict(found["preprocessing"]))
+    return Beginning(read_blueprint(found["spec"]), Preprocessing.from_dict(found["preprocessing"]))
 
 
 def _options(run: RunFolder, names: Mapping[str, object]) -> dict[str, object] | None:

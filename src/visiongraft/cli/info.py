@@ -10,6 +10,7 @@ from visiongraft.errors import counted, printable
 from visiongraft.families.zoo import customized, get_spec
 from visiongraft.spec import Backbone
 from visiongraft.summary import Summary, summarize
+from visiongraft.surgery.network import fitted
 from visiongraft.weights.sources import WEIGHT_FILES, get_weight_set, names_weights
 
 
@@ -42,8 +43,9 @@ def run(model: str, *, image: ImageSize | None = None, num_classes: int | None =
     """
     named = _is_name(model)
     network = _spec_of(model) if named else find_weights(Path(model), None).network.spec
-    spec = customized(network, image=parse_image(image), num_classes=num_classes)
-    card = card_for(spec)
+    spec = customized(network, num_classes=num_classes) if isinstance(network, Backbone) else network
+    spec = fitted(spec, image=parse_image(image), num_classes=num_classes)
+    card = card_for(spec) if isinstance(spec, Backbone) else None
     return Info(summarize(spec), card if named or card is None else card.for_other_weights())
 
 
@@ -69,8 +71,8 @@ def as_json(info: Info) -> dict[str, object]:
         "params": summary.params,
         "macs": summary.macs,
         "image": list(summary.image),
-        "num_classes": summary.spec.head.num_classes,
-        "smallest_image": summary.spec.smallest_image,
+        "num_classes": summary.spec.num_classes,
+        "smallest_image": summary.smallest_image,
         "stages": [
             {
                 "name": row.name,
@@ -97,10 +99,10 @@ def show(info: Info) -> None:
 def _show_blocks(summary: Summary) -> None:
     spec = summary.spec
     height, width = summary.image
-    print(f"{printable(spec.name)} at {height}x{width} pixels, {counted(spec.head.num_classes, 'class')}")
+    print(f"{printable(spec.name)} at {height}x{width} pixels, {counted(spec.num_classes, 'class')}")
     print(
         f"{summary.params / 1e6:.2f} million parameters, {_millions(summary.macs)} multiply-adds,"
-        f" any image from {spec.smallest_image}x{spec.smallest_image} pixels\n"
+        f" any image from {summary.smallest_image}x{summary.smallest_image} pixels\n"
     )
     table = [("module", "block", "width", "grid", "stride", "parameters", "MACs")]
     for row in summary.rows:

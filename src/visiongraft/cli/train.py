@@ -25,6 +25,7 @@ from visiongraft.data.sources import open_data
 from visiongraft.errors import GraftError, counted
 from visiongraft.explain.report import write_report
 from visiongraft.preprocessing import Interpolation
+from visiongraft.surgery.network import check_takes
 from visiongraft.train.crew import is_a_restart, leads, may_be_restarted
 from visiongraft.train.devices import Hardware, Strategy, find_device, keep_freed_memory, workers_for
 from visiongraft.train.engine import Outcome, train
@@ -257,7 +258,7 @@ def run(
         interpolation=interpolation,
         crop_pct=crop_pct,
     )
-    spec.grids(preprocessing.image)
+    check_takes(spec, preprocessing.image)
     check_parts(spec, how.freeze)
     # Processes beside the first one are told its folder, which may be there by now.
     free = plan_run(output, name=f"{spec.name}-{short_name(data)}", parent=RUNS) if leads() and not known else None

@@ -14,7 +14,8 @@ from visiongraft.errors import GraftError, WeightsError, counted, nearest
 from visiongraft.families.zoo import list_models
 from visiongraft.kernels.types import Grid
 from visiongraft.preprocessing import RGB, Interpolation, Preprocessing
-from visiongraft.spec import LARGEST_IMAGE, Backbone
+from visiongraft.spec import LARGEST_IMAGE
+from visiongraft.surgery.foreign import Blueprint
 from visiongraft.train.devices import workers_for
 from visiongraft.train.run import RunFolder
 from visiongraft.weights.models import load_pretrained
@@ -114,7 +115,7 @@ def find_weights(
     return read(best_of(weights), image=size)
 
 
-def check_takes_rgb(spec: Backbone, *, model: str | None = None) -> None:
+def check_takes_rgb(spec: Blueprint, *, model: str | None = None) -> None:
     """Refuse, before any image is read, a network of other channels than those in which the verbs read images.
 
     Args:

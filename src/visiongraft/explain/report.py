@@ -25,8 +25,8 @@ from visiongraft.explain.scores import (
     surest_hits,
     worst_mistakes,
 )
-from visiongraft.spec import Backbone
 from visiongraft.summary import summarize
+from visiongraft.surgery.foreign import Blueprint
 from visiongraft.train.evaluate import Evaluation
 from visiongraft.train.recipe import Recipe
 
@@ -166,7 +166,7 @@ def _card(data: ImageData, verdict: Verdict, side: int) -> Card:
 
 
 def _what_to_type(
-    best: Path, spec: Backbone, options: Mapping[str, object], defaults: Mapping[str, object]
+    best: Path, spec: Blueprint, options: Mapping[str, object], defaults: Mapping[str, object]
 ) -> dict[str, object]:
     """Give what repeats the run, and what uses its network."""
     changed = {name: value for name, value in options.items() if value != defaults[name]}

@@ -1,12 +1,15 @@
 """`visiongraft.graft`: a copy of a network with mixers at some of its places."""
 
 from collections.abc import Sequence
-from typing import Generic, NamedTuple
+from dataclasses import replace
+from typing import Generic, NamedTuple, cast
 
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from visiongraft.blocks.site import Block
 from visiongraft.errors import SurgeryError
+from visiongraft.surgery.foreign import Grafted
+from visiongraft.surgery.network import ForeignNetwork
 from visiongraft.surgery.operation import operate
 from visiongraft.surgery.rehearsal import Net
 from visiongraft.surgery.report import GraftReport
@@ -53,4 +56,11 @@ def graft(
     """
     if isinstance(net, DataParallel | DistributedDataParallel) or hasattr(net, "_orig_mod"):
         raise SurgeryError(f"This network is in a {type(net).__name__}. Graft what is inside, and wrap the result.")
-    return Grafting(*operate(net, Graft(at, mixer, mode, tuple(lose)), example=example))
+    wanted = Graft(at, mixer, mode, tuple(lose))
+    if not isinstance(net, ForeignNetwork):
+        return Grafting(*operate(net, wanted, example=example))
+    native = (net.spec.in_chans, *net.spec.image)
+    body, report = operate(net.body, wanted, example=example, native=native)
+    known = net.spec if isinstance(net.spec, Grafted) else Grafted(net.spec, ())
+    spec = replace(known, grafts=(*known.grafts, wanted))
+    return Grafting(cast(Net, ForeignNetwork(spec, body)), report)

@@ -58,7 +58,9 @@ def operate(net: Net, graft: Graft, *, example: object = None, native: Shape | N
     """
     names = find(net, graft)
     native = native or native_shape(net)
-    stage, before = _followed(net, _arguments(net, example, native), names, by_example=example is not None)
+    stage, before = _followed(
+        net, _arguments(net, example, native), names, by_example=example is not None, counting=True
+    )
     places = [_place(stage.network, name, before, graft) for name in names]
     new = [plant(stage.network, place, graft, Runtime(kernels="plain")) for place in places]
     after = _watched_again(stage, new, places, before, graft)
@@ -81,8 +83,8 @@ def repeat(network: nn.Module, grafts: Iterable[Graft], native: Shape) -> None:
     """
     for graft in grafts:
         names = find(network, graft)
-        shown = (torch.zeros(1, *native, dtype=_dtype(network), device="meta"),)
-        stage, seen = _followed(network, shown, names, by_example=False)
+        shown = (torch.zeros(1, *native, dtype=dtype_of(network), device="meta"),)
+        stage, seen = _followed(network, shown, names, by_example=False, counting=False)
         places = [_place(stage.network, name, seen, graft) for name in names]
         _plant_all(network, graft, places, (1, *native))
 
@@ -100,7 +102,7 @@ def _arguments(net: nn.Module, example: object, native: Shape | None) -> tuple[o
         SurgeryError: if the network is native at another size than that of the example.
     """
     if example is None:
-        return (torch.zeros(1, *(native or _usual(net)), dtype=_dtype(net), device="meta"),)
+        return (torch.zeros(1, *(native or _usual(net)), dtype=dtype_of(net), device="meta"),)
     shown = example if isinstance(example, tuple) else (example,)
     shape = _shape_of(shown)
     if native and shape[1:] and shape[1:] != native:
@@ -111,7 +113,8 @@ def _arguments(net: nn.Module, example: object, native: Shape | None) -> tuple[o
     return shown
 
 
-def _dtype(network: nn.Module) -> torch.dtype:
+def dtype_of(network: nn.Module) -> torch.dtype:
+    """Give the type of a network's weights, and so of its images."""
     return next((each for each in network.parameters() if each.is_floating_point()), torch.empty(0)).dtype
 
 
@@ -131,7 +134,7 @@ def _shape_of(shown: tuple[object, ...]) -> Shape:
 
 
 def _followed(
-    net: nn.Module, shown: tuple[object, ...], names: Sequence[str], *, by_example: bool
+    net: nn.Module, shown: tuple[object, ...], names: Sequence[str], *, by_example: bool, counting: bool
 ) -> tuple[Stage, Pass]:
     """Run a network on the side, on the meta device if it can be, and watch modules of it.
 
@@ -140,7 +143,7 @@ def _followed(
     """
     try:
         stage = on_meta(net, shown)
-        return stage, stage.watch(names)
+        return stage, stage.watch(names, counting=counting)
     except SurgeryError as error:
         if not by_example:
             raise SurgeryError(
@@ -149,7 +152,7 @@ def _followed(
             ) from error
     try:
         stage = in_full(net, shown)
-        return stage, stage.watch(names)
+        return stage, stage.watch(names, counting=counting)
     except SurgeryError as error:
         raise SurgeryError(f"This {type(net).__name__} cannot be run on the example: {error}") from error
 
@@ -185,7 +188,7 @@ def _watched_again(stage: Stage, new: Sequence[str], places: Sequence[Place], be
     """
     kind = type(graft.mixer).__name__
     try:
-        after = stage.watch(new)
+        after = stage.watch(new, counting=True)
     except Stopped as error:
         _check_shapes(new, places, before, error.calls, graft)
         raise SurgeryError(f"With {kind} at {graft.at!r} the network cannot be run: {error}") from error

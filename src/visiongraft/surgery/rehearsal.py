@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -42,12 +42,18 @@ class Pass:
     Args:
         result: what the network gave, each tensor as its shape.
         calls: of each module that was watched.
-        macs: multiply-adds of convolutions, linear layers and the products inside attention.
+        macs: multiply-adds of convolutions, linear layers and the products inside attention, if they were counted.
+        macs_by_name: the same inside each module.
     """
 
     result: object
     calls: Mapping[str, list[Call]]
     macs: int
+    macs_by_name: Mapping[str, int] = field(default_factory=dict)
+
+    def macs_of(self, name: str) -> int:
+        """Give the multiply-adds inside one module."""
+        return self.macs_by_name.get(name, 0)
 
 
 @dataclass(frozen=True)
@@ -62,8 +68,12 @@ class Stage:
     network: nn.Module
     shown: tuple[object, ...] = field(repr=False)
 
-    def watch(self, names: Iterable[str]) -> Pass:
+    def watch(self, names: Iterable[str] = (), *, counting: bool = False) -> Pass:
         """Run the network once, and watch the modules of these names.
+
+        Args:
+            names: of the modules.
+            counting: also count multiply-adds, which takes longer.
 
         Raises:
             Stopped: if it fails, with the reason.
@@ -71,19 +81,22 @@ class Stage:
         from torch.utils.flop_counter import FlopCounterMode  # brings Triton along
 
         calls: dict[str, list[Call]] = {name: [] for name in names}
-        counter = FlopCounterMode(display=False)
+        counter = FlopCounterMode(display=False) if counting else None
         with ExitStack() as hooks:
             for name, found in calls.items():
                 handle = self.network.get_submodule(name).register_forward_hook(partial(_note, found))
                 hooks.callback(handle.remove)
             try:
-                with torch.no_grad(), counter:
+                with torch.no_grad(), counter or nullcontext():
                     result = self.network(*self.shown)
             except GraftError:
                 raise
             except Exception as error:  # the network is of others, and may raise anything
                 raise Stopped(_in_one_line(error), calls) from error
-        return Pass(tree_map(_shape, result), calls, counter.get_total_flops() // 2)
+        if counter is None:
+            return Pass(tree_map(_shape, result), calls, 0)
+        parts = {name.partition(".")[2]: sum(each.values()) // 2 for name, each in counter.get_flop_counts().items()}
+        return Pass(tree_map(_shape, result), calls, counter.get_total_flops() // 2, parts)
 
 
 def on_meta(network: nn.Module, shown: tuple[object, ...]) -> Stage:

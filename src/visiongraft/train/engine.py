@@ -25,6 +25,8 @@ from visiongraft.errors import DataError, GraftError, RunError
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
+from visiongraft.surgery.foreign import Blueprint, Grafted
+from visiongraft.surgery.network import AnyNetwork, build, with_classes
 from visiongraft.train.compiling import Code, compiled, compiling
 from visiongraft.train.crew import Crew, Launcher
 from visiongraft.train.devices import Hardware, Strategy
@@ -40,7 +42,7 @@ from visiongraft.train.state import has_state
 from visiongraft.train.step import order_of
 from visiongraft.train.synced import synchronised
 from visiongraft.train.team import Team
-from visiongraft.weights.adapt import adapted
+from visiongraft.weights.adapt import adapted_to
 from visiongraft.weights.imagenet import are_imagenet
 from visiongraft.weights.store import Trained
 
@@ -61,7 +63,7 @@ class Outcome:
         stopped: whether Ctrl-C ended it before its last step.
     """
 
-    spec: Backbone
+    spec: Blueprint
     evaluation: Evaluation
     epochs: int
     best_epoch: int
@@ -73,7 +75,7 @@ class Outcome:
 
 
 def train(
-    spec: Backbone,
+    spec: Blueprint,
     data: ImageData,
     recipe: Recipe,
     run: RunFolder,
@@ -119,6 +121,7 @@ def train(
     _check_names(data.classes)
     crew = hardware.crew()
     _check_strategy(hardware, recipe)
+    _check_ours(spec, hardware, recipe)
     share = Share(devices=crew.size, parts=recipe.grad_accum_steps)
     steps = StepSampler(
         len(data.train),
@@ -202,44 +205,53 @@ def _begin(run: RunFolder, options: Mapping[str, object], resume: Literal["never
     return [f"{run.path} holds no state yet: the run begins with its first step."]
 
 
-def _with(spec: Backbone, classes: tuple[str, ...], recipe: Recipe) -> Backbone:
-    """Give the network as this data and this recipe want it."""
-    head = replace(spec.head, num_classes=len(classes), dropout=recipe.dropout)
-    return replace(spec, head=head, drop_path=recipe.drop_path)
+def _with(spec: Blueprint, classes: tuple[str, ...], recipe: Recipe) -> Blueprint:
+    """Give the network as this data and this recipe want it; those of others have rates of dropping of their own."""
+    if isinstance(spec, Grafted) and isinstance(spec.base, Backbone):
+        base = _with(spec.base, classes, recipe)
+        assert isinstance(base, Backbone)
+        return replace(spec, base=base)
+    spec = with_classes(spec, len(classes))
+    if not isinstance(spec, Backbone):
+        return spec
+    return replace(spec, head=replace(spec.head, dropout=recipe.dropout), drop_path=recipe.drop_path)
 
 
 def _set_up(
     fabric: Fabric,
     team: Team,
-    spec: Backbone,
+    spec: Blueprint,
     start: Trained | None,
     classes: tuple[str, ...],
     recipe: Recipe,
     *,
     code: Code,
-) -> tuple[Network, nn.Module]:
+) -> tuple[AnyNetwork, nn.Module]:
     """Make the network, as it is before the first step, and what hands its gradients to all processes."""
     spread = isinstance(fabric.strategy, ModelParallelStrategy)
     whole = _begun(spec, start, classes, recipe) if team.leads or not spread else None
     with torch.device("meta") if spread else nullcontext():
-        network = Network(spec) if whole is None or spread else whole
+        network = build(spec) if whole is None or spread else whole
+    smallest = network.smallest_image  # which networks of others find out on a copy, before anything is around them
+    assert smallest >= 1
     if team.size > 1:
         synchronised(network, fabric.device)
     freeze(network, recipe.freeze)
     # Fabric compiles what it has made of the network: PyTorch cuts compiled code where DDP sends gradients.
     module = fabric.setup_module(compiled(network) if code == "compiled" else network)
     if spread:
-        fill(network, whole)
+        assert isinstance(network, Network), "what _check_ours refuses"
+        fill(network, whole if isinstance(whole, Network) else None)
     return network, module
 
 
-def _begun(spec: Backbone, start: Trained | None, classes: tuple[str, ...], recipe: Recipe) -> Network:
+def _begun(spec: Blueprint, start: Trained | None, classes: tuple[str, ...], recipe: Recipe) -> AnyNetwork:
     """Make the whole network, in this process' memory, with the numbers that it begins with."""
     torch.manual_seed(recipe.seed)
     if start is None:
-        return Network(spec)
+        return build(spec)
     same = start.classes == classes or (are_imagenet(start.classes) and are_imagenet(classes))
-    return adapted(start.network, spec, classifier="kept" if same else "fresh")
+    return adapted_to(start.network, spec, classifier="kept" if same else "fresh")
 
 
 def _launched(recipe: Recipe, hardware: Hardware, crew: Crew) -> Fabric:
@@ -280,6 +292,16 @@ def _check_strategy(hardware: Hardware, recipe: Recipe) -> None:
         raise GraftError("--strategy fsdp came with --opt muon, whose steps need whole matrices. Use --opt adamw.")
     if recipe.model_ema_decay:
         raise GraftError("--strategy fsdp came with --model-ema-decay, which keeps a whole network. Leave one out.")
+
+
+def _check_ours(spec: Blueprint, hardware: Hardware, recipe: Recipe) -> None:
+    """Refuse, for networks of others and grafted ones, what only ours tell enough of themselves for."""
+    if isinstance(spec, Backbone):
+        return
+    if recipe.layer_decay < 1.0:
+        raise GraftError(f"--layer-decay needs to know the depth of each block, which {spec.name} does not tell.")
+    if hardware.strategy == "fsdp":
+        raise GraftError(f"--strategy fsdp spreads the blocks of our networks. Use ddp for {spec.name}.")
 
 
 def _check_names(classes: tuple[str, ...]) -> None:

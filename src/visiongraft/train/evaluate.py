@@ -16,8 +16,8 @@ from visiongraft.data.loader import Failure, Samples, ScoringSampler, Share, mak
 from visiongraft.data.sets import ImageSet
 from visiongraft.data.transforms import EvalTransform
 from visiongraft.errors import DataError, RunError, is_shortage
-from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing, normalize
+from visiongraft.surgery.network import AnyNetwork
 from visiongraft.train.team import ALONE, Team
 
 _TOP = 5
@@ -107,7 +107,7 @@ class Evaluation:
 
 
 def evaluate(
-    network: Network,
+    network: AnyNetwork,
     images: ImageSet,
     preprocessing: Preprocessing,
     *,
@@ -169,7 +169,7 @@ def evaluate(
 
 
 def _logits(
-    network: Network, images: torch.Tensor, preprocessing: Preprocessing, device: torch.device
+    network: AnyNetwork, images: torch.Tensor, preprocessing: Preprocessing, device: torch.device
 ) -> torch.Tensor:
     """Judge a batch."""
     try:
@@ -180,7 +180,7 @@ def _logits(
         raise
 
 
-def _nothing(network: Network, device: torch.device) -> torch.Tensor:
+def _nothing(network: AnyNetwork, device: torch.device) -> torch.Tensor:
     """Give an image that shows nothing, for a process that has none to judge while others have."""
     return torch.zeros(1, network.spec.in_chans, *network.spec.image, device=device)
 

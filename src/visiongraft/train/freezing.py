@@ -3,20 +3,22 @@
 from fnmatch import fnmatchcase
 
 import torch
+from torch import nn
 
 from visiongraft.errors import GraftError, nearest
 from visiongraft.network import FeatureInfo, Network
-from visiongraft.spec import Backbone
+from visiongraft.surgery.foreign import Blueprint
+from visiongraft.surgery.network import AnyNetwork, body_of, build
 from visiongraft.train.recipe import NONE
 
 
-def freeze(network: Network, names: str) -> None:
+def freeze(network: AnyNetwork, names: str) -> None:
     """Let parts of a network keep their weights.
 
     Args:
         network: whose parameters need no gradient from now on, where a part has them.
         names: the parts, separated by commas: "stem", "stage1" and so on, "head", or patterns of parameters' names
-            such as "stages.0.*"; or "none".
+            such as "stages.0.*"; or "none". Of a network of others, the names are those of the module inside.
 
     Raises:
         GraftError: if a name is of no part, or nothing would be left to learn.
@@ -25,7 +27,7 @@ def freeze(network: Network, names: str) -> None:
         return
     for name in (each.strip() for each in names.split(",")):
         pattern = _patterns(network).get(name, name)
-        found = [each for key, each in network.named_parameters() if fnmatchcase(key, pattern)]
+        found = [each for key, each in body_of(network).named_parameters() if fnmatchcase(key, pattern)]
         if not found:
             parts = list(_patterns(network))
             raise GraftError(
@@ -38,14 +40,14 @@ def freeze(network: Network, names: str) -> None:
         raise GraftError(f"--freeze {names!r} leaves nothing of {network.spec.name} to learn. Leave out a part.")
 
 
-def check_parts(spec: Backbone, names: str) -> None:
+def check_parts(spec: Blueprint, names: str) -> None:
     """Refuse what `freeze` would, before there is a network."""
     if names != NONE:
         with torch.device("meta"):
-            freeze(Network(spec), names)
+            freeze(build(spec), names)
 
 
-def set_learning(network: Network) -> None:
+def set_learning(network: nn.Module) -> None:
     """Put a network into train mode, but for modules that are frozen as a whole.
 
     These compute as in evaluation: batch-norm by the statistics that it has, which stay, and nothing is dropped.
@@ -57,8 +59,10 @@ def set_learning(network: Network) -> None:
             module.eval()
 
 
-def _patterns(network: Network) -> dict[str, str]:
+def _patterns(network: AnyNetwork) -> dict[str, str]:
     """Give the pattern of each part's parameters."""
+    if not isinstance(network, Network):
+        return {name: f"{name}.*" for name, each in network.body.named_children() if list(each.parameters())}
     stages = [each for each in FeatureInfo.of(network.spec).module_name() if each != "stem"]
     inner = {name: f"stages.{place}.*" for place, name in enumerate(stages)}
     return {"stem": "stem.*", **inner, "head": "head.*"}

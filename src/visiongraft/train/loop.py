@@ -14,8 +14,8 @@ from visiongraft.data.loader import Batch, Failure, Samples, Share, StepSampler,
 from visiongraft.data.sets import ImageData
 from visiongraft.data.transforms import Transform
 from visiongraft.errors import RunError, ToldToEndError, is_shortage
-from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
+from visiongraft.surgery.network import AnyNetwork, named_as_in_files
 from visiongraft.train.average import averaged
 from visiongraft.train.clock import Clock
 from visiongraft.train.compiling import stance
@@ -57,7 +57,7 @@ class Training:
         self,
         computing: Computing,
         ledger: Ledger,
-        network: Network,
+        network: AnyNetwork,
         module: nn.Module,
         data: ImageData,
         recipe: Recipe,
@@ -335,15 +335,15 @@ class Training:
         """Give the learning rate of the last step."""
         return rate_at(self.recipe, self.ledger.progress.step - 1, steps=self.ledger.steps)
 
-    def _to_keep(self) -> Network:
+    def _to_keep(self) -> AnyNetwork:
         """Give the network that is scored and kept: the averaged one, where there is an average."""
         if self.average is None:
             return self.network
         network = self.average.module
-        assert isinstance(network, Network)
+        assert isinstance(network, AnyNetwork)
         return network
 
-    def _judged(self, network: Network) -> Evaluation:
+    def _judged(self, network: AnyNetwork) -> Evaluation:
         """Score a network on the validation images."""
         # In batches of the size that `graft eval` takes: another size may choose other kernels, and other last bits.
         try:
@@ -360,7 +360,7 @@ class Training:
         """Write the best weights, which take their place when the state that knows of them is written."""
         store.save_tensors(
             self.network.spec,
-            tensors,
+            named_as_in_files(self.network.spec, tensors),
             self.run.coming,
             preprocessing=self.preprocessing,
             classes=self.data.classes,

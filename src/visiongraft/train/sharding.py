@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
@@ -44,7 +45,7 @@ def fill(network: Network, whole: Network | None) -> None:
         dist.broadcast(buffer, src=0)
 
 
-def is_spread(network: Network) -> bool:
+def is_spread(network: nn.Module) -> bool:
     """Tell whether a network's tensors are spread over processes."""
     return any(isinstance(each, DTensor) for each in network.parameters())
 
@@ -75,7 +76,7 @@ def outline(tensors: Any) -> Any:  # noqa: ANN401 - any nest of dicts and lists
     return tree_map(lambda each: each.to("meta") if isinstance(each, torch.Tensor) and each.ndim else each, tensors)
 
 
-def load(network: Network, optimizer: Optimizer, tensors: Mapping[str, Any]) -> None:
+def load(network: nn.Module, optimizer: Optimizer, tensors: Mapping[str, Any]) -> None:
     """Take up whole states of a network and its optimiser.
 
     What is spread takes its parts, one tensor after the other, from the first process; the others need an outline.

@@ -248,7 +248,13 @@ def _document(path: Path) -> State:
 
 def _without_classes(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out how many classes a network tells apart: that follows from the data, which is compared itself."""
-    return {**spec, "head": {**spec.get("head", {}), "num_classes": None}}
+    if "base" in spec:  # of a grafted network
+        return {**spec, "base": _without_classes(spec["base"])}
+    return {**spec, "num_classes": None, "head": {**spec.get("head", {}), "num_classes": None}}
+
+
+def _name_of(spec: Mapping[str, Any]) -> str:
+    return _name_of(spec["base"]) + " with grafts" if "base" in spec else spec.get("name") or spec["source"]
 
 
 def _first_line(error: BaseException) -> str:
@@ -263,7 +269,7 @@ def notes_on(now: Mapping[str, Any], before: Mapping[str, Any], run: RunFolder) 
     """
     found = []
     if _without_classes(now["spec"]) != _without_classes(before["spec"]):
-        names = before["spec"]["name"], now["spec"]["name"]
+        names = _name_of(before["spec"]), _name_of(now["spec"])
         found.append(f"it trains {names[0]}" + (f", not {names[1]}" if names[0] != names[1] else " in another form"))
     found += [
         f"its --{name.replace('_', '-')} is {value}, not {now['recipe'].get(name)}"

@@ -9,17 +9,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from visiongraft.network import Network
+from visiongraft.surgery.network import AnyNetwork
 
 
-def synchronised(network: Network, device: torch.device) -> Network:
+def synchronised(network: AnyNetwork, device: torch.device) -> AnyNetwork:
     """Let every batch-norm of a network see the whole batch, and not the part of its process alone.
 
     The network is changed in place; names and values of its state stay. On a GPU this is PyTorch's `SyncBatchNorm`,
     which takes no tensors of a CPU; there it is ours.
     """
     if device.type == "cuda":
-        converted: Network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        converted: AnyNetwork = nn.SyncBatchNorm.convert_sync_batchnorm(network)
         network = converted
     for each in network.modules():  # nothing but what it computes while training is another
         if type(each) is nn.BatchNorm2d:

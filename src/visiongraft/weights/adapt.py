@@ -1,16 +1,95 @@
 """The weights of a network, in another form of it: other classes, channels, image size or rates of dropping."""
 
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from visiongraft.blocks.positions import PositionTables
 from visiongraft.blocks.site import Runtime
 from visiongraft.errors import WeightsError
 from visiongraft.network import CLASSIFIER, Network
 from visiongraft.spec import Backbone
+from visiongraft.surgery.foreign import Blueprint, Foreign, Grafted
+from visiongraft.surgery.network import AnyNetwork, blueprint_of, body_of, build
+from visiongraft.surgery.operation import repeat
+from visiongraft.surgery.places import find
+from visiongraft.surgery.rehearsal import on_meta
+from visiongraft.surgery.words import Graft
+
+
+def adapted_to(source: AnyNetwork, spec: Blueprint, *, classifier: Literal["kept", "fresh"] = "kept") -> AnyNetwork:
+    """Build a network with the weights of another form of it, or with those of the network before it was grafted.
+
+    What is grafted beyond what the source has begins at random, and so does a classifier that does not fit.
+
+    Args:
+        source: whose weights to take; it is left as it is.
+        spec: what to build.
+        classifier: whether one that fits is kept.
+
+    Raises:
+        WeightsError: if the two differ in more.
+    """
+    if isinstance(source, Network) and isinstance(spec, Backbone):
+        return adapted(source, spec, classifier=classifier)
+    bare, grafts = _taken_apart(blueprint_of(source))
+    wanted, more = _taken_apart(spec)
+    _check_base(bare, wanted)
+    if more[: len(grafts)] != grafts:
+        raise WeightsError(
+            f"These are weights of {source.spec.name}, whose grafts {spec.name} does not have. Give all of them, in"
+            " their order, or weights without grafts."
+        )
+    shown = source.at(spec.image) if source.spec.image != spec.image else source
+    network = build(spec)
+    found, own = body_of(shown).state_dict(), body_of(network).state_dict()
+    gone = _replaced(shown, more[len(grafts) :], (spec.in_chans, *spec.image))
+    if classifier == "fresh" or source.num_classes != network.num_classes:
+        gone = (*gone, f"{classifier_of(body_of(shown), source.num_classes)}.")
+    kept = {name: each for name, each in found.items() if not name.startswith(gone)}
+    if odd := [name for name, each in kept.items() if name not in own or own[name].shape != each.shape]:
+        raise WeightsError(f"These weights of {source.spec.name} do not fit {spec.name}: {odd[0]!r} is another there.")
+    body_of(network).load_state_dict(own | kept)
+    return network
+
+
+def classifier_of(body: nn.Module, num_classes: int) -> str:
+    """Give the name of the layer that gives a network's logits: the last one with as many channels as classes.
+
+    Raises:
+        WeightsError: if there is none.
+    """
+    layers = {name: each for name, each in body.named_modules() if isinstance(each, nn.Linear | nn.Conv2d)}
+    found = [name for name, each in layers.items() if each.weight.shape[0] == num_classes]
+    if not found:
+        raise WeightsError(f"This {type(body).__name__} has no layer that tells {num_classes} classes apart.")
+    return found[-1]
+
+
+def _taken_apart(spec: Blueprint) -> tuple[Backbone | Foreign, tuple[Graft, ...]]:
+    return (spec.base, spec.grafts) if isinstance(spec, Grafted) else (spec, ())
+
+
+def _check_base(source: Backbone | Foreign, spec: Backbone | Foreign) -> None:
+    if isinstance(source, Backbone) and isinstance(spec, Backbone):
+        check_alike(source, spec)
+        if source.in_chans != spec.in_chans:
+            raise WeightsError(f"These are weights for {source.in_chans} channels, and {spec.in_chans} are wanted.")
+    elif isinstance(source, Backbone) or isinstance(spec, Backbone) or source.source != spec.source:
+        raise WeightsError(f"These are weights of {source.name}, and {spec.name} is another network.")
+
+
+def _replaced(source: AnyNetwork, grafts: Sequence[Graft], native: tuple[int, ...]) -> tuple[str, ...]:
+    """Give the beginnings of the names of what goes with further grafts."""
+    trial = on_meta(body_of(source), ()).network
+    gone: list[str] = []
+    for graft in grafts:
+        gone += [f"{name}." for name in find(trial, graft) if graft.mode == "replace"]
+        repeat(trial, [graft], native)
+    return tuple(gone)
 
 
 def adapted(

@@ -9,7 +9,7 @@ from typing import Any
 
 from visiongraft.errors import WeightsError
 from visiongraft.preprocessing import Preprocessing
-from visiongraft.spec import Backbone
+from visiongraft.surgery.foreign import Blueprint, read_blueprint
 
 FORMAT = "visiongraft.weights/1"
 """Name and version of the file format. It rises when an older file would be misread."""
@@ -19,7 +19,7 @@ FORMAT = "visiongraft.weights/1"
 class Description:
     """What a weight file says beside its tensors. Arguments as in `store.Trained`, with a spec for the network."""
 
-    spec: Backbone
+    spec: Blueprint
     preprocessing: Preprocessing
     classes: Sequence[str]
     scores: Mapping[str, float]
@@ -49,7 +49,7 @@ class Description:
             GraftError: if it cannot be; what is told may be long, and does not say where.
             RuntimeError, TypeError, LookupError, ArithmeticError, AttributeError: likewise, from the spec's own words.
         """
-        spec = Backbone.from_dict(_value(texts, "spec", dict))
+        spec = read_blueprint(_value(texts, "spec", dict))
         preprocessing = Preprocessing.from_dict(_value(texts, "preprocessing", dict))
         found = cls(spec, preprocessing, tuple(_value(texts, "classes", list)), _value(texts, "scores", dict))
         if fault := found._fault()[0]:
@@ -61,7 +61,7 @@ class Description:
         if not isinstance(self.preprocessing, Preprocessing):
             fault = f"The preprocessing is a visiongraft.Preprocessing, not a {type(self.preprocessing).__name__}"
             return fault, "Make one, as in Preprocessing(image=(224, 224))."
-        if fault := _fault_of_classes(self.classes, self.spec.head.num_classes):
+        if fault := _fault_of_classes(self.classes, self.spec.num_classes):
             return fault, "Name each class, or none."
         for name, score in self.scores.items():
             if not isinstance(name, str) or not isinstance(score, int | float) or not math.isfinite(score):

@@ -19,6 +19,7 @@ from visiongraft.files import draft_of
 from visiongraft.kernels.types import Grid
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
+from visiongraft.surgery.network import blueprint_of
 from visiongraft.weights.paths import path_of
 from visiongraft.weights.store import load, save, unwrapped
 from visiongraft.weights.timm_config import PREFIX, architecture, pretrained_cfg
@@ -47,9 +48,9 @@ def save_pretrained(
         The folder.
 
     Raises:
-        WeightsError: as `save` does; no new folder is left behind then.
+        WeightsError: as `save` does, and for a grafted network; no new folder is left behind then.
     """
-    folder, network = path_of(folder, "folder"), unwrapped(network)
+    folder, network = path_of(folder, "folder"), _of_ours(unwrapped(network))
     preprocessing = preprocessing or Preprocessing(network.spec.image)
     config = json.dumps(_config(network, preprocessing, classes), indent=2)
     with _new_only_if_filled(folder):
@@ -100,11 +101,22 @@ def from_pretrained(folder: str | Path, *, image: int | Grid | None = None) -> N
     named = _named_in(folder / CONFIG)
     if not (folder / WEIGHTS).is_file():
         raise WeightsError(f"{folder} has no {WEIGHTS}. Give the folder that save_pretrained wrote.")
-    network = load(folder / WEIGHTS, image=image)
+    network = _of_ours(load(folder / WEIGHTS, image=image))
     if named not in (None, own := architecture(network.spec)):
         raise WeightsError(
             f"{folder} holds weights of {own!r} beside a {CONFIG} of {named!r}, and both were to be of one network. If"
             f" the weights are the right ones, take {CONFIG} away; else write the folder again."
+        )
+    return network
+
+
+def _of_ours(network: nn.Module) -> Network:
+    """Refuse what timm's words cannot describe: networks of others, and grafted ones."""
+    spec = blueprint_of(network)
+    if not (isinstance(network, Network) and spec is network.spec):
+        raise WeightsError(
+            f"{spec.name} cannot be kept as a folder, which is for networks of a Backbone. visiongraft.save writes it"
+            " as a file, and visiongraft.load reads that."
         )
     return network
 

@@ -8,7 +8,7 @@ from typing import Literal, overload
 from torch import Tensor
 
 from visiongraft.blocks.site import Runtime
-from visiongraft.errors import SpecError, nearest
+from visiongraft.errors import SpecError, WeightsError, nearest
 from visiongraft.families import zoo
 from visiongraft.families.zoo import customized, get_spec
 from visiongraft.kernels.types import Grid
@@ -223,7 +223,7 @@ def read_weights(path: str | Path, *, model: str | Backbone | None = None, image
     if model is None or store.is_ours(path):
         trained = store.read(path, image=image)
         if model is not None:
-            check_alike(trained.network.spec, _spec(model))
+            check_alike(_backbone_of(trained, path), _spec(model))
         return trained
     foreign = read_state_dict(path)
     with foreign.telling_of_others():
@@ -254,7 +254,10 @@ def _source(
     if pretrained and weights is not None:
         raise SpecError("pretrained and weights are two places to take weights from. Give one of them.")
     if weights is not None:
-        return read_weights(weights, model=model, image=image).network
+        trained = read_weights(weights, model=model, image=image)
+        _backbone_of(trained, weights)
+        assert isinstance(trained.network, Network)
+        return trained.network
     if model is None:
         raise SpecError("Which network? Name one, or give weights=FILE with one that visiongraft.save wrote.")
     name = model.name if isinstance(model, Backbone) else str(model)
@@ -268,6 +271,14 @@ def _source(
             raise SpecError(f"{name!r} and pretrained={pretrained!r} name two sets of weights. Give one of them.")
         name = f"{network}.{pretrained}"
     return _published(get_weight_set(name), weights_dir=weights_dir, offline=offline)
+
+
+def _backbone_of(trained: Trained, path: str | Path) -> Backbone:
+    """Refuse a network of others, or a grafted one, where one of ours is wanted."""
+    spec = trained.network.spec
+    if not isinstance(spec, Backbone):
+        raise WeightsError(f"{path} holds {spec.name}, which is no network of the zoo. visiongraft.load reads it.")
+    return spec
 
 
 def _spec(model: str | Backbone) -> Backbone:

@@ -13,12 +13,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from visiongraft.errors import WeightsError
+from visiongraft.errors import SurgeryError, UnknownWord, WeightsError
 from visiongraft.files import draft_of
 from visiongraft.kernels.types import Grid
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
-from visiongraft.spec import Backbone
+from visiongraft.surgery.foreign import OWN, Blueprint, Foreign, Grafted
+from visiongraft.surgery.network import AnyNetwork, ForeignNetwork, blueprint_of, body_of, build
+from visiongraft.surgery.operation import deeds_of
+from visiongraft.surgery.rehearsal import on_meta
 from visiongraft.weights.description import FORMAT, Description, in_short
 from visiongraft.weights.foreign import FRACTIONS, is_finite, looks_like_a_pickle, oddity, read_safetensors
 from visiongraft.weights.paths import path_of
@@ -29,13 +32,13 @@ class Trained:
     """A network with what is needed to use it.
 
     Args:
-        network: spec and weights.
+        network: spec and weights: a `Network`, or a `ForeignNetwork` around one of others or a grafted one.
         preprocessing: what images go through before the network sees them.
         classes: the name of each class, in the order of the logits; empty where nobody said.
         scores: what was measured with these weights, such as {"val_top1": 0.84}; shares are in [0, 1].
     """
 
-    network: Network
+    network: AnyNetwork
     preprocessing: Preprocessing
     classes: tuple[str, ...] = ()
     scores: Mapping[str, float] = field(default_factory=dict)
@@ -47,7 +50,7 @@ class Trained:
         """
         if self.network.spec.at(image).image == self.network.spec.image == self.preprocessing.image:
             return self
-        network = self.network.at(image)
+        network: AnyNetwork = self.network.at(image)
         preprocessing = self.preprocessing.at(network.spec.image)
         return Trained(network, preprocessing, self.classes, {})  # scores are those of the old size
 
@@ -63,20 +66,22 @@ def save(
     """Write a network into one file, whole or not at all.
 
     Args:
-        network: what to save: a `Network`, or what torch.compile or a wrapper for several devices made of one.
+        network: what to save: a `Network`, what `visiongraft.graft` gave, a `ForeignNetwork`, or what torch.compile or
+            a wrapper for several devices made of one.
         path: where; by convention it ends in .safetensors.
         preprocessing: what images go through; by default ImageNet's normalisation at the spec's image size.
         classes: the name of each class, as many as there are logits, or none.
         scores: what was measured with these weights.
 
     Raises:
-        WeightsError: if `load` would not read it: it is no `Network`, or differs from its spec, its weights are not
-            finite, or the names or scores are none; and if the file cannot be written.
+        WeightsError: if `load` would not read it: it is nothing that a value describes, or differs from that, its
+            weights are not finite, or the names or scores are none; and if the file cannot be written.
+        SurgeryError: if it was grafted by an example that is no batch of images.
     """
     network = unwrapped(network)
     return save_tensors(
-        network.spec,
-        {name.replace(_COMPILED, ""): each for name, each in network.state_dict().items()},
+        blueprint_of(network),
+        {name.replace(_COMPILED, ""): each for name, each in body_of(network).state_dict().items()},
         path,
         preprocessing=preprocessing,
         classes=classes,
@@ -88,25 +93,32 @@ _COMPILED = "_orig_mod."
 """What torch.compile puts before the names of the tensors in a module that it wraps."""
 
 
-def unwrapped(network: nn.Module) -> Network:
+def unwrapped(network: nn.Module) -> nn.Module:
     """Give a network without what PyTorch puts around one, to compile it or to spread it over devices.
 
     Raises:
-        WeightsError: if there is none inside.
+        WeightsError: if there is none inside that a value describes.
     """
     inside: object = network
-    while inside is not None and not isinstance(inside, Network):
+    while inside is not None and not _is_described(inside):
         inside = getattr(inside, "_orig_mod", None) or getattr(inside, "module", None)
-    if inside is None:
+    if not isinstance(inside, nn.Module):
         raise WeightsError(
             f"What is saved is a visiongraft.Network, and this is a {type(network).__name__}. Give one that"
-            " create_model made, without features_only; of others torch.save takes the state_dict()."
+            " create_model made, without features_only, or that graft gave; of others torch.save takes the"
+            " state_dict()."
         )
     return inside
 
 
+def _is_described(network: object) -> bool:
+    return isinstance(network, Network | ForeignNetwork) or (
+        isinstance(network, nn.Module) and bool(deeds_of(network))
+    )
+
+
 def save_tensors(
-    spec: Backbone,
+    spec: Blueprint,
     tensors: Mapping[str, Tensor],
     path: str | Path,
     *,
@@ -132,7 +144,7 @@ def save_tensors(
         spec, Preprocessing(spec.image) if preprocessing is None else preprocessing, classes, scores or {}
     )
     texts = about.texts()
-    if fault := _fault(_outline(spec), tensors):
+    if not _is_of_user(spec) and (fault := _fault(_outline(spec), tensors)):
         raise WeightsError(
             f"This {spec.name} cannot be saved, since not all of it follows from its spec: {fault}. Undo what was done"
             " to its layers (after pruning by torch.nn.utils.prune.remove), and change its classifier with"
@@ -152,10 +164,16 @@ def save_tensors(
     return path
 
 
-def _outline(spec: Backbone) -> dict[str, Tensor]:
+def _outline(spec: Blueprint, base: nn.Module | None = None) -> dict[str, Tensor]:
     """Give the state dict of a network without its numbers, which may be more than a memory holds."""
     with torch.device("meta"):
-        return Network(spec).state_dict()
+        return body_of(build(spec, base=base and on_meta(base, ()).network)).state_dict()
+
+
+def _is_of_user(spec: Blueprint) -> bool:
+    """Tell whether only the user can build what a value describes."""
+    base = spec.base if isinstance(spec, Grafted) else spec
+    return isinstance(base, Foreign) and base.source.startswith(f"{OWN}:")
 
 
 def _fault(wanted: Mapping[str, Tensor], found: Mapping[str, object]) -> str:
@@ -195,17 +213,18 @@ def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def load(path: str | Path, *, image: int | Grid | None = None) -> Network:
-    """Read a network, in eval mode.
+def load(path: str | Path, *, image: int | Grid | None = None, base: nn.Module | None = None) -> AnyNetwork:
+    """Read a network, in eval mode: a `Network`, or a `ForeignNetwork` around one of others or a grafted one.
 
     Args:
         path: a file that `save` wrote.
         image: native size in pixels to resample the position tables for; by default the file's own.
+        base: for a grafted network that only the user can build, that network without its grafts; it is copied.
 
     Raises:
         WeightsError: if the file is missing, damaged, or of another format, or its weights are not finite.
     """
-    return read(path, image=image).network
+    return read(path, image=image, base=base).network
 
 
 def is_ours(path: str | Path) -> bool:
@@ -221,14 +240,21 @@ def _is_our_format(text: str) -> bool:
     return text.startswith(FORMAT.partition("/")[0])
 
 
-def read(path: str | Path, *, image: int | Grid | None = None) -> Trained:
+def read(path: str | Path, *, image: int | Grid | None = None, base: nn.Module | None = None) -> Trained:
     """Read a network with its preprocessing, classes and scores. Arguments and errors as in `load`."""
     path = path_of(path)
     texts, tensors = _read_tensors(path)
     _check_format(texts.get("format", ""), path)
     try:
         about = Description.read(texts)
-        wanted = _outline(about.spec)
+        wanted = _outline(about.spec, base)
+    except SurgeryError as error:
+        raise WeightsError(f"The network in {path} cannot be built again: {error}") from error
+    except UnknownWord as error:
+        raise WeightsError(
+            f"{path} describes its network by a word that is not known here: {error} If it is a mixer of somebody's"
+            " own, run what registers it first, or give that file as --plugin."
+        ) from error
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError) as error:
         reason = in_short(str(error)).removesuffix(".")  # GraftError is a ValueError
         raise WeightsError(
@@ -243,8 +269,8 @@ def read(path: str | Path, *, image: int | Grid | None = None) -> Trained:
             f"{path} holds NaN or infinity in {name!r}: it is damaged, or its training diverged. {_AGAIN}, or use"
             " another."
         )
-    network = Network(about.spec)
-    network.load_state_dict(tensors)
+    network = build(about.spec, base=base)
+    body_of(network).load_state_dict(tensors)
     trained = Trained(network.eval(), about.preprocessing, tuple(about.classes), about.scores)
     return trained if image is None else trained.at(image)
 

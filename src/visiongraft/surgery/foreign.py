@@ -1,0 +1,166 @@
+"""Networks of others as values: by the library and the name that build them, and with what was grafted into them."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from torch import nn
+
+from visiongraft.errors import SpecError, SurgeryError, UnknownModel, nearest
+from visiongraft.kernels.types import Grid
+from visiongraft.spec import FORMAT, Backbone, check_size, described, size_of
+from visiongraft.surgery.words import Graft
+from visiongraft.vocabulary import encode, register
+
+OWN = "own"
+"""What stands for a library where only the user can build the network."""
+
+
+@register
+@dataclass(frozen=True)
+class Foreign:
+    """A network that a library builds by name.
+
+    Args:
+        source: library and name, as "torchvision:resnet50"; "own:ResNet" for one that only its user can build, with
+            the name of its class. "timm:" comes with `import visiongraft.timm`.
+        num_classes: how many logits go out.
+        image: height and width in pixels that position tables of what is grafted are stored for.
+        in_chans: channels of the images.
+    """
+
+    source: str
+    num_classes: int = 1000
+    image: Grid = (224, 224)
+    in_chans: int = 3
+
+    def __post_init__(self) -> None:
+        library, _, name = self.source.partition(":")
+        if not name:
+            raise SpecError(f"A network of others is named as torchvision:resnet50, not {self.source!r}.")
+        if library != OWN and library not in LIBRARIES:
+            remedy = " import visiongraft.timm adds timm." if library == "timm" else nearest(library, LIBRARIES)
+            raise UnknownModel(f"{self.source!r} names the library {library!r}, and known is {_names()}.{remedy}")
+        check_size(self.image)
+
+    @property
+    def name(self) -> str:
+        """What the network is called where a name may hold no colon: "torchvision_resnet50"."""
+        return self.source.replace(":", "_").lower()
+
+    def at(self, image: int | Grid) -> "Foreign":
+        """Give the same network with another native image size, in pixels: one number for a square, or (h, w)."""
+        return replace(self, image=size_of(image))
+
+    def to_dict(self) -> dict[str, object]:
+        """Give it as plain values that `read_blueprint` and JSON take."""
+        return {"format": FORMAT, **encode(self)}
+
+    def to_json(self) -> str:
+        """Give `to_dict` as JSON text."""
+        return json.dumps(self.to_dict())
+
+
+@register
+@dataclass(frozen=True)
+class Grafted:
+    """A network with mixers grafted into it.
+
+    Args:
+        base: the network without them.
+        grafts: what was grafted, one after the other.
+    """
+
+    base: Backbone | Foreign
+    grafts: tuple[Graft, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of the base with each mixer, as "torchvision_resnet50+gridattention"."""
+        return "+".join([self.base.name, *(type(each.mixer).__name__.lower() for each in self.grafts)])
+
+    @property
+    def image(self) -> Grid:
+        """Height and width in pixels that position tables are stored for."""
+        return self.base.image
+
+    @property
+    def in_chans(self) -> int:
+        """Channels of the images."""
+        return self.base.in_chans
+
+    @property
+    def num_classes(self) -> int:
+        """How many logits go out."""
+        return self.base.num_classes
+
+    def at(self, image: int | Grid) -> "Grafted":
+        """Give the same network with another native image size, in pixels: one number for a square, or (h, w)."""
+        return replace(self, base=self.base.at(image))
+
+    def to_dict(self) -> dict[str, object]:
+        """Give it as plain values that `read_blueprint` and JSON take."""
+        return {"format": FORMAT, **encode(self)}
+
+    def to_json(self) -> str:
+        """Give `to_dict` as JSON text."""
+        return json.dumps(self.to_dict())
+
+
+Blueprint = Backbone | Foreign | Grafted
+"""All that a network can be described by."""
+
+
+def read_blueprint(document: Mapping[str, object]) -> Blueprint:
+    """Make the value that `to_dict` of any of them described.
+
+    Raises:
+        SpecError: for another format, an unknown word of the vocabulary, or a word that is no network.
+    """
+    spec = described(document)
+    if not isinstance(spec, Backbone | Foreign | Grafted):
+        raise SpecError(
+            f"A network description must describe a Backbone, Foreign or Grafted, not {document.get('kind')!r}."
+        )
+    return spec
+
+
+def _of_torchvision(spec: Foreign) -> nn.Module:
+    """Build a classifier of torchvision with random weights."""
+    from torchvision import models  # type: ignore[import-untyped]  # `graft list` must not wait for it
+
+    name = spec.source.partition(":")[2]
+    known = models.list_models(module=models)
+    if name not in known:
+        raise UnknownModel(f"torchvision has no classifier {name!r}.{nearest(name, known)}")
+    if spec.in_chans != _RGB:
+        raise SpecError(f"Networks of torchvision take 3 channels, and {spec.in_chans} are asked for.")
+    if name in _TWO_HEADED:  # in training they would give more than logits
+        return models.get_model(name, num_classes=spec.num_classes, aux_logits=False, init_weights=True)
+    return models.get_model(name, num_classes=spec.num_classes)
+
+
+_RGB = 3
+_TWO_HEADED = ("googlenet", "inception_v3")
+
+LIBRARIES: dict[str, Callable[[Foreign], nn.Module]] = {"torchvision": _of_torchvision}
+"""What builds the networks of a library, with random weights."""
+
+
+def make(spec: Foreign) -> nn.Module:
+    """Build a network of a library, with random weights.
+
+    Raises:
+        SurgeryError: if only the user can.
+        UnknownModel: if the library has none of that name.
+    """
+    library = spec.source.partition(":")[0]
+    if library == OWN:
+        raise SurgeryError(
+            f"{spec.source!r} is a network that only you can build. Give it, as in visiongraft.load(FILE, base=NET)."
+        )
+    return LIBRARIES[library](spec)
+
+
+def _names() -> str:
+    return ", ".join(repr(each) for each in LIBRARIES)
