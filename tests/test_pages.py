@@ -10,7 +10,15 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/listings.md", "docs/networks.md", "docs/pretrained.md", "docs/timm.md"]
+    "page",
+    [
+        "README.md",
+        "docs/grafting.md",
+        "docs/listings.md",
+        "docs/networks.md",
+        "docs/pretrained.md",
+        "docs/timm.md",
+    ],
 )
 def test_the_examples_of_a_page_are_true(page: str) -> None:
     found = doctest.testfile(str(REPOSITORY / page), module_relative=False)

@@ -22,12 +22,13 @@ import torch
 from torch import Tensor, nn
 
 from visiongraft.blocks.positions import PositionTables
-from visiongraft.errors import MissingExtra, SpecError, WeightsError, nearest
+from visiongraft.errors import MissingExtra, SpecError, UnknownModel, WeightsError, nearest
 from visiongraft.families.zoo import customized, get_spec, list_models
 from visiongraft.kernels.types import Grid
 from visiongraft.network import CLASSIFIER, FeatureExtractor, Network, chosen_maps
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone, way_to_other_strides
+from visiongraft.surgery.foreign import LIBRARIES, Foreign
 from visiongraft.weights.convert import convert, fitting_form, made_ours
 from visiongraft.weights.faults import checked, faults_of
 from visiongraft.weights.folder import save_pretrained
@@ -38,7 +39,9 @@ from visiongraft.weights.sources import get_weight_set
 from visiongraft.weights.timm_config import PREFIX, published_cfgs
 
 try:
-    from timm.models import FeatureInfo, build_model_with_cfg, generate_default_cfgs, register_model
+    from timm.models import FeatureInfo, build_model_with_cfg, generate_default_cfgs, is_model, register_model
+    from timm.models import create_model as create_timm_model
+    from timm.models import list_models as timm_models
     from timm.models._input import update_model_input_size  # its own resizable networks report their size by it
 except ModuleNotFoundError as error:
     if str(error.name).partition(".")[0] != "timm":
@@ -335,6 +338,16 @@ def _entrypoint(spec: Backbone) -> Callable[..., nn.Module]:
     build.__doc__ = f"Build {spec.name}, for `timm.create_model`: see `TimmNetwork`."
     return build
 
+
+def _of_timm(spec: Foreign) -> nn.Module:
+    """Build a network of timm's for `Foreign("timm:NAME")`, with random weights."""
+    name = spec.source.partition(":")[2]
+    if not is_model(name):
+        raise UnknownModel(f"timm has no network {name!r}.{nearest(name, timm_models())}")
+    return create_timm_model(name, num_classes=spec.num_classes, in_chans=spec.in_chans)
+
+
+LIBRARIES["timm"] = _of_timm
 
 for _name in list_models():
     _function = register_model(_entrypoint(get_spec(_name)))  # which adds its name to __all__

@@ -1,5 +1,6 @@
 """The words that networks are described with, and how a document writes them: each with its kind and its choices."""
 
+import ast
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from inspect import get_annotations
@@ -146,6 +147,42 @@ def spelt(word: object) -> str:
         (each.name, getattr(word, each.name)) for each in fields(word) if getattr(word, each.name) != _default(each)
     )
     return f"{type(word).__name__}({', '.join(f'{name}={spelt(value)}' for name, value in said)})"
+
+
+def read_word(text: str) -> object:
+    """Make the word that somebody wrote as `spelt` does. Nothing is run.
+
+    Raises:
+        SpecError: if it is none, or its choices cannot be.
+
+    >>> read_word("ContextualTransformer(cardinality=2)")
+    ContextualTransformer(kernel=3, cardinality=2, fusion='gate')
+    """
+    try:
+        return decode(_document(ast.parse(text.strip(), mode="eval").body))
+    except (SyntaxError, ValueError, RecursionError) as error:
+        if isinstance(error, SpecError):
+            raise
+        raise SpecError(
+            f"{text!r} cannot be read. Write a word with its choices by name, as GridAttention(heads=4)."
+        ) from None
+
+
+def _document(node: ast.expr) -> object:
+    """Give what `decode` takes for a piece of Python.
+
+    Raises:
+        ValueError: if it is more than words and values.
+    """
+    match node:
+        case ast.Name(id=name):
+            return {"kind": name}
+        case ast.Call(func=ast.Name(id=name), args=[], keywords=choices) if all(each.arg for each in choices):
+            return {"kind": name, **{str(each.arg): _document(each.value) for each in choices}}
+        case ast.Tuple(elts=items) | ast.List(elts=items):
+            return [_document(each) for each in items]
+        case _:
+            return ast.literal_eval(node)
 
 
 def _default(field: Field[Any]) -> object:

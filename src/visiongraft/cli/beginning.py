@@ -6,17 +6,17 @@ from pathlib import Path
 
 import yaml
 
+from visiongraft.cli.grafting import blueprint_named, grafted
 from visiongraft.cli.values import best_of, check_takes_rgb, fetched
 from visiongraft.errors import GraftError
-from visiongraft.families.zoo import customized
 from visiongraft.kernels.types import Grid
 from visiongraft.preprocessing import Preprocessing
-from visiongraft.spec import Backbone
-from visiongraft.surgery.foreign import Blueprint, read_blueprint
+from visiongraft.surgery.foreign import Blueprint, Foreign, read_blueprint
 from visiongraft.surgery.network import check_takes, fitted
+from visiongraft.surgery.words import Graft
 from visiongraft.train.run import RunFolder
 from visiongraft.train.state import belongings
-from visiongraft.weights.models import read_weights
+from visiongraft.weights.models import read_weights, read_weights_of_others
 from visiongraft.weights.sources import WEIGHT_FILES, names_weights
 from visiongraft.weights.store import Trained
 
@@ -45,6 +45,7 @@ def begin(
     weights_dir: Path | None,
     offline: bool,
     known: RunFolder | None,
+    grafts: tuple[Graft, ...] = (),
 ) -> Beginning:
     """Find what a training begins with.
 
@@ -57,6 +58,7 @@ def begin(
         offline: fetch nothing.
         known: the folder of the run, where it may be there already. If it has a state, trained weights are not read
             again: the state takes their place, and they may be gone.
+        grafts: what is grafted into the network, which may come with weights without them.
 
     Raises:
         GraftError: if the network takes no colour images, or none of that size, or the weights cannot be read.
@@ -68,14 +70,27 @@ def begin(
         assert model is not None
         start = fetched(model, image=size, weights_dir=weights_dir, offline=offline)
     elif former is None and weights is not None:
-        start = read_weights(best_of(weights), model=model, image=size)
-    named = former.spec if former else start.network.spec if start else model
-    assert named is not None
-    spec = fitted(customized(named) if isinstance(named, str | Backbone) else named, image=size)
+        start = _read(best_of(weights), model, size)
+    if former:
+        spec = fitted(former.spec, image=size)
+    elif start:
+        spec = grafted(fitted(start.network.spec, image=size), grafts)
+    else:
+        assert model is not None
+        spec = grafted(fitted(blueprint_named(model), image=size), grafts)
     check_takes_rgb(spec, model=model)
     check_takes(spec, spec.image)
     usual = former or start
     return Beginning(spec, usual.preprocessing if usual else Preprocessing(), start)
+
+
+def _read(path: Path, model: str | None, size: Grid | None) -> Trained:
+    """Read a weight file, with the network that it is of, where it does not say that itself."""
+    if model is None or ":" not in model:
+        return read_weights(path, model=model, image=size)
+    spec = blueprint_named(model)
+    assert isinstance(spec, Foreign)
+    return read_weights_of_others(path, spec if size is None else spec.at(size))
 
 
 def _check_names(model: str | None, *, pretrained: bool, weights: Path | None) -> None:
@@ -83,6 +98,11 @@ def _check_names(model: str | None, *, pretrained: bool, weights: Path | None) -
     if model is not None and model.lower().endswith(WEIGHT_FILES):
         raise GraftError(
             f"--model takes a name of `graft list`, and got {model!r}. A weight file is given as --weights."
+        )
+    if pretrained and model is not None and ":" in model:
+        raise GraftError(
+            f"--pretrained is for networks of the zoo, and --model is {model}. Give its library's weight file as"
+            " --weights."
         )
     if pretrained and weights is not None:
         raise GraftError("--pretrained and --weights are two places to take weights from. Give one of them.")

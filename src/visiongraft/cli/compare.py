@@ -1,13 +1,14 @@
 """`graft compare`."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from hashlib import blake2b
 from inspect import signature
 from pathlib import Path
 from typing import Literal
 
+from visiongraft.cli.grafting import blueprint_named, grafted, parse_grafts, run_plugin
 from visiongraft.cli.progress import progress_bar
 from visiongraft.cli.train import RUNS, short_name
 from visiongraft.cli.values import (
@@ -31,7 +32,9 @@ from visiongraft.errors import DataError, GraftError, counted, nearest, printabl
 from visiongraft.explain.comparison import write_comparison
 from visiongraft.families.zoo import customized
 from visiongraft.preprocessing import Interpolation, Preprocessing
-from visiongraft.spec import Backbone
+from visiongraft.surgery.foreign import Blueprint
+from visiongraft.surgery.network import check_takes, fitted
+from visiongraft.surgery.words import Graft
 from visiongraft.train.crew import check_alone
 from visiongraft.train.devices import find_device, keep_freed_memory, workers_for
 from visiongraft.train.recipe import Optimiser, Precision, Recipe
@@ -59,6 +62,9 @@ def run(
     *,
     recipe: str = DEFAULT,
     models: str | None = None,
+    graft: str | None = None,
+    graft_lose: str | None = None,
+    plugin: Path | None = None,
     preset: str | None = None,
     against: str | None = None,
     data: str | None = None,
@@ -99,12 +105,18 @@ def run(
         graft compare
         graft compare --models resnet50,botnet50,cotnet50 --data photos/ --image 224 --epochs 90
         graft compare --models resnet_pico,coatnet_pico --data photos/ --seeds 5 --budget 1h30m
+        graft compare --models torchvision:resnet18 --graft "layer4.*.conv2=GridAttention(heads=4)" --data photos/
         graft compare --preset botnet-position-pico
         graft compare --preset coatnet-layout --data imagenet --data-dir imagenet/ --epochs 90
 
     Args:
         recipe: a name of `graft list --recipes`, for all models; options that are given beside it win
-        models: names of `graft list`, with commas between them; the others are compared with the first
+        models: names of `graft list`, or a library's, as torchvision:resnet18, with commas between them; the others
+            are compared with the first
+        graft: what to graft into the first model: PLACE=MIXER in the place of a convolution, PLACE+=MIXER behind a
+            module, several with ; between them; it is compared grafted and as it is
+        graft_lose: what of these convolutions may go with them, of groups,dilation
+        plugin: a file of Python with mixers of your own, frozen dataclasses with build(site); it is run
         preset: an ablation of a paper in place of --models, as botnet-position, botnet-c5, coatnet-layout, non-local,
             convmixer-patch-kernel or cot-fusion; with -pico behind it, of networks that two cores can train
         against: the model that the others are compared with; by default the first
@@ -148,7 +160,8 @@ def run(
     how = _recipe(recipe, options)
     check_workers(workers)
     place = find_device(device)
-    specs = _networks(models, preset, image, seeds)
+    run_plugin(plugin)
+    specs = _networks(models, preset, image, seeds, parse_grafts(graft, graft_lose))
     reference = _reference(against, specs)
     usual = Preprocessing()
     shown = preprocessed(usual, usual.image, mean=mean, std=std, interpolation=interpolation, crop_pct=crop_pct)
@@ -213,7 +226,9 @@ def _budget(epochs: int | None, budget: str | None) -> float | None:
     return None if epochs is not None else parse_budget(budget or BUDGET)
 
 
-def _networks(models: str | None, preset: str | None, image: ImageSize | None, seeds: int) -> list[Backbone]:
+def _networks(
+    models: str | None, preset: str | None, image: ImageSize | None, seeds: int, grafts: tuple[Graft, ...]
+) -> list[Blueprint]:
     """Give the networks to be compared.
 
     Raises:
@@ -224,19 +239,22 @@ def _networks(models: str | None, preset: str | None, image: ImageSize | None, s
     if models is not None and preset is not None:
         raise GraftError("--models and --preset both say what to compare. Give one of them.")
     size = parse_image(image)
+    specs: list[Blueprint]
     if preset is not None:
         specs = [customized(spec, image=size) for spec in get_preset(preset).specs]
     else:
         names = [name.strip() for name in (models or MODELS).split(",") if name.strip()]
-        specs = [customized(name, image=size) for name in names]
+        specs = [fitted(blueprint_named(name), image=size) for name in names]
+    if grafts and specs:
+        specs.insert(1, grafted(specs[0], grafts))
     check_question([spec.name for spec in specs], seeds)
     for spec in specs:
         check_takes_rgb(spec)
-        spec.grids(spec.image)
+        check_takes(spec, spec.image)
     return specs
 
 
-def _reference(against: str | None, specs: list[Backbone]) -> str:
+def _reference(against: str | None, specs: Sequence[Blueprint]) -> str:
     """Give the name of the network that the others are compared with.
 
     Raises:

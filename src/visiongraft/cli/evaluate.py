@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from visiongraft.cli.grafting import run_plugin
 from visiongraft.cli.progress import counting
 from visiongraft.cli.values import ImageSize, check_positive, check_takes_rgb, check_workers, find_weights
 from visiongraft.data.sets import ArrayImages, FileImages, ImageData, ImageSet
@@ -31,6 +32,7 @@ def run(
     device: str = "auto",
     weights_dir: Path | None = None,
     offline: bool = False,
+    plugin: Path | None = None,
 ) -> Evaluation:
     """Score a trained network on labelled images: the validation part of a data set.
 
@@ -54,7 +56,9 @@ def run(
         device: auto, cpu, cuda, cuda:1 or mps
         weights_dir: where published weights are kept; by default the cache of Hugging Face's libraries
         offline: fetch no weights
+        plugin: a file of Python with mixers of your own that the network has; it is run
     """
+    run_plugin(plugin)
     check_positive(batch_size, "--batch-size")
     check_workers(workers)
     place = find_device(device)

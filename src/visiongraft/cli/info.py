@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from visiongraft.cards.card import Card, card_for
+from visiongraft.cli.grafting import blueprint_named, grafted, parse_grafts, run_plugin
 from visiongraft.cli.values import ImageSize, find_weights, parse_image
 from visiongraft.errors import counted, printable
-from visiongraft.families.zoo import customized, get_spec
+from visiongraft.families.zoo import customized
 from visiongraft.spec import Backbone
 from visiongraft.summary import Summary, summarize
+from visiongraft.surgery.foreign import Blueprint
 from visiongraft.surgery.network import fitted
 from visiongraft.weights.sources import WEIGHT_FILES, get_weight_set, names_weights
 
@@ -27,32 +29,46 @@ class Info:
     card: Card | None
 
 
-def run(model: str, *, image: ImageSize | None = None, num_classes: int | None = None) -> Info:
+def run(
+    model: str,
+    *,
+    image: ImageSize | None = None,
+    num_classes: int | None = None,
+    graft: str | None = None,
+    graft_lose: str | None = None,
+    plugin: Path | None = None,
+) -> Info:
     """Show what a network is made of, what it costs block by block, and what is published and was measured of it.
 
     Examples:
         graft info coatnet_0
         graft info botnet50 --image 256x128 --num-classes 10
         graft info runs/coatnet_pico-photos
+        graft info torchvision:resnet50 --graft "layer4.*.conv2=GridAttention(heads=4)"
 
     Args:
-        model: a name of `graft list`, perhaps with a tag of `graft list --pretrained`, or a .safetensors file of
-            `graft train`
+        model: a name of `graft list`, perhaps with a tag of `graft list --pretrained`; a library's, as
+            torchvision:resnet50; or a .safetensors file of `graft train`
         image: size in pixels, as 224 or as 256x128 for height and width; by default the network's own
         num_classes: how many classes it tells apart; by default the network's own
+        graft: what to graft into it, as in graft train
+        graft_lose: what of convolutions may go with them, of groups,dilation
+        plugin: a file of Python with mixers of your own that the network has; it is run
     """
-    named = _is_name(model)
+    run_plugin(plugin)
+    grafts = parse_grafts(graft, graft_lose)
+    named = ":" in model or _is_name(model)
     network = _spec_of(model) if named else find_weights(Path(model), None).network.spec
     spec = customized(network, num_classes=num_classes) if isinstance(network, Backbone) else network
-    spec = fitted(spec, image=parse_image(image), num_classes=num_classes)
+    spec = grafted(fitted(spec, image=parse_image(image), num_classes=num_classes), grafts)
     card = card_for(spec) if isinstance(spec, Backbone) else None
     return Info(summarize(spec), card if named or card is None else card.for_other_weights())
 
 
-def _spec_of(name: str) -> Backbone:
+def _spec_of(name: str) -> Blueprint:
     """Give the network of a name; with a tag, in the form that these published weights are of. Nothing is fetched."""
-    if "." not in name:
-        return get_spec(name)
+    if "." not in name or ":" in name:
+        return blueprint_named(name)
     weights = get_weight_set(name)
     return customized(weights.network, num_classes=weights.num_classes, image=weights.preprocessing.image)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.cells import cell_len, set_cell_size
 
+from visiongraft.cli.grafting import run_plugin
 from visiongraft.cli.progress import counting
 from visiongraft.cli.tables import write_table
 from visiongraft.cli.values import ImageSize, check_positive, check_takes_rgb, check_writable, find_weights
@@ -25,6 +26,7 @@ def run(
     device: str = "auto",
     weights_dir: Path | None = None,
     offline: bool = False,
+    plugin: Path | None = None,
 ) -> list[Prediction]:
     """Classify files and folders of images.
 
@@ -46,7 +48,9 @@ def run(
         device: auto, cpu, cuda, cuda:1 or mps
         weights_dir: where published weights are kept; by default the cache of Hugging Face's libraries
         offline: fetch no weights
+        plugin: a file of Python with mixers of your own that the network has; it is run
     """
+    run_plugin(plugin)
     check_positive(top, "--top")
     check_positive(batch_size, "--batch-size")
     if csv is not None:

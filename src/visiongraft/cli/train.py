@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from visiongraft.cli.beginning import begin
+from visiongraft.cli.grafting import parse_grafts, run_plugin
 from visiongraft.cli.narrator import Narrator
 from visiongraft.cli.values import (
     ImageSize,
@@ -52,6 +53,9 @@ def run(
     *,
     recipe: str = DEFAULT,
     model: str | None = None,
+    graft: str | None = None,
+    graft_lose: str | None = None,
+    plugin: Path | None = None,
     pretrained: bool = False,
     weights: Path | None = None,
     weights_dir: Path | None = None,
@@ -137,11 +141,17 @@ def run(
         graft train --data more/ --weights runs/coatnet_pico-photos --lr 2e-3
         graft train --config runs/coatnet_pico-photos/config.yaml --seed 1
         graft train --resume runs/coatnet_pico-photos
+        graft train --data photos/ --model torchvision:resnet18 --graft "layer4.*.conv2=GridAttention(heads=4)"
 
     Args:
         recipe: a name of `graft list --recipes`; options that are given beside it win
         model: a name of `graft list`; with _small behind it, its form for images of 32 pixels or so, and with
-            --pretrained perhaps a tag, as coatnet_0_rw_224.sw_in1k; by default the recipe's, or what --weights is of
+            --pretrained perhaps a tag, as coatnet_0_rw_224.sw_in1k; or a library's, as torchvision:resnet50; by
+            default the recipe's, or what --weights is of
+        graft: what to graft into it: PLACE=MIXER puts a mixer where a convolution is, PLACE+=MIXER behind a module;
+            several have ; between them
+        graft_lose: what of these convolutions may go with them, of groups,dilation
+        plugin: a file of Python with mixers of your own, frozen dataclasses with build(site); it is run
         pretrained: begin with weights that others published, which are fetched once and kept; images are normalised as
             they were for these
         weights: begin with those of a file or a run folder; a file of timm's needs the name of its network as --model
@@ -233,6 +243,8 @@ def run(
     check_workers(workers)
     place = find_device(device)
     crew = Hardware(place, devices).crew()
+    run_plugin(plugin)
+    grafts = parse_grafts(graft, graft_lose)
     size, shown = parse_image(image), parse_image(val_image, "--val-image")
     named = find_recipe(recipe)
     if named.weights and not (weights or pretrained or resume):
@@ -248,6 +260,7 @@ def run(
         weights_dir=weights_dir,
         offline=offline,
         known=known,
+        grafts=grafts,
     )
     spec = begun.spec
     preprocessing = preprocessed(

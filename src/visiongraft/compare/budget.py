@@ -15,7 +15,7 @@ from visiongraft.data.sets import ArrayImages, FileImages, ImageData, ImageSet
 from visiongraft.data.shards import ShardImages
 from visiongraft.errors import GraftError
 from visiongraft.preprocessing import Preprocessing
-from visiongraft.spec import Backbone
+from visiongraft.surgery.foreign import Blueprint
 from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import train
 from visiongraft.train.ledger import LOG_EVERY
@@ -139,7 +139,7 @@ class _Stopwatch:
 
 
 def measure_paces(
-    specs: Sequence[Backbone],
+    specs: Sequence[Blueprint],
     data: ImageData,
     recipe: Recipe,
     *,
@@ -179,7 +179,7 @@ def measure_paces(
 
 
 def _timed(
-    spec: Backbone, data: ImageData, recipe: Recipe, device: torch.device, workers: int, max_unreadable: float
+    spec: Blueprint, data: ImageData, recipe: Recipe, device: torch.device, workers: int, max_unreadable: float
 ) -> _Stopwatch:
     """Train for a moment, with a watch."""
     watch = _Stopwatch()

@@ -10,7 +10,7 @@ from visiongraft.data.fingerprint import fingerprint
 from visiongraft.data.sets import ImageData
 from visiongraft.errors import DataError, GraftError, RunError, SpecError, counted
 from visiongraft.preprocessing import RGB, Preprocessing
-from visiongraft.spec import Backbone
+from visiongraft.surgery.foreign import Blueprint, read_blueprint
 from visiongraft.train.recipe import Recipe
 
 FORMAT = "visiongraft.comparison/2"
@@ -30,7 +30,7 @@ class Entry:
         epoch_seconds: what an epoch took when it was measured for a budget, validation included; None without one.
     """
 
-    spec: Backbone
+    spec: Blueprint
     epochs: int
     epoch_seconds: float | None = None
 
@@ -207,7 +207,7 @@ def _plan(document: Mapping[str, Any]) -> Plan:
     if (form := found.pop("format", None)) != FORMAT:
         raise ValueError(f"its format is {form!r}, and {FORMAT!r} was expected")
     entries = tuple(
-        Entry(Backbone.from_dict(each["spec"]), each["epochs"], each["epoch_seconds"]) for each in found.pop("entries")
+        Entry(read_blueprint(each["spec"]), each["epochs"], each["epoch_seconds"]) for each in found.pop("entries")
     )
     recipe, data, seeds = Recipe(**found.pop("recipe")), DataMark(**found.pop("data")), tuple(found.pop("seeds"))
     shown = Preprocessing.from_dict(found.pop("preprocessing", Preprocessing().to_dict()))  # older plans say none

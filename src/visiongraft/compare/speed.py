@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from visiongraft.network import Network
-from visiongraft.spec import Backbone
+from visiongraft.surgery.foreign import Blueprint
+from visiongraft.surgery.network import build
 
 _ROUNDS, _FEWEST_ROUNDS = 31, 5
 _PATIENCE = 15.0  # seconds after which no further round begins, once there are the fewest
@@ -34,7 +34,7 @@ class Speed:
 
 
 def measure_speeds(
-    specs: Sequence[Backbone],
+    specs: Sequence[Blueprint],
     *,
     device: torch.device,
     batch_size: int = 1,
@@ -52,7 +52,7 @@ def measure_speeds(
         reference: the place of the network that the ratios are to.
         patience: seconds after which no further round begins.
     """
-    pairs = [(Network(spec).eval().to(device), _images(spec, batch_size, device)) for spec in specs]
+    pairs = [(build(spec).eval().to(device), _images(spec, batch_size, device)) for spec in specs]
     began = perf_counter()
     rounds: list[list[float]] = []
     with torch.inference_mode():
@@ -74,7 +74,7 @@ def measure_speeds(
     )
 
 
-def _images(spec: Backbone, batch_size: int, device: torch.device) -> Tensor:
+def _images(spec: Blueprint, batch_size: int, device: torch.device) -> Tensor:
     return torch.rand(batch_size, spec.in_chans, *spec.image, device=device)
 
 

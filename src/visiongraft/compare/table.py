@@ -22,8 +22,8 @@ from visiongraft.compare.statistics import (
     spread_over_seeds,
 )
 from visiongraft.errors import counted
-from visiongraft.spec import Backbone
 from visiongraft.summary import Summary, summarize
+from visiongraft.surgery.foreign import Blueprint
 
 Outcomes = Mapping[tuple[str, int], Result | Failed]
 """What came of each run, by network and seed."""
@@ -193,7 +193,7 @@ def points(share: float, digits: int = 1) -> str:
 
 def make_rows(
     plan: Plan,
-    specs: Sequence[Backbone],
+    specs: Sequence[Blueprint],
     outcomes: Outcomes,
     *,
     latencies: Sequence[Speed],

@@ -13,7 +13,9 @@ from visiongraft.compare.speed import measure_speeds
 from visiongraft.compare.table import Comparison, make_rows
 from visiongraft.data.sets import ImageData
 from visiongraft.errors import DivergedError, RunError, ToldToEndError
-from visiongraft.spec import Backbone
+from visiongraft.surgery.foreign import Blueprint
+from visiongraft.surgery.network import with_classes
+from visiongraft.surgery.typed import as_typed
 from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import Outcome, train
 from visiongraft.train.state import Metrics, has_state
@@ -164,7 +166,7 @@ def _run(plan: Plan, entry: Entry, seed: int, around: Circumstances) -> Result |
             run,
             preprocessing=plan.preprocessing.at(entry.spec.image),
             hardware=Hardware(around.device, workers=around.workers),
-            options={"model": entry.name, **around.options, "epochs": entry.epochs, "seed": seed},
+            options={**as_typed(entry.spec), **around.options, "epochs": entry.epochs, "seed": seed},
             max_unreadable=around.max_unreadable,
             resume="allowed",
             listener=_Relay(around.witness),
@@ -223,5 +225,5 @@ class _Relay:
         """Hear of an epoch."""
 
 
-def _with_classes(entry: Entry, data: ImageData) -> Backbone:
-    return replace(entry.spec, head=replace(entry.spec.head, num_classes=len(data.classes)))
+def _with_classes(entry: Entry, data: ImageData) -> Blueprint:
+    return with_classes(entry.spec, len(data.classes))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from visiongraft.blocks.positions import PositionTables
 from visiongraft.blocks.site import Runtime
-from visiongraft.errors import ImageSizeError, SurgeryError
+from visiongraft.errors import GraftError, ImageSizeError, SurgeryError
 from visiongraft.kernels.types import Grid
 from visiongraft.network import HISTORY, Network
 from visiongraft.spec import Backbone
@@ -69,21 +69,24 @@ class ForeignNetwork(nn.Module):
         """Say why the network cannot be run at a size; empty if it can."""
         try:
             replace(trial, shown=(_images(self.body, (1, self.spec.in_chans, *image)),)).watch()
-        except SurgeryError as error:
+        except GraftError as error:
             return str(error)
         return ""
 
     def at(self, image: int | Grid) -> "ForeignNetwork":
         """Give a copy whose position tables are stored for another image size, in pixels, resampled from ours."""
         other = copy.deepcopy(self)
+        other.__dict__.pop("smallest_image", None)
         other.spec = self.spec.at(image)
         shape = (1, self.spec.in_chans, *other.spec.image)
+        if isinstance(other.body, Network):
+            other.body.set_input_size(other.spec.image)
+            return other
         for name, grid in _grids_of_tables(other.body, shape).items():
             tables = other.body.get_submodule(name)
             assert isinstance(tables, PositionTables)
             tables.adopt(grid)
         setattr(other.body, HISTORY, tuple(replace(each, shown=shape) for each in deeds_of(other.body)))
-        other.__dict__.pop("smallest_image", None)
         return other
 
 

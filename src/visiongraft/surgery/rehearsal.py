@@ -6,13 +6,16 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from visiongraft.errors import GraftError, SurgeryError
+
+if TYPE_CHECKING:
+    from torch.utils.flop_counter import FlopCounterMode
 
 Shape = tuple[int, ...]
 
@@ -78,10 +81,8 @@ class Stage:
         Raises:
             Stopped: if it fails, with the reason.
         """
-        from torch.utils.flop_counter import FlopCounterMode  # brings Triton along
-
         calls: dict[str, list[Call]] = {name: [] for name in names}
-        counter = FlopCounterMode(display=False) if counting else None
+        counter = _counter() if counting else None
         with ExitStack() as hooks:
             for name, found in calls.items():
                 handle = self.network.get_submodule(name).register_forward_hook(partial(_note, found))
@@ -97,6 +98,12 @@ class Stage:
             return Pass(tree_map(_shape, result), calls, 0)
         parts = {name.partition(".")[2]: sum(each.values()) // 2 for name, each in counter.get_flop_counts().items()}
         return Pass(tree_map(_shape, result), calls, counter.get_total_flops() // 2, parts)
+
+
+def _counter() -> "FlopCounterMode":
+    from torch.utils.flop_counter import FlopCounterMode  # brings Triton along, which not everybody has to wait for
+
+    return FlopCounterMode(display=False)
 
 
 def on_meta(network: nn.Module, shown: tuple[object, ...]) -> Stage:

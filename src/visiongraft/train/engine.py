@@ -21,7 +21,7 @@ from torch import nn
 
 from visiongraft.data.loader import Failure, Share, StepSampler
 from visiongraft.data.sets import ImageData
-from visiongraft.errors import DataError, GraftError, RunError
+from visiongraft.errors import DataError, GraftError, RunError, WeightsError
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
@@ -42,7 +42,7 @@ from visiongraft.train.state import has_state
 from visiongraft.train.step import order_of
 from visiongraft.train.synced import synchronised
 from visiongraft.train.team import Team
-from visiongraft.weights.adapt import adapted_to
+from visiongraft.weights.adapt import adapted_to, share_kept
 from visiongraft.weights.imagenet import are_imagenet
 from visiongraft.weights.store import Trained
 
@@ -149,6 +149,7 @@ def train(
         )
         whole = _with(spec, data.classes, recipe)
         network, module = _set_up(fabric, team, whole, start, data.classes, recipe, code=hardware.code)
+        kept = "" if start is None or isinstance(whole, Backbone) else _kept(start, network)
         training = Training(
             fabric,
             ledger,
@@ -161,6 +162,7 @@ def train(
             save_minutes=save_minutes,
         )
         notes = training.go_on() if goes_on else team.led(lambda: _begin(run, options or {}, resume))
+        notes = [kept, *notes] if kept and not goes_on else notes
         if notes or goes_on:
             ledger.go_on(notes)
         try:
@@ -252,6 +254,18 @@ def _begun(spec: Blueprint, start: Trained | None, classes: tuple[str, ...], rec
         return build(spec)
     same = start.classes == classes or (are_imagenet(start.classes) and are_imagenet(classes))
     return adapted_to(start.network, spec, classifier="kept" if same else "fresh")
+
+
+def _kept(start: Trained, network: AnyNetwork) -> str:
+    """Say how much of trained weights a network begins with.
+
+    Raises:
+        WeightsError: if it is nothing, and the training would be blind to them.
+    """
+    share = share_kept(start.network, network)
+    if not share:
+        raise WeightsError(f"Nothing of the weights of {start.network.spec.name} is left in {network.spec.name}.")
+    return f"{share:.1%} of the weights of {start.network.spec.name} are kept."
 
 
 def _launched(recipe: Recipe, hardware: Hardware, crew: Crew) -> Fabric:

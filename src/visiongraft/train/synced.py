@@ -8,8 +8,12 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from visiongraft.errors import GraftError
 from visiongraft.surgery.network import AnyNetwork
+
+_KNOWN = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
 
 def synchronised(network: AnyNetwork, device: torch.device) -> AnyNetwork:
@@ -17,7 +21,16 @@ def synchronised(network: AnyNetwork, device: torch.device) -> AnyNetwork:
 
     The network is changed in place; names and values of its state stay. On a GPU this is PyTorch's `SyncBatchNorm`,
     which takes no tensors of a CPU; there it is ours.
+
+    Raises:
+        GraftError: for a network of others with batch-norms of a class of its own, whose means would stay apart.
     """
+    own = [each for each in network.modules() if isinstance(each, _BatchNorm) and type(each) not in _KNOWN]
+    if own:
+        raise GraftError(
+            f"{network.spec.name} has a {type(own[0]).__name__}, whose means several processes cannot share here."
+            " Train it with one."
+        )
     if device.type == "cuda":
         converted: AnyNetwork = nn.SyncBatchNorm.convert_sync_batchnorm(network)
         network = converted

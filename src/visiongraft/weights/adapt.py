@@ -56,6 +56,14 @@ def adapted_to(source: AnyNetwork, spec: Blueprint, *, classifier: Literal["kept
     return network
 
 
+def share_kept(source: AnyNetwork, network: AnyNetwork) -> float:
+    """Tell how much of a network's learnt numbers another one has, name by name and to the bit, in [0, 1]."""
+    ours = dict(body_of(network).named_parameters())
+    theirs = dict(body_of(source).named_parameters())
+    same = (name for name, each in theirs.items() if name in ours and torch.equal(ours[name], each))
+    return sum(theirs[name].numel() for name in same) / sum(each.numel() for each in theirs.values())
+
+
 def classifier_of(body: nn.Module, num_classes: int) -> str:
     """Give the name of the layer that gives a network's logits: the last one with as many channels as classes.
 

@@ -1,0 +1,176 @@
+"""Networks of others and grafts behind the command's options."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision import models
+
+from tests.cli.running import answer, complaint
+from tests.pictures import write_npz
+from visiongraft import vocabulary
+from visiongraft.cli.grafting import parse_grafts
+from visiongraft.compare import trials
+from visiongraft.compare.folder import ComparisonFolder
+from visiongraft.compare.speed import measure_speeds
+from visiongraft.surgery.foreign import Foreign, Grafted
+from visiongraft.surgery.network import build
+from visiongraft.weights.store import read
+
+PLUGIN = """
+from dataclasses import dataclass
+from torch import nn
+
+@dataclass(frozen=True)
+class Window:
+    kernel: int = 3
+
+    def build(self, site):
+        return nn.Conv2d(site.in_width, site.width, self.kernel, stride=site.stride, padding=self.kernel // 2)
+"""
+
+SQUEEZENET = ("--model", "torchvision:squeezenet1_1", "--image", "32", "--batch-size", "16", "--epochs", "1")
+GRAFTS = "features.12.expand3x3=Window(kernel=5); features.9+=GridAttention(heads=2, position='absolute')"
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give a user's file; what it adds to the vocabulary is forgotten afterwards."""
+    monkeypatch.setattr(vocabulary, "_WORDS", dict(vocabulary._WORDS))
+    path = tmp_path / "mine.py"
+    path.write_text(PLUGIN)
+    yield path
+    for name in [each for each in sys.modules if each.startswith("visiongraft_plugin_")]:
+        del sys.modules[name]
+
+
+def test_a_grafted_network_of_torchvision_trains_resumes_and_is_scored_with_mixers_of_a_users_own(
+    tmp_path: Path, plugin: Path, capsys: pytest.CaptureFixture
+) -> None:
+    data, run = write_npz(tmp_path / "stripes.npz"), tmp_path / "run"
+    command = ("train", *SQUEEZENET, "--graft", GRAFTS, "--plugin", plugin, "--data", data, "--output", run)
+    found = answer(capsys, *command)
+    trained = read(run / "best.safetensors").network
+    assert [type(each.mixer).__name__ for each in trained.spec.grafts] == ["Window", "GridAttention"]
+    assert tuple(trained.body.features[12].expand3x3.weight.shape[2:]) == (5, 5)
+    assert "torchvision_squeezenet1_1+window+gridattention" in (run / "report.html").read_text(encoding="utf-8")
+    scored = answer(capsys, "eval", run, "--data", data, "--plugin", plugin)
+    assert scored["top1"] == found["val_top1"]
+    assert answer(capsys, "train", "--resume", run)["val_top1"] == found["val_top1"]
+    told = answer(capsys, "info", run, "--plugin", plugin)
+    assert told["num_classes"] == 2
+    assert told["params"] == sum(each.numel() for each in trained.parameters())
+
+
+def test_a_graft_begins_with_weights_of_the_network_before_it(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    torch.manual_seed(0)
+    network = models.squeezenet1_1()
+    checkpoint = tmp_path / "squeezenet.pth"
+    torch.save(network.state_dict(), checkpoint)
+    run = tmp_path / "run"
+    options = ("--weights", checkpoint, "--freeze", "features", "--lr", "1e-6", "--output", run)
+    data = write_npz(tmp_path / "stripes.npz")
+    graft = ("--graft", "features.12.expand3x3=GridAttention(heads=4)")
+    found = answer(capsys, "train", *SQUEEZENET, *graft, *options, "--data", data)
+    body = read(run / "best.safetensors").network.body
+    parts = dict(network.named_parameters())
+    kept = [name for name in parts if not name.startswith(("features.12.expand3x3", "classifier"))]
+    assert all(torch.equal(body.get_parameter(name), parts[name]) for name in kept)
+    share = sum(parts[name].numel() for name in kept) / sum(each.numel() for each in parts.values())
+    assert f"{share:.1%} of the weights of torchvision_squeezenet1_1 are kept." in found["notes"]
+
+
+def test_a_network_is_compared_with_its_grafted_form(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trials, "measure_speeds", lambda *args, **more: measure_speeds(*args, **more, patience=0.0))
+    data = write_npz(tmp_path / "stripes.npz")
+    shared = ("--image", "32", "--batch-size", "16", "--seeds", "2", "--epochs", "1", "--data", data)
+    graft = ("--models", "torchvision:squeezenet1_1", "--graft", "features.9+=GridAttention(heads=2)")
+    found = answer(capsys, "compare", *graft, *shared, "--output", tmp_path / "found")
+    names = ["torchvision_squeezenet1_1", "torchvision_squeezenet1_1+gridattention"]
+    assert [each["model"] for each in found["models"]] == names
+    assert found["models"][1]["params"] > found["models"][0]["params"]
+    config = ComparisonFolder(tmp_path / "found").run(names[1], 1).config.read_text()
+    assert "model: torchvision:squeezenet1_1\n" in config
+    assert "graft: features.9+=GridAttention(heads=2)\n" in config
+
+
+def test_info_tells_of_a_network_of_others(capsys: pytest.CaptureFixture) -> None:
+    options = ("--image", "64", "--num-classes", "5", "--graft", "layer4.*.conv2=GridAttention(heads=4)")
+    found = answer(capsys, "info", "torchvision:resnet18", *options)
+    assert found["name"] == "torchvision_resnet18+gridattention"
+    spec = Foreign("torchvision:resnet18", num_classes=5, image=(64, 64))
+    grafted = build(Grafted(spec, parse_grafts("layer4.*.conv2=GridAttention(heads=4)", None)))
+    assert found["params"] == sum(each.numel() for each in grafted.parameters())
+    assert found["smallest_image"] == 1
+    assert [each["name"] for each in found["stages"]][-4:] == ["layer4.0", "layer4.1", "avgpool", "fc"]
+    assert found["stages"][-4]["grid"] == [2, 2] and found["stages"][-4]["stride"] == 32
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (
+            ("--graft", "layer4.*.conv2"),
+            "--graft takes PLACE=MIXER, as layer4.*.conv2=GridAttention(heads=4), or PLACE+=MIXER to insert one, and"
+            " got 'layer4.*.conv2'.",
+        ),
+        (
+            ("--graft", "features.9+=GridAttension()"),
+            "The vocabulary has no word 'GridAttension'. Did you mean 'GridAttention'?",
+        ),
+        (
+            ("--graft", "features.9+=GridAttention(4)"),
+            "'GridAttention(4)' cannot be read. Write a word with its choices by name, as GridAttention(heads=4).",
+        ),
+        (
+            ("--graft", "features.9+=__import__('os').system('true')"),
+            "\"__import__('os').system('true')\" cannot be read. Write a word with its choices by name, as"
+            " GridAttention(heads=4).",
+        ),
+        (
+            ("--graft", "features.9+=SqueezeExcite()"),
+            "'features.9' takes no SqueezeExcite, whose build raised ",
+        ),
+        (
+            ("--graft", "features.90+=GridAttention()"),
+            "No module of this SqueezeNet is at 'features.90'.",
+        ),
+        (
+            ("--graft", "features.9+=GridAttention()", "--graft-lose", "stride"),
+            "A mixer may lose 'groups' and 'dilation', not 'stride'.",
+        ),
+        (("--graft-lose", "groups"), "--graft-lose came without --graft, and means nothing then."),
+        (("--plugin", "nowhere.py"), "--plugin nowhere.py cannot be read: No such file or directory."),
+        (
+            ("--pretrained",),
+            "--pretrained is for networks of the zoo, and --model is torchvision:squeezenet1_1. Give its library's"
+            " weight file as --weights.",
+        ),
+    ],
+)
+def test_what_cannot_be_grafted_is_refused_before_the_run(
+    words: tuple[str, ...], text: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    output = tmp_path / "run"
+    found = complaint(capsys, "train", *SQUEEZENET, *words, "--output", output)
+    assert found.startswith(f"graft: {text}")
+    assert not output.exists()
+
+
+def test_a_plugin_that_breaks_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text("import nothing_of_that_name\n")
+    found = complaint(capsys, "train", *SQUEEZENET, "--plugin", path)
+    assert found == (
+        f"graft: --plugin {path} cannot be run: ModuleNotFoundError: No module named 'nothing_of_that_name'\n"
+    )
+
+
+def test_grafts_are_read_as_they_are_written() -> None:
+    first, second = parse_grafts("layer4.*.conv2 = Conv(kernel=5);layer3+=ContextualTransformer;", "groups")
+    assert (first.at, first.mode, first.mixer.kernel, first.lose) == ("layer4.*.conv2", "replace", 5, ("groups",))
+    assert (second.at, second.mode, type(second.mixer).__name__) == ("layer3", "insert", "ContextualTransformer")
