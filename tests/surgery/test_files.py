@@ -13,7 +13,7 @@ from visiongraft import vocabulary
 from visiongraft.blocks.positions import PositionTables
 from visiongraft.errors import GraftError, SpecError, SurgeryError, UnknownModel, WeightsError
 from visiongraft.network import Network
-from visiongraft.surgery.foreign import Foreign, Grafted, read_blueprint
+from visiongraft.surgery.foreign import LIBRARIES, Foreign, Grafted, read_blueprint
 from visiongraft.surgery.network import ForeignNetwork, build
 from visiongraft.surgery.planting import Inserted
 from visiongraft.surgery.words import Graft
@@ -187,12 +187,6 @@ def test_what_no_value_describes_is_refused(tmp_path: Path) -> None:
             "A network of others is named as torchvision:resnet50, not 'resnet50'.",
         ),
         (
-            lambda: Foreign("torchvison:resnet50"),
-            UnknownModel,
-            "'torchvison:resnet50' names the library 'torchvison', and known is 'torchvision'. Did you mean"
-            " 'torchvision'?",
-        ),
-        (
             lambda: build(Foreign("torchvision:resnet51")),
             UnknownModel,
             "torchvision has no classifier 'resnet51'. Did you mean 'resnet50' or 'resnet18' or 'resnet152'?",
@@ -224,3 +218,12 @@ def test_a_file_of_a_grafted_network_is_no_network_of_the_zoo(squeezenet: Foreig
     with pytest.raises(WeightsError, match="cannot be kept as a folder, which is for networks of a Backbone"):
         vg.save_pretrained(squeezenet, tmp_path / "folder")
     assert not (tmp_path / "folder").exists()
+
+
+def test_a_library_that_is_unknown_is_refused_with_a_near_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(LIBRARIES, "timm", raising=False)  # which another test may have brought
+    with pytest.raises(UnknownModel) as caught:
+        Foreign("torchvison:resnet50")
+    assert str(caught.value) == (
+        "'torchvison:resnet50' names the library 'torchvison', and known is 'torchvision'. Did you mean 'torchvision'?"
+    )
