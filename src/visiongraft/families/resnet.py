@@ -52,7 +52,7 @@ def for_cifar(name: str, last: Basic) -> Backbone:
 
     Found here, and in no paper: most of its work is 3x3 convolutions of 64 to 256 channels, the fastest there are. A
     thin stem at full size learns faster than a deep one that halves the image: 83.3% and 81.2% of CIFAR-10 after three
-    epochs of as much time.
+    epochs of as much time, one run each.
     """
     stages = tuple(Stage(width, 2, (Basic(), last if width == 256 else Basic())) for width in (64, 128, 256))
     return Backbone(name, SmallStem(32), stages, Head(num_classes=10)).at(32)
