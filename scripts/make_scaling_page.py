@@ -2,10 +2,11 @@
 
     python -m scripts.make_scaling_page
 
-Nothing is computed: networks are built on the meta device, where tensors have sizes and no numbers. Throughput comes
-from the records in benchmarks/speed.jsonl.
+Nothing is computed: networks are built on the meta device, where tensors have sizes and no numbers. Parameters and
+multiply-adds come from the package's record of counts, throughput from the records in benchmarks/speed.jsonl.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +15,10 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from scripts.records import read
+from visiongraft.cards.records import Count, counts
 from visiongraft.families.zoo import get_spec
 from visiongraft.network import Network
 from visiongraft.spec import Backbone
-from visiongraft.summary import summarize
 
 PAGE = Path("docs/scaling.md")
 SPEED = Path("benchmarks/speed.jsonl")
@@ -50,7 +51,7 @@ class PaperRun:
     @property
     def exaflop(self) -> float:
         """Its floating-point operations, in 10^18: two a multiply-add, and twice those of the forward way back."""
-        return 6 * summarize(get_spec(self.model).at(self.image)).macs * self.million * self.epochs / 1e12
+        return 6 * counted(self.model, self.image).macs * self.million * self.epochs / 1e12
 
 
 RUNS = (
@@ -64,6 +65,14 @@ RUNS = (
     PaperRun("then ImageNet at 512", "coatnet_4", 512, 30, 1.281),
     PaperRun("CoAtNet-5, JFT-300M", "coatnet_5", 224, 14, 300.0),
 )
+
+
+def counted(model: str, image: int) -> Count:
+    """Give what was counted of a network at an image size, in pixels a side."""
+    found = [each for each in counts() if (each.name, each.of, each.image) == (model, "ours", (image, image))]
+    if not found:
+        raise LookupError(f"Nothing was counted of {model} at {image}: python -m scripts.measure_counts")
+    return found[0]
 
 
 def kept_bytes(spec: Backbone) -> int:
@@ -87,16 +96,16 @@ def kept_bytes(spec: Backbone) -> int:
     return sum(each.untyped_storage().nbytes() for each in kept.values()) // 2
 
 
-def memory_table() -> str:
-    """Give memory by device, strategy and image."""
+def memory_table(names: Iterable[str] = LARGE) -> str:
+    """Give memory by device, strategy and image, of networks of the zoo."""
     lines = [
         "| network | million parameters | GiB: ddp | fsdp, 8 | fsdp, 64 | an image | images: ddp | "
         "fsdp, 8 | fsdp, 64 |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for name in LARGE:
+    for name in names:
         spec = get_spec(name).at(224)
-        params = summarize(spec).params
+        params = counted(name, 224).params
         image = kept_bytes(spec) / 2 / 2**30  # of bfloat16
         held = [params * BYTES_A_WEIGHT / 2**30 / devices for devices in (1, 8, 64)]
         parts = [f"{max(int((DEVICE_GIB - each) / image), 0):,}" for each in held]

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts.make_scaling_page import hours_table, memory_table
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -35,3 +37,10 @@ def test_the_examples_of_the_docstrings_are_true() -> None:
         found = doctest.testmod(importlib.import_module(name))
         assert found.attempted > 0, name
         assert found.failed == 0, name
+
+
+def test_the_tables_of_the_page_on_scale_are_what_its_script_writes() -> None:
+    page = (REPOSITORY / "docs" / "scaling.md").read_text(encoding="utf-8")
+    assert hours_table() in page
+    memory = memory_table(["coatnet_0", "coatnet_3"])  # the largest take seconds to build
+    assert memory in page

@@ -37,7 +37,7 @@ def stripes(tmp_path: Path) -> Path:
 def test_a_comparison_leaves_a_table_a_page_and_its_runs_and_is_not_done_twice(
     tmp_path: Path, stripes: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shown = ("--mean", "0.5,0.4,0.3", "--std", "0.2,0.2,0.25", "--crop-pct", "0.9")
+    shown = ("--mean", "0.5,0.4,0.3", "--std", "0.2,0.2,0.25", "--crop-pct", "0.9", "--rotation", "7.5")
     command = ("compare", *TWO, *shown, "--data", stripes, "--epochs", "1", "--output", tmp_path / "found")
     found = answer(capsys, *command)
     (row, other) = found["models"]
@@ -55,6 +55,7 @@ def test_a_comparison_leaves_a_table_a_page_and_its_runs_and_is_not_done_twice(
     assert main(["train", "--config", str(weights.with_name("config.yaml")), "--print-config"]) == 0
     assert "model: resnet_pico\n" in (again := capsys.readouterr().out) and "seed: 1\n" in again
     assert "mean: 0.5,0.4,0.3\n" in again and "std: 0.2,0.2,0.25\n" in again and "crop_pct: 0.9\n" in again
+    assert "rotation: 7.5\n" in again
 
     monkeypatch.setattr(trials, "train", None)  # whoever trains now fails
     assert main([str(word) for word in command]) == 0

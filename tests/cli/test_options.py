@@ -1,15 +1,14 @@
 """What a user writes behind a verb, and in a configuration."""
 
 from dataclasses import fields
-from inspect import getdoc, signature
 from pathlib import Path
 
 import pytest
 import yaml
-from docstring_parser import parse
 
 from tests.cli.running import answer, complaint
 from visiongraft.cli import compare, train
+from visiongraft.cli.arguments import flat, gathered, options_of, usual
 from visiongraft.cli.main import main
 from visiongraft.cli.verbs import VERBS
 from visiongraft.train.recipe import Recipe
@@ -40,19 +39,33 @@ def test_the_help_shows_what_an_option_takes(monkeypatch: pytest.MonkeyPatch, ca
     assert "\n  --image SIZE            size in pixels, as 224 or as 256x128" in text
     assert "\n  --workers {auto,N} " in text
     assert "\n  --output PATH " in text
-    assert "probability of dropping a feature before the classifier (default: 0.0)" in text
+    assert "dropping a feature before the classifier, in [0, 1) (default: 0.0)" in " ".join(text.split())
     assert "Without options: a small CoAtNet" in text
     assert "usage: graft predict [OPTIONS] WEIGHTS INPUTS...\n" in explain("predict", 120, monkeypatch, capsys)
 
 
-def test_what_two_verbs_take_for_a_recipe_is_explained_alike_and_has_one_default() -> None:
-    shared = {each.name for each in fields(Recipe)} & signature(compare.run).parameters.keys()
-    assert shared >= {"lr", "opt", "warmup_epochs", "clip_grad", "mixup", "cutmix", "drop_path"}
-    helps = [{each.arg_name: each.description for each in parse(getdoc(verb.run)).params} for verb in (train, compare)]
-    for name in shared - {"epochs", "batch_size"}:  # of all runs alike, and on one device
-        assert helps[0][name] == helps[1][name], name
-        one, other = (signature(verb.run).parameters[name] for verb in (train, compare))
-        assert (one.default, one.annotation) == (other.default, other.annotation), name
+def test_each_choice_of_a_recipe_is_an_option_wherever_networks_are_trained_with_the_recipes_default() -> None:
+    chosen = {each.name: each.default for each in fields(Recipe)}
+    assert chosen.items() <= usual(train.run).items()
+    chosen = {name: value for name, value in chosen.items() if name not in {"epochs", "seed", "keep"}}
+    assert chosen.items() <= usual(compare.run).items()  # which has epochs and seeds of its own
+
+
+def test_what_options_are_made_of_can_be_put_together_and_taken_apart() -> None:
+    values = usual(train.run) | {"lr": 0.5, "data": "photos"}
+    arguments = gathered(train.run, values)
+    assert arguments["how"] == Recipe(lr=0.5)
+    assert arguments["data"] == "photos"
+    assert "lr" not in arguments
+    assert flat(train.run, arguments) == values
+
+
+def test_an_option_that_the_help_speaks_of_is_spelt_as_it_is_typed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    text = " ".join(explain("train", 120, monkeypatch, capsys).split())
+    assert "where it rises from, at most --lr (default: 0.0)" in text
+    assert "by --decay-rate at each step of --decay-epochs; or onecycle" in text
 
 
 @pytest.mark.parametrize(
@@ -119,9 +132,10 @@ def test_null_is_refused_for_every_option_that_cannot_be_left_open(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run = next(each for each in VERBS if each.name == verb).load().run
-    options = [each for each in signature(run).parameters.values() if each.kind is each.KEYWORD_ONLY]
-    for each in options:
-        name = each.name.removesuffix("_")  # behind a word of Python's
+    for each in options_of(run):
+        name = each.name
+        if each.form in {"word", "words"}:
+            continue
         Path("b.yaml").write_text(f"{name}: null\n")
         if each.default is None:
             assert main([verb, "--config", "b.yaml", "--print-config"]) == 0

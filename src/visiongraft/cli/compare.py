@@ -2,12 +2,12 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from hashlib import blake2b
-from inspect import signature
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+from visiongraft.cli.arguments import Spread, flat, usual
 from visiongraft.cli.grafting import blueprint_named, grafted, parse_grafts, run_plugin
 from visiongraft.cli.progress import progress_bar
 from visiongraft.cli.train import RUNS, short_name
@@ -37,7 +37,7 @@ from visiongraft.surgery.network import check_takes, fitted
 from visiongraft.surgery.words import Graft
 from visiongraft.train.crew import check_alone
 from visiongraft.train.devices import find_device, keep_freed_memory, workers_for
-from visiongraft.train.recipe import Optimiser, Precision, Recipe
+from visiongraft.train.recipe import Recipe
 from visiongraft.train.recipes import DEFAULT, find_recipe
 from visiongraft.train.step import taken_at_once
 
@@ -55,7 +55,7 @@ def defaults(recipe: str) -> dict[str, object]:
         GraftError: if there is no such recipe.
     """
     options = find_recipe(recipe).options
-    return {name: value for name, value in options.items() if name in signature(run).parameters and name != "epochs"}
+    return {name: value for name, value in options.items() if name in usual(run) and name != "epochs"}
 
 
 def run(
@@ -79,19 +79,7 @@ def run(
     seeds: int = 3,
     epochs: int | None = None,
     budget: str | None = None,
-    batch_size: int = Recipe.batch_size,
-    opt: Optimiser = Recipe.opt,
-    lr: float = Recipe.lr,
-    weight_decay: float = Recipe.weight_decay,
-    clip_grad: float = Recipe.clip_grad,
-    warmup_epochs: float = Recipe.warmup_epochs,
-    label_smoothing: float = Recipe.label_smoothing,
-    drop_path: float = Recipe.drop_path,
-    crop_scale: float = Recipe.crop_scale,
-    mixup: float = Recipe.mixup,
-    cutmix: float = Recipe.cutmix,
-    precision: Precision = Recipe.precision,
-    val_every: int = Recipe.val_every,
+    how: Annotated[Recipe, Spread(without=("epochs", "keep", "seed"))],
     workers: Literal["auto"] | int = "auto",
     device: str = "auto",
     max_unreadable: float = 0.01,
@@ -135,36 +123,23 @@ def run(
         epochs: of each run
         budget: in place of --epochs, the training time of all runs together, as 20m or 1.5h, of which each gets the
             same share; by default 17m
-        batch_size: images per step
-        opt: muon (for the matrices of the layers, with AdamW for the rest), adamw, sgd with momentum, nesterov (the
-            same looking ahead) or lamb
-        lr: highest learning rate, reached after the warm-up
-        weight_decay: pull of the weights towards 0, but not of biases, normalisations and position tables
-        clip_grad: longest gradient as a Euclidean norm; 0 switches clipping off
-        warmup_epochs: epochs during which the learning rate rises
-        label_smoothing: share of the target that is spread over all classes
-        drop_path: probability of dropping the last residual branch; it grows from 0 at the first
-        crop_scale: smallest share of an image's area that a random crop shows
-        mixup: concentration of the shares with which images are mixed; 0 for no mixup
-        cutmix: the same for parts that are pasted from another image; 0 for no cutmix
-        precision: arithmetic of the layers; weights stay float32
-        val_every: epochs between two validations
+        how: the recipe of all runs, each field of it
         workers: processes that read images; auto for none if they are in memory, else one per spare core
         device: auto, cpu, cuda, cuda:1 or mps
         max_unreadable: share of the images that may be unreadable before a run stops
     """
-    options = dict(locals())
+    options = flat(run, locals())
     check_alone("graft compare")
     check_share(max_unreadable, of="--max-unreadable")
     seconds = _budget(epochs, budget)
-    how = _recipe(recipe, options)
+    how = _as_compared(how, recipe, epochs)
     check_workers(workers)
     place = find_device(device)
     run_plugin(plugin)
     specs = _networks(models, preset, image, seeds, parse_grafts(graft, graft_lose))
     reference = _reference(against, specs)
-    usual = Preprocessing()
-    shown = preprocessed(usual, usual.image, mean=mean, std=std, interpolation=interpolation, crop_pct=crop_pct)
+    plain = Preprocessing()
+    shown = preprocessed(plain, plain.image, mean=mean, std=std, interpolation=interpolation, crop_pct=crop_pct)
     check_writable(output or RUNS, "--output", kind="folder")
     images = kept_in_memory(open_data(data, data_dir=data_dir, download=download), "auto")
     if len(images.val) < 2:  # noqa: PLR2004
@@ -202,17 +177,16 @@ def run(
     return found
 
 
-def _recipe(name: str, options: Mapping[str, object]) -> Recipe:
-    """Give the recipe of that name, with the options that were given, as a comparison trains by it.
+def _as_compared(recipe: Recipe, name: str, epochs: int | None) -> Recipe:
+    """Give a recipe as a comparison trains by it.
 
     Raises:
-        GraftError: if there is none, it begins with trained weights, or an option cannot be.
+        GraftError: if the one of that name begins with trained weights.
     """
     named = find_recipe(name)
     if named.weights:
         raise GraftError(f"--recipe {name} begins with trained weights, and a comparison with none. Give another one.")
-    own = {each.name: options[each.name] for each in fields(Recipe) if options.get(each.name) is not None}
-    return replace(named.recipe, **own, keep="last")  # type: ignore[arg-type]  # each as its option takes it
+    return replace(recipe, epochs=named.recipe.epochs if epochs is None else epochs, keep="last")
 
 
 def _budget(epochs: int | None, budget: str | None) -> float | None:
@@ -298,9 +272,8 @@ def _name(plan: Plan, data: str | None) -> str:
 
 def _command(options: Mapping[str, object]) -> dict[str, object]:
     """Give the options that are not what they are when nothing is said."""
-    usual = {name: each.default for name, each in signature(run).parameters.items()}
-    usual |= defaults(str(options["recipe"]))
-    return {name: value for name, value in options.items() if value != usual[name]}
+    when_nobody_says = usual(run) | defaults(str(options["recipe"]))
+    return {name: value for name, value in options.items() if value != when_nobody_says[name]}
 
 
 class Teller:

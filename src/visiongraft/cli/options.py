@@ -1,7 +1,6 @@
 """From words on the command line to the arguments of a verb, by jsonargparse: the one file that knows it."""
 
 import inspect
-import keyword
 import math
 import re
 import textwrap
@@ -10,13 +9,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, get_args, get_origin
 
 import yaml
 from docstring_parser import Docstring
 from docstring_parser import parse as parse_docstring
 from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter
 
+from visiongraft.cli.arguments import Option, gathered, options_of
 from visiongraft.cli.configuration import OPTION, files_first, options_of_the_run, read_config, recipe_of
 from visiongraft.cli.values import ImageSize
 from visiongraft.cli.verbs import Verb
@@ -172,31 +172,27 @@ def parse(verb: Verb, words: Sequence[str]) -> Chosen | None:
             raise GraftError(f"{_flag(name)} takes a number, and got {value}. See `{parser.prog} --help`.")
         if isinstance(value, int) and value >= _LARGEST and name != "seed":
             raise GraftError(f"{_flag(name)} takes a number below {_LARGEST}, and got {value}.")
-    return Chosen({_argument(name): value for name, value in values.items()}, as_json)
+    return Chosen(gathered(verb.load().run, values), as_json)
 
 
 def make_parser(verb: Verb) -> _Parser:
     """Make the parser of a verb from the type hints and the docstring of its `run`."""
     run = verb.load().run
+    options = options_of(run)
     about = parse_docstring(inspect.getdoc(run) or "")
+    words = {each.name: _shown(each) for each in options if each.form in {"word", "words"}}
     parser = _Parser(
         prog=f"graft {verb.name}",
-        usage=f"graft {verb.name} [OPTIONS]" + "".join(f" {each}" for each in _positionals(run).values()),
+        usage=f"graft {verb.name} [OPTIONS]" + "".join(f" {each}" for each in words.values()),
         description=_paragraphs(about),
         epilog="examples:\n" + textwrap.indent("\n".join(each.description or "" for each in about.examples), "  "),
         formatter_class=_Formatter,
         allow_abbrev=False,
     )
-    parser.hints = {_option(name): hint for name, hint in get_type_hints(run).items() if name != "return"}
-    parser.positionals = _positionals(run)
-    helps = {each.arg_name: each.description or "" for each in about.params}
-    by_hand = _add_positionals(parser, run, helps) | set(_flags(parser.hints))
-    for name in _flags(parser.hints):
-        parser.add_argument(f"--{name}", action="store_true", help=helps[name])
-    for name in filter(_is_python, inspect.signature(run).parameters):  # those of the kind that must be given
-        parser.add_argument(f"--{_option(name)}", type=parser.hints[_option(name)], required=True, help=helps[name])
-        by_hand.add(name)
-    parser.add_function_arguments(run, as_group=False, skip=by_hand, fail_untyped=True)
+    parser.hints = {each.name: each.hint for each in options}
+    parser.positionals = words
+    for each in options:
+        _add(parser, each)
     parser.add_argument("--json", action="store_true", help="print the result as one JSON value, and nothing else")
     parser.add_argument(f"--{OPTION}", action=_ConfigFile, metavar="FILE", help="read options from a YAML file")
     for action in parser._actions:
@@ -209,54 +205,36 @@ def _flags(hints: Mapping[str, object]) -> list[str]:
     return [name for name, hint in hints.items() if hint is bool]
 
 
-def _is_python(argument: str) -> bool:
-    """Tell whether an argument would have a word of Python's as its name, such as from, and so has from_."""
-    return argument.endswith("_")
-
-
-def _option(argument: str) -> str:
-    return argument.removesuffix("_")
-
-
-def _argument(option: str) -> str:
-    return f"{option}_" if keyword.iskeyword(option) else option
-
-
 def _paragraphs(about: Docstring) -> str:
     """Give the short and the long description, each as one line that the help wraps."""
     parts = [about.short_description, *(about.long_description or "").split("\n\n")]
     return "\n\n".join(" ".join(part.split()) for part in parts if part)
 
 
-def _positionals(run: Callable[..., Any]) -> dict[str, str]:
-    """Give the arguments that have no `--`, those before the star, and how the usage shows them."""
-    shown = {}
-    for name, each in inspect.signature(run).parameters.items():
-        if each.kind is inspect.Parameter.KEYWORD_ONLY:
-            continue
-        many = "..." if get_origin(each.annotation) is list else ""
-        required = each.default is inspect.Parameter.empty
-        shown[name] = f"{name.upper()}{many}" if required else f"[{name.upper()}]"
-    return shown
+def _shown(option: Option) -> str:
+    """Say how the usage shows what has no `--`."""
+    name = option.name.upper() + ("..." if option.form == "words" else "")
+    return name if option.required else f"[{name}]"
 
 
-def _add_positionals(parser: ArgumentParser, run: Callable[..., Any], helps: Mapping[str, str]) -> set[str | int]:
-    """Add the arguments that have no `--`. A list takes as many words as there are."""
-    names: set[str | int] = set()
-    for name in _positionals(run):
-        each = inspect.signature(run).parameters[name]
-        names.add(name)
-        options: dict[str, Any] = {"help": helps[name], "metavar": name.upper()}
-        if get_origin(each.annotation) is list:
-            (item,) = get_args(each.annotation)
-            parser.add_argument(name, nargs="+", type=item, **options)
-        elif each.default is inspect.Parameter.empty:
-            parser.add_argument(name, type=each.annotation, **options)
-        else:
-            parser.add_argument(
-                name, nargs="?", action=_Optional, type=each.annotation, default=each.default, **options
-            )
-    return names
+def _add(parser: ArgumentParser, option: Option) -> None:
+    """Add one option to a parser. A list takes as many words as there are."""
+    if option.form == "flag":
+        parser.add_argument(f"--{option.name}", action="store_true", help=option.help)
+        return
+    common: dict[str, Any] = {"type": option.hint, "help": option.help}
+    if option.form == "option":
+        need = {"required": True} if option.required else {"default": option.default}
+        parser.add_argument(f"--{option.name}", **common, **need)
+        return
+    common["metavar"] = option.name.upper()
+    if option.form == "words":
+        (common["type"],) = get_args(option.hint)
+        parser.add_argument(option.name, nargs="+", **common)
+    elif option.required:
+        parser.add_argument(option.name, **common)
+    else:
+        parser.add_argument(option.name, nargs="?", action=_Optional, default=option.default, **common)
 
 
 def _make_readable(parser: _Parser, action: Action) -> None:

@@ -2,11 +2,10 @@
 
 import os
 from contextlib import nullcontext
-from dataclasses import fields
-from inspect import signature
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+from visiongraft.cli.arguments import Spread, flat, usual
 from visiongraft.cli.beginning import begin
 from visiongraft.cli.grafting import parse_grafts, run_plugin
 from visiongraft.cli.narrator import Narrator
@@ -31,7 +30,7 @@ from visiongraft.train.crew import is_a_restart, leads, may_be_restarted
 from visiongraft.train.devices import Hardware, Strategy, find_device, keep_freed_memory, workers_for
 from visiongraft.train.engine import Outcome, train
 from visiongraft.train.freezing import check_parts
-from visiongraft.train.recipe import Balance, Keep, Loss, Optimiser, Precision, Recipe, Remode, Schedule
+from visiongraft.train.recipe import Recipe
 from visiongraft.train.recipes import DEFAULT, find_recipe
 from visiongraft.train.run import RunFolder, plan_run
 from visiongraft.train.step import taken_at_once
@@ -70,54 +69,7 @@ def run(
     std: str | None = None,
     interpolation: Interpolation | None = None,
     crop_pct: float | None = None,
-    epochs: int = Recipe.epochs,
-    batch_size: int = Recipe.batch_size,
-    grad_accum_steps: int = Recipe.grad_accum_steps,
-    opt: Optimiser = Recipe.opt,
-    lr: float = Recipe.lr,
-    momentum: float = Recipe.momentum,
-    beta1: float = Recipe.beta1,
-    beta2: float = Recipe.beta2,
-    opt_eps: float = Recipe.opt_eps,
-    weight_decay: float = Recipe.weight_decay,
-    clip_grad: float = Recipe.clip_grad,
-    layer_decay: float = Recipe.layer_decay,
-    freeze: str = Recipe.freeze,
-    sched: Schedule = Recipe.sched,
-    warmup_epochs: float = Recipe.warmup_epochs,
-    warmup_lr: float = Recipe.warmup_lr,
-    min_lr: float = Recipe.min_lr,
-    decay_epochs: float = Recipe.decay_epochs,
-    decay_rate: float = Recipe.decay_rate,
-    loss: Loss = Recipe.loss,
-    label_smoothing: float = Recipe.label_smoothing,
-    class_weights: Balance = Recipe.class_weights,
-    sampler: Balance = Recipe.sampler,
-    aug_repeats: int = Recipe.aug_repeats,
-    model_ema_decay: float = Recipe.model_ema_decay,
-    drop_path: float = Recipe.drop_path,
-    dropout: float = Recipe.dropout,
-    grow_from: float = Recipe.grow_from,
-    grow_to: float = Recipe.grow_to,
-    multi_scale: float = Recipe.multi_scale,
-    crop_scale: float = Recipe.crop_scale,
-    crop_ratio: float = Recipe.crop_ratio,
-    crop_padding: int = Recipe.crop_padding,
-    flip: float = Recipe.flip,
-    aa: str = Recipe.aa,
-    rotation: float = Recipe.rotation,
-    color_jitter: float = Recipe.color_jitter,
-    cutout: int = Recipe.cutout,
-    reprob: float = Recipe.reprob,
-    remode: Remode = Recipe.remode,
-    mixup: float = Recipe.mixup,
-    cutmix: float = Recipe.cutmix,
-    mixup_prob: float = Recipe.mixup_prob,
-    mixup_switch_prob: float = Recipe.mixup_switch_prob,
-    precision: Precision = Recipe.precision,
-    val_every: int = Recipe.val_every,
-    keep: Keep = Recipe.keep,
-    seed: int = Recipe.seed,
+    how: Annotated[Recipe, Spread()],
     workers: Literal["auto"] | int = "auto",
     device: str = "auto",
     devices: int = 1,
@@ -169,56 +121,7 @@ def run(
         std: what they are then divided by, in the same form
         interpolation: how images are resized; by default as for the weights, or bicubic
         crop_pct: share of the resized image that validation shows; by default as for the weights, or 0.875
-        epochs: passes over the training images
-        batch_size: images per step, over all devices
-        grad_accum_steps: parts that a batch is learnt from in, one after the other, which needs less memory
-        opt: muon (for the matrices of the layers, with AdamW for the rest), adamw, sgd with momentum, nesterov (the
-            same looking ahead) or lamb
-        lr: highest learning rate, reached after the warm-up
-        momentum: share of the running mean that SGD keeps
-        beta1: the same of AdamW and LAMB
-        beta2: share that they keep of the running mean of squares
-        opt_eps: what they add to the divisor
-        weight_decay: pull of the weights towards 0, but not of biases, normalisations and position tables
-        clip_grad: longest gradient as a Euclidean norm; 0 switches clipping off
-        layer_decay: factor of the learning rate from each block to the one before it
-        freeze: parts that keep their weights, as stem,stage1 or patterns as stages.0.*; none for none
-        sched: how the rate falls; onecycle is ConvMixer's, up for two fifths of the run and down in two lines
-        warmup_epochs: epochs during which the learning rate rises
-        warmup_lr: where it rises from
-        min_lr: where it falls to
-        decay_epochs: epochs between two falls of --sched step
-        decay_rate: factor of each of these falls
-        loss: cross-entropy over the classes, or binary cross-entropy of each class
-        label_smoothing: share of the target that is spread over all classes
-        class_weights: balanced lets all classes count alike, however many images they have
-        sampler: balanced shows each class as often as any other
-        aug_repeats: how often an image appears in a batch, each time drawn anew
-        model_ema_decay: share of the moving average of the weights that a step keeps; above 0, the averaged weights
-            are scored and kept
-        drop_path: probability of dropping the last residual branch; it grows from 0 at the first
-        dropout: probability of dropping a feature before the classifier
-        grow_from: size of the training images at first, as a share of --image
-        grow_to: the same at last; validation is always at the full size
-        multi_scale: how far the size of a step's images is changed at random, as a share of it
-        crop_scale: smallest share of an image's area that a random crop shows
-        crop_ratio: largest width over height of a random crop; the smallest is its inverse
-        crop_padding: pixels of black around an image of which a crop of its size is taken, in place of other crops
-        flip: probability of mirroring an image
-        aa: changes of single images by torchvision, as rand-m9-n2, trivial or none
-        rotation: largest angle in degrees by which an image is turned at random
-        color_jitter: how far saturation, contrast and brightness are changed at random
-        cutout: side in pixels of a square that is cut out of each image
-        reprob: probability of erasing a rectangle of an image
-        remode: what it is filled with, noise in every pixel or one constant colour, the mean
-        mixup: concentration of the shares with which images are mixed; 0 for no mixup
-        cutmix: the same for parts that are pasted from another image; 0 for no cutmix
-        mixup_prob: probability of mixing a batch, where one of these is on
-        mixup_switch_prob: probability that it is cutmix, where both are on
-        precision: arithmetic of the layers; weights stay float32
-        val_every: epochs between two validations
-        keep: weights of the validation that scored best, or of the last epoch
-        seed: of weights, order and augmentation
+        how: under the recipe's name, and with its defaults, each field of it
         workers: processes that read images; auto for none if they are in memory and --aa is none, else one per spare
             core
         device: auto, cpu, cuda, cuda:1 or mps
@@ -233,13 +136,12 @@ def run(
             tenth on a GPU or several devices
         resume: go on with the run in this folder, with its options, as if it had never been stopped
     """
-    options = dict(locals())
+    options = flat(run, locals())
     # All that can be refused without reading the data is, since a large folder takes minutes to search.
     check_share(max_unreadable, of="--max-unreadable")
     if save_minutes < 0:
         raise GraftError(f"--save-minutes must be at least 0, not {save_minutes}.")
     check_positive(devices, "--devices")
-    how = Recipe(**{each.name: options[each.name] for each in fields(Recipe)})
     check_workers(workers)
     place = find_device(device)
     crew = Hardware(place, devices).crew()
@@ -302,9 +204,8 @@ def run(
         )
     if not leads():
         raise SystemExit(0)  # the first process reports
-    usual = {name: each.default for name, each in signature(run).parameters.items()} | defaults(recipe)
-    usual["model"] = None if weights else named.model
-    write_report(outcome, images, options=options, defaults=usual, device=place)
+    when_nobody_says = usual(run) | defaults(recipe) | {"model": None if weights else named.model}
+    write_report(outcome, images, options=options, defaults=when_nobody_says, device=place)
     return outcome
 
 

@@ -24,61 +24,64 @@ NONE = "none"
 class Recipe:
     """How to train: the defaults suit a few thousand images and a network of a few million parameters.
 
+    `graft train --help` shows this list: in it, words in code are options.
+
     Args:
         epochs: passes over the training images.
         batch_size: images per step, over all devices.
-        grad_accum_steps: parts that each device takes its share of a batch in, one after the other, which needs less
-            memory. Normalisations see a part at a time.
-        opt: "adamw"; "muon", which is Muon for the matrices in the middle of the network, and AdamW for the rest;
-            "sgd" with momentum; "nesterov", which is the same looking ahead; or "lamb".
-        lr: highest learning rate.
+        grad_accum_steps: parts that each device learns from its share of a batch in, one after the other, which needs
+            less memory; normalisations see a part at a time.
+        opt: muon (for the matrices of the layers, with AdamW for the rest), adamw, sgd with momentum, nesterov (the
+            same looking ahead) or lamb.
+        lr: highest learning rate, reached after the warm-up.
         momentum: share of the running mean that a step of SGD keeps, in [0, 1).
         beta1: the same of AdamW and LAMB, in [0, 1).
         beta2: share that they keep of the running mean of squares, in [0, 1).
         opt_eps: what they add to the divisor, above 0.
-        weight_decay: pull of the weights towards 0; biases, normalisations and position tables feel none.
-        clip_grad: longest gradient, as a Euclidean norm; longer ones are shortened. 0 leaves them.
+        weight_decay: pull of the weights towards 0, but not of biases, normalisations and position tables.
+        clip_grad: longest gradient as a Euclidean norm, to which longer ones are shortened; 0 switches clipping off.
         layer_decay: factor of the learning rate from each block to the one before it, in (0, 1].
-        freeze: parts that keep their weights, as `train.freezing.freeze` takes them, or "none".
-        sched: how the rate falls behind the warm-up: along half a "cosine", a "linear" line, by `decay_rate` at each
-            "step" of `decay_epochs`; or "onecycle", which has a rise of its own: `train.schedule.ONE_CYCLE`.
+        freeze: parts that keep their weights, as stem,stage1 or patterns as stages.0.*; none for none.
+        sched: how the rate falls behind the warm-up: along half a cosine, a linear line, by `decay_rate` at each step
+            of `decay_epochs`; or onecycle, ConvMixer's, up for two fifths of the run and down in two lines.
         warmup_epochs: epochs during which the learning rate rises.
         warmup_lr: where it rises from, at most `lr`.
         min_lr: where it falls to, at most `lr`.
-        decay_epochs: epochs between two falls of the "step" schedule, above 0.
-        decay_rate: factor of each of them, in (0, 1].
-        loss: "cross_entropy", or "bce": binary cross-entropy of each class, in the mean over images and classes.
+        decay_epochs: epochs between two falls of the schedule in steps, above 0.
+        decay_rate: factor of each of these falls, in (0, 1].
+        loss: cross-entropy over the classes, or bce, binary cross-entropy of each class, in the mean over
+            images and classes.
         label_smoothing: share of the target that is spread over all classes, in [0, 1).
-        class_weights: "balanced" lets the images of all classes count alike in the loss, however many each has.
-        sampler: "balanced" shows each class as often as any other, some images then more than once an epoch.
+        class_weights: balanced lets all classes count alike in the loss, however many images they have.
+        sampler: balanced shows each class as often as any other, some images then more than once an epoch.
         aug_repeats: how often an image appears in a batch, each time drawn anew; an epoch then shows fewer images.
-        model_ema_decay: share of the moving average of the weights that each step keeps, in [0, 1). Above 0, the
-            averaged weights are those that are validated and kept.
-        drop_path: probability of dropping the last residual branch, in [0, 1).
+        model_ema_decay: share of the moving average of the weights that a step keeps, in [0, 1); above 0, the averaged
+            weights are those that are scored and kept.
+        drop_path: probability of dropping the last residual branch, in [0, 1); it grows from 0 at the first.
         dropout: probability of dropping a feature before the classifier, in [0, 1).
-        grow_from: size of the training images at the first epoch, as a share of the network's image size, in (0, 1].
-        grow_to: the same at the last epoch. Validation is always at the full size, where objects look as large as in
+        grow_from: size of the training images at the first epoch, as a share of the network's, in (0, 1].
+        grow_to: the same at the last epoch; validation is always at the full size, where objects look as large as in
             the random crops of somewhat smaller images.
         multi_scale: how far the size of a step's images is changed at random, as a share of it, in [0, 1).
         crop_scale: smallest share of an image's area that a random crop shows, in (0, 1].
         crop_ratio: largest width over height of a random crop, beside that of the image; the smallest is its inverse.
-        crop_padding: pixels of black around an image, of which a crop of its own size is then taken; 0 for crops by
+        crop_padding: pixels of black around an image of which a crop of its own size is taken; 0 for crops by
             `crop_scale` and `crop_ratio`.
         flip: probability of mirroring an image, in [0, 1].
-        aa: changes of single images as `data.augment.parse_policy` reads them: "rand-m9-n2", "trivial" or "none".
-        rotation: largest angle by which an image is turned, in degrees, in [0, 180].
+        aa: changes of single images by torchvision, as rand-m9-n2, trivial or none.
+        rotation: largest angle in degrees by which an image is turned at random, in [0, 180].
         color_jitter: how far saturation, contrast and brightness are changed at random, in [0, 1].
         cutout: side in pixels of a square that is cut out of each image; 0 for none.
         reprob: probability of erasing a rectangle of an image, in [0, 1].
-        remode: what it is filled with: noise in every "pixel", or the "const"ant mean colour.
+        remode: what it is filled with, noise in every pixel or one constant colour, the mean.
         mixup: concentration of the Beta distribution that shares of two images are drawn from; 0 for no mixup.
         cutmix: the same for the area that is pasted from another image; 0 for no cutmix.
         mixup_prob: probability of mixing a batch, where mixup or cutmix is on, in [0, 1].
         mixup_switch_prob: probability that it is cutmix, where both are on, in [0, 1].
         precision: number format of the layers' arithmetic; weights are always float32.
         val_every: epochs between two validations; the first and the last epoch are always validated.
-        keep: weights of the "best" validation, which its images then score as the ones that chose it; or of the
-            "last" epoch, whose score is that of images that chose nothing.
+        keep: weights of the best validation, which its images then score as the ones that chose it; or of the last
+            epoch, whose score is that of images that chose nothing.
         seed: of weights, order and augmentation.
     """
 
