@@ -5,6 +5,7 @@ import io
 import warnings
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -42,6 +43,13 @@ UPRIGHT = {
 """What turns an image upright, for each value of the tag but 1, which says that it is."""
 
 
+Orientation = Literal["upright", "stored"]
+"""How an image is given: as the camera was held, or as the file has its rows."""
+
+_LYING = tuple(turn for tag, turn in UPRIGHT.items() if tag >= 5)
+"""The turns that make a width of a height."""
+
+
 class UnreadableImage(DataError):
     """One image that cannot be read.
 
@@ -61,8 +69,8 @@ class UnreadableImage(DataError):
         return f"Cannot read {self.name!r} as an image: {self.reason}."
 
 
-def read_image(source: Path | bytes, *, name: str | None = None) -> Image.Image:
-    """Read an image as 8-bit RGB, upright.
+def read_image(source: Path | bytes, *, name: str | None = None, orientation: Orientation = "upright") -> Image.Image:
+    """Read an image as 8-bit RGB, upright unless asked otherwise.
 
     The pixels are those of torchvision's `default_loader`, and so of the published scores, with two differences: the
     camera's orientation (EXIF) is applied, and 16-bit gray keeps its high byte where `convert` would clip it to white
@@ -72,6 +80,7 @@ def read_image(source: Path | bytes, *, name: str | None = None) -> Image.Image:
     Args:
         source: a file, or its content.
         name: what to call it in an error; the path where it is not given.
+        orientation: "stored" leaves it as it lies in the file, whatever the camera noted.
 
     Returns:
         An image of mode RGB, decoded in full.
@@ -81,14 +90,14 @@ def read_image(source: Path | bytes, *, name: str | None = None) -> Image.Image:
             `MAX_PIXELS` pixels (found in its header, before anything is decoded), or of floating-point pixels.
     """
     if isinstance(source, bytes):
-        return _read_stream(io.BytesIO(source), name or "bytes")
+        return _read_stream(io.BytesIO(source), name or "bytes", orientation)
     name = name or str(source)
     try:
         # Not every path is a file: a folder cannot be read, and a pipe would be waited for.
         if source.exists() and not source.is_file():
             raise UnreadableImage(name, "it is a folder" if source.is_dir() else "it is no regular file")
         with source.open("rb") as stream:
-            return _read_stream(stream, name)
+            return _read_stream(stream, name, orientation)
     except FileNotFoundError:
         raise UnreadableImage(name, "there is no such file") from None
     except PermissionError:
@@ -99,17 +108,26 @@ def read_image(source: Path | bytes, *, name: str | None = None) -> Image.Image:
 
 def declared_pixels(path: Path) -> int:
     """Give how many pixels a file declares to have, of which none is decoded; 0 where `read_image` would refuse it."""
+    height, width = image_size(path, orientation="stored") or (0, 0)
+    return width * height
+
+
+def image_size(path: Path, *, orientation: Orientation = "upright") -> tuple[int, int] | None:
+    """Give the height and width that `read_image` would give, from the header; None where it would refuse the file."""
     try:
         if not path.is_file():
-            return 0
+            return None
         with warnings.catch_warnings(action="ignore"), Image.open(path, formats=known_formats()) as image:
             width, height = image.size
+            turn = _needed_turn(image) if orientation == "upright" else None
     except (OSError, *DECODER_ERRORS):
-        return 0
-    return width * height if width * height <= MAX_PIXELS else 0
+        return None
+    if width * height > MAX_PIXELS:
+        return None
+    return (width, height) if turn in _LYING else (height, width)
 
 
-def _read_stream(stream: io.BytesIO | io.BufferedReader, name: str) -> Image.Image:
+def _read_stream(stream: io.BytesIO | io.BufferedReader, name: str, orientation: Orientation) -> Image.Image:
     """Read an image from an open file."""
     start = stream.read(8)
     if not start:
@@ -120,7 +138,7 @@ def _read_stream(stream: io.BytesIO | io.BufferedReader, name: str) -> Image.Ima
         with warnings.catch_warnings(action="ignore"), Image.open(stream, formats=known_formats()) as image:
             _refuse_gigantic(image.size, name)
             image.load()
-            turn = _needed_turn(image)
+            turn = _needed_turn(image) if orientation == "upright" else None
             rgb = _to_rgb(image, name)
             return rgb if turn is None else rgb.transpose(turn)
     except UnreadableImage:

@@ -221,6 +221,7 @@ class StepSampler(Sampler[list[Draw]]):
         first_step: where to begin, counted from 0.
         share: what this device takes of each batch.
         order: of the images of an epoch; by default each once, at random.
+        fewest: images that a part of a batch needs; a detector, whose batch statistics are fixed, learns from one.
         ahead: told, before each step, which images come next, from those of the step on.
 
     Raises:
@@ -237,6 +238,7 @@ class StepSampler(Sampler[list[Draw]]):
         first_step: int = 0,
         share: Share = Share(),
         order: Order | None = None,
+        fewest: int = FEWEST,
         ahead: Ahead | None = None,
     ) -> None:
         if batch_size > size:
@@ -249,8 +251,8 @@ class StepSampler(Sampler[list[Draw]]):
                 f"A batch of {batch_size} images cannot be cut into equal parts for {counted(share.devices, 'device')}"
                 f" with {counted(share.parts, 'part')} each. Use a --batch-size that {share.of} divides."
             )
-        if batch_size // share.parts < FEWEST:
-            least = FEWEST * share.of
+        if batch_size // share.parts < fewest:
+            least = fewest * share.of
             fewer = ", or a smaller --grad-accum-steps" if share.parts > 1 else ""
             raise DataError(
                 f"A batch of {counted(batch_size, 'image')} in {counted(share.parts, 'part')} leaves parts of one"

@@ -1,0 +1,1 @@
+"""Detection: images with boxes and masks, and networks that find them."""
