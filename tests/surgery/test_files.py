@@ -13,7 +13,7 @@ from visiongraft import vocabulary
 from visiongraft.blocks.positions import PositionTables
 from visiongraft.errors import GraftError, SpecError, SurgeryError, UnknownModel, WeightsError
 from visiongraft.network import Network
-from visiongraft.surgery.foreign import LIBRARIES, Foreign, Grafted, read_blueprint
+from visiongraft.surgery.foreign import Foreign, Grafted, read_blueprint
 from visiongraft.surgery.network import ForeignNetwork, build
 from visiongraft.surgery.planting import Inserted
 from visiongraft.surgery.words import Graft
@@ -112,6 +112,15 @@ def test_a_network_of_others_without_grafts_is_a_value_too(tmp_path: Path) -> No
     assert report.example == (1, 3, 64, 64)
 
 
+def test_networks_of_timm_are_values_as_well(tmp_path: Path) -> None:
+    value = Foreign("timm:test_resnet", num_classes=5, image=(64, 64), in_chans=1)
+    grafted = vg.graft(build(value).eval(), "layer4.*.conv2", vg.GridAttention(heads=4)).network
+    found = vg.load(vg.save(grafted, tmp_path / "grafted.safetensors"))
+    assert found.spec == Grafted(value, (Graft("layer4.*.conv2", vg.GridAttention(heads=4)),))
+    images = torch.rand(2, 1, 70, 96)
+    assert torch.equal(found(images), grafted(images))
+
+
 PLUGIN = """
 from dataclasses import dataclass
 from torch import nn
@@ -187,6 +196,12 @@ def test_what_no_value_describes_is_refused(tmp_path: Path) -> None:
             "A network of others is named as torchvision:resnet50, not 'resnet50'.",
         ),
         (
+            lambda: Foreign("torchvison:resnet50"),
+            UnknownModel,
+            "'torchvison:resnet50' names the library 'torchvison', and known are timm, torchvision. Did you mean"
+            " 'torchvision'?",
+        ),
+        (
             lambda: build(Foreign("torchvision:resnet51")),
             UnknownModel,
             "torchvision has no classifier 'resnet51'. Did you mean 'resnet50' or 'resnet18' or 'resnet152'?",
@@ -195,6 +210,11 @@ def test_what_no_value_describes_is_refused(tmp_path: Path) -> None:
             lambda: build(Foreign("torchvision:resnet18", in_chans=1)),
             SpecError,
             "Networks of torchvision take 3 channels, and 1 are asked for.",
+        ),
+        (
+            lambda: build(Foreign("timm:test_resnett")),
+            UnknownModel,
+            "timm has no network 'test_resnett'. Did you mean 'test_resnet' or ",
         ),
         (lambda: SQUEEZENET.at("large"), SpecError, "An image size is one number of pixels, or (height, width), not"),
     ],
@@ -218,12 +238,3 @@ def test_a_file_of_a_grafted_network_is_no_network_of_the_zoo(squeezenet: Foreig
     with pytest.raises(WeightsError, match="cannot be kept as a folder, which is for networks of a Backbone"):
         vg.save_pretrained(squeezenet, tmp_path / "folder")
     assert not (tmp_path / "folder").exists()
-
-
-def test_a_library_that_is_unknown_is_refused_with_a_near_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(LIBRARIES, "timm", raising=False)  # which another test may have brought
-    with pytest.raises(UnknownModel) as caught:
-        Foreign("torchvison:resnet50")
-    assert str(caught.value) == (
-        "'torchvison:resnet50' names the library 'torchvison', and known is 'torchvision'. Did you mean 'torchvision'?"
-    )

@@ -1,6 +1,5 @@
 """Networks of others, grafts and mixers of the user's own, as somebody writes them behind an option."""
 
-import importlib
 import importlib.util
 import re
 import sys
@@ -22,11 +21,7 @@ def blueprint_named(model: str) -> Blueprint:
     Raises:
         GraftError: if there is none.
     """
-    if ":" not in model:
-        return customized(model)
-    if model.startswith("timm:"):
-        importlib.import_module("visiongraft.timm")  # which is that library's door
-    return Foreign(model)
+    return Foreign(model) if ":" in model else customized(model)
 
 
 def grafted(spec: Blueprint, grafts: tuple[Graft, ...]) -> Blueprint:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from importlib import import_module
 
 from torch import nn
 
@@ -23,7 +24,7 @@ class Foreign:
 
     Args:
         source: library and name, as "torchvision:resnet50"; "own:ResNet" for one that only its user can build, with
-            the name of its class. "timm:" comes with `import visiongraft.timm`.
+            the name of its class. "timm:" needs timm.
         num_classes: how many logits go out.
         image: height and width in pixels that position tables of what is grafted are stored for.
         in_chans: channels of the images.
@@ -38,9 +39,12 @@ class Foreign:
         library, _, name = self.source.partition(":")
         if not name:
             raise SpecError(f"A network of others is named as torchvision:resnet50, not {self.source!r}.")
-        if library != OWN and library not in LIBRARIES:
-            remedy = " import visiongraft.timm adds timm." if library == "timm" else nearest(library, LIBRARIES)
-            raise UnknownModel(f"{self.source!r} names the library {library!r}, and known is {_names()}.{remedy}")
+        known = sorted({*LIBRARIES, *DOORS})
+        if library not in (OWN, *known):
+            raise UnknownModel(
+                f"{self.source!r} names the library {library!r}, and known are {', '.join(known)}."
+                f"{nearest(library, known)}"
+            )
         check_size(self.image)
 
     @property
@@ -146,6 +150,9 @@ _TWO_HEADED = ("googlenet", "inception_v3")
 LIBRARIES: dict[str, Callable[[Foreign], nn.Module]] = {"torchvision": _of_torchvision}
 """What builds the networks of a library, with random weights."""
 
+DOORS = {"timm": "visiongraft.timm"}
+"""Which module of ours adds a library that is not always there. It is imported when a network is asked for."""
+
 
 def make(spec: Foreign) -> nn.Module:
     """Build a network of a library, with random weights.
@@ -153,14 +160,13 @@ def make(spec: Foreign) -> nn.Module:
     Raises:
         SurgeryError: if only the user can.
         UnknownModel: if the library has none of that name.
+        MissingExtra: if the library is not installed.
     """
     library = spec.source.partition(":")[0]
     if library == OWN:
         raise SurgeryError(
             f"{spec.source!r} is a network that only you can build. Give it, as in visiongraft.load(FILE, base=NET)."
         )
+    if library in DOORS:
+        import_module(DOORS[library])  # adds it to LIBRARIES
     return LIBRARIES[library](spec)
-
-
-def _names() -> str:
-    return ", ".join(repr(each) for each in LIBRARIES)
