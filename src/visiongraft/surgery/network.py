@@ -16,7 +16,7 @@ from visiongraft.network import HISTORY, Network
 from visiongraft.spec import Backbone
 from visiongraft.surgery.foreign import OWN, Blueprint, Foreign, Grafted, make
 from visiongraft.surgery.operation import deeds_of, dtype_of, repeat
-from visiongraft.surgery.rehearsal import Stage, copied, on_meta
+from visiongraft.surgery.rehearsal import AXES_OF_LOGITS, Stage, copied, on_meta
 
 
 class ForeignNetwork(nn.Module):
@@ -137,7 +137,7 @@ def blueprint_of(network: nn.Module) -> Blueprint:
         raise SurgeryError(f"This {kind} {reason}, so no value describes it.")
     shown = deeds[-1].shown
     gave = on_meta(network, (_images(network, shown),)).watch().result
-    classes = gave[-1] if isinstance(gave, tuple) and len(gave) == 2 else 0  # noqa: PLR2004 - b n
+    classes = gave[-1] if isinstance(gave, tuple) and len(gave) == AXES_OF_LOGITS else 0
     return Grafted(Foreign(f"{OWN}:{kind}", classes, (shown[2], shown[3]), shown[1]), grafts)
 
 

@@ -11,7 +11,18 @@ from visiongraft.errors import SurgeryError
 from visiongraft.network import HISTORY, Network
 from visiongraft.surgery.places import Place, find
 from visiongraft.surgery.planting import plant
-from visiongraft.surgery.rehearsal import Call, Net, Pass, Shape, Stage, Stopped, copied, in_full, on_meta
+from visiongraft.surgery.rehearsal import (
+    AXES_OF_MAPS,
+    Call,
+    Net,
+    Pass,
+    Shape,
+    Stage,
+    Stopped,
+    copied,
+    in_full,
+    on_meta,
+)
 from visiongraft.surgery.report import GraftReport, compared
 from visiongraft.surgery.words import Graft
 
@@ -130,7 +141,7 @@ def _usual(net: nn.Module) -> Shape:
 def _shape_of(shown: tuple[object, ...]) -> Shape:
     """Give the shape of what a network is shown, where that is a batch of images and nothing else; else ()."""
     alone = shown[0] if len(shown) == 1 else None
-    return tuple(alone.shape) if isinstance(alone, Tensor) and alone.ndim == 4 else ()  # noqa: PLR2004 - b c h w
+    return tuple(alone.shape) if isinstance(alone, Tensor) and alone.ndim == AXES_OF_MAPS else ()
 
 
 def _followed(
@@ -169,7 +180,7 @@ def _place(network: nn.Module, name: str, seen: Pass, graft: Graft) -> Place:
         times = "is not called" if not calls else f"is called {len(calls)} times"
         raise SurgeryError(f"{name!r} {times} in one pass of the network, and a mixer has one place. Leave it out.")
     (call,) = calls
-    if len(call.gave) != 4:  # noqa: PLR2004 - b c h w
+    if len(call.gave) != AXES_OF_MAPS:
         gives = f"what has the shape {_by(call.gave)}" if call.gave else "what is no tensor"
         raise SurgeryError(f"{name!r} gives {gives}, and a mixer takes maps (b, c, h, w). Leave it out.")
     if graft.mode == "insert":

@@ -106,6 +106,9 @@ def _rounds_up(convolution: nn.Conv2d) -> bool:
 
 def described(places: Sequence[Place]) -> str:
     """List places in words, a few of them by name."""
-    names = [repr(each.name) for each in places[:3]]
-    more = f" and {len(places) - 3} more" if len(places) > 3 else ""  # noqa: PLR2004
-    return ", ".join(names) + more
+    names = ", ".join(repr(each.name) for each in places[:_BY_NAME])
+    more = len(places[_BY_NAME:])
+    return f"{names} and {more} more" if more else names
+
+
+_BY_NAME = 3

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 
+AXES_OF_MAPS = 4
+"""Batch, channels, height and width: of images as well."""
+
+AXES_OF_LOGITS = 2
+"""Batch and classes."""
+
 Net = TypeVar("Net", bound=nn.Module)
 
 
