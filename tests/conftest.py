@@ -26,7 +26,13 @@ from tests.once import Once, made_once
 # A shell ignores Ctrl-C in what it starts in the background, and so might all that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-CHECKED_PACKAGES = ("visiongraft.kernels", "visiongraft.preprocessing", "visiongraft.data.transforms")
+CHECKED_PACKAGES = (
+    "visiongraft.kernels",
+    "visiongraft.preprocessing",
+    "visiongraft.data.transforms",
+    "visiongraft.detect.pyramid",
+    "visiongraft.detect.regions",
+)
 """The packages whose shapes are checked. Their modules avoid `from __future__ import annotations`."""
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -44,7 +50,6 @@ jaxtyping.config.__class__ = OffWhileTracing
 jaxtyping.install_import_hook(CHECKED_PACKAGES, "beartype.beartype")
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
-os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start, as below of this one
 torch.set_num_threads(1)  # small tensors gain nothing from more, and on a busy machine threads wait for one another
 
 

@@ -15,6 +15,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
     "page",
     [
         "README.md",
+        "docs/detectors.md",
         "docs/grafting.md",
         "docs/listings.md",
         "docs/networks.md",

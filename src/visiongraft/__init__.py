@@ -1,5 +1,8 @@
 """Vision networks that mix convolution and attention: choose, train, graft, compare and ship them."""
 
+from importlib import import_module
+from types import ModuleType
+
 from visiongraft.blocks.basic import Basic
 from visiongraft.blocks.bottleneck import Bottleneck
 from visiongraft.blocks.convmixer import ConvMixerBlock
@@ -98,3 +101,10 @@ __all__ = [
     "small_image",
     "summarize",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import `visiongraft.detect` where it is asked for."""
+    if name == "detect":
+        return import_module("visiongraft.detect")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,7 @@
 """The words that networks are described with, and how a document writes them: each with its kind and its choices."""
 
 import ast
+from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from inspect import get_annotations
@@ -58,6 +59,7 @@ _WORDS: dict[str, type] = {
 
 
 Word = TypeVar("Word", bound=type)
+Made = TypeVar("Made")
 
 
 def register(word: Word) -> Word:
@@ -88,7 +90,17 @@ def encode(word: object) -> dict[str, object]:
     name = type(word).__name__
     if _WORDS.get(name) is not type(word):
         raise SpecError(f"{name} is not in the vocabulary. Add it with visiongraft.register({name}).")
-    return {"kind": name, **{each.name: _encode_value(getattr(word, each.name)) for each in fields(word)}}
+    return {"kind": name, **encode_choices(word)}
+
+
+def encode_choices(word: object) -> dict[str, object]:
+    """Give the choices of a word by name, without its kind, as plain values that `decode_choices` and JSON take.
+
+    Raises:
+        SpecError: if a word inside it is not in the vocabulary.
+    """
+    assert is_dataclass(word) and not isinstance(word, type)
+    return {each.name: _encode_value(getattr(word, each.name)) for each in fields(word)}
 
 
 def _encode_value(value: object) -> object:
@@ -122,17 +134,37 @@ def decode(value: object) -> object:
     word = _WORDS.get(name) if isinstance(name, str) else None
     if word is None:
         raise UnknownWord(f"The vocabulary has no word {name!r}.{nearest(str(name), _WORDS)}")
-    known = {each.name for each in fields(word)}
-    needed = {each.name for each in fields(word) if not _has_default(each)}
+    return decode_choices(word, content)
+
+
+def decode_choices(word: type[Made], content: Mapping[str, object]) -> Made:
+    """Make a word from what `encode_choices` gave. A missing choice takes its default.
+
+    Args:
+        word: a frozen dataclass, in the vocabulary or not.
+        content: its choices by name.
+
+    Raises:
+        SpecError: for an unknown key, a missing one that has no default, or a value of another kind.
+    """
+    kind: type = word
+    name = kind.__name__
+    known = {each.name for each in _fields(kind)}
+    needed = {each.name for each in _fields(kind) if not _has_default(each)}
     if not needed <= content.keys() <= known:
         odd = ", ".join(sorted((content.keys() - known) | (needed - content.keys())))
         raise SpecError(f"The description of a {name} has missing or unknown keys: {odd}.")
     values = {key: decode(each) for key, each in content.items()}
-    hints = _hints(word)
+    hints = _hints(kind)
     for key, each in values.items():
         if not _fits(each, hints[key]):
             raise SpecError(f"The {key} of a {name} cannot be {each!r}. Expected {_in_words(hints[key])}.")
     return word(**values)
+
+
+def _fields(word: type) -> tuple[Field[Any], ...]:
+    assert is_dataclass(word)
+    return fields(word)
 
 
 def spelt(word: object) -> str:

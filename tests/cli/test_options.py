@@ -65,7 +65,7 @@ def test_an_option_that_the_help_speaks_of_is_spelt_as_it_is_typed(
 ) -> None:
     text = " ".join(explain("train", 120, monkeypatch, capsys).split())
     assert "where it rises from, at most --lr (default: 0.0)" in text
-    assert "by --decay-rate at each step of --decay-epochs; or onecycle" in text
+    assert "by --decay-rate at each step of --decay-epochs, or at the late_steps of detectors" in text
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,16 @@ def test_the_step_schedule_falls_by_its_rate_at_the_first_step_of_every_so_manie
     assert odd == [0.5 ** (step // 3) for step in range(21)]
 
 
+def test_the_late_steps_are_detectrons() -> None:
+    found = rates(replace(TEN, epochs=12, sched="late_steps"), steps=90)
+    assert [found[step] for step in (0, 59)] == [1.0, 1.0]
+    assert [found[step] for step in (60, 79)] == pytest.approx([0.1, 0.1])
+    assert [found[step] for step in (80, 89)] == pytest.approx([0.01, 0.01])
+    warm = rates(replace(TEN, sched="late_steps", warmup_epochs=1, min_lr=0.05))
+    assert warm[0] < warm[9] < warm[10] == 1.0
+    assert min(warm[10:]) == 0.05
+
+
 def test_the_linear_schedule_is_a_line_between_its_rates() -> None:
     found = rates(replace(TEN, sched="linear", min_lr=0.2))
     assert found[0] == 1.0

@@ -37,12 +37,16 @@ class PositionTables(nn.Module):
         if any(each.is_inference() for each in tables):  # they do not count their changes
             return self._look_up(grid)
         key = (grid, *((each.data_ptr(), each._version, each.dtype) for each in tables))
-        if key not in self._kept:
-            if len(self._kept) >= _KEPT_GRIDS:
-                self._kept.clear()
+        if key in self._kept:
+            return self._kept[key][0]
+        found = self._look_up(grid)
+        others = [each for kept, _ in self._kept.values() for each in kept]
+        if len(self._kept) >= _KEPT_GRIDS or _count(*found, *others) > _KEPT_NUMBERS:
+            self._kept.clear()
+        if _count(*found) <= _KEPT_NUMBERS:
             # The tables are kept as well: while they live, nothing else can come to their address.
-            self._kept[key] = (self._look_up(grid), [each.detach() for each in tables])
-        return self._kept[key][0]
+            self._kept[key] = (found, [each.detach() for each in tables])
+        return found
 
     def train(self, mode: bool = True) -> "PositionTables":  # noqa: FBT001, FBT002 - torch's own signature
         self._kept.clear()
@@ -76,7 +80,12 @@ class PositionTables(nn.Module):
         return f"grid={self.grid[0]}x{self.grid[1]}"
 
 
-_KEPT_GRIDS = 8  # sizes per module; a detector sees many, and each costs cells^2 numbers
+_KEPT_GRIDS = 8  # sizes per module; a detector sees many
+_KEPT_NUMBERS = 2**24  # per module, 64 MB: a head of 4,096 cells, as 1024 pixels make, has as many numbers
+
+
+def _count(*tensors: Tensor) -> int:
+    return sum(each.numel() for each in tensors)
 
 
 @dataclass(frozen=True)

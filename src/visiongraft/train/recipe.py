@@ -10,7 +10,7 @@ from visiongraft.kernels.types import Grid
 
 Precision = Literal["float32", "bfloat16"]
 Optimiser = Literal["muon", "adamw", "sgd", "nesterov", "lamb"]
-Schedule = Literal["cosine", "linear", "step", "onecycle"]
+Schedule = Literal["cosine", "linear", "step", "late_steps", "onecycle"]
 Loss = Literal["cross_entropy", "bce"]
 Balance = Literal["none", "balanced"]
 Remode = Literal["pixel", "const"]
@@ -43,7 +43,8 @@ class Recipe:
         layer_decay: factor of the learning rate from each block to the one before it, in (0, 1].
         freeze: parts that keep their weights, as stem,stage1 or patterns as stages.0.*; none for none.
         sched: how the rate falls behind the warm-up: along half a cosine, a linear line, by `decay_rate` at each step
-            of `decay_epochs`; or onecycle, ConvMixer's, up for two fifths of the run and down in two lines.
+            of `decay_epochs`, or at the late_steps of detectors, two thirds and eight ninths of the run; or onecycle,
+            ConvMixer's, up for two fifths of the run and down in two lines.
         warmup_epochs: epochs during which the learning rate rises.
         warmup_lr: where it rises from, at most `lr`.
         min_lr: where it falls to, at most `lr`.

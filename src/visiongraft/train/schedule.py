@@ -12,6 +12,9 @@ ONE_CYCLE = ((0.0, 0.0), (0.4, 1.0), (0.8, 0.05), (1.0, 0.0))
 As in its authors' programs a step has the rate of its end: the first one is above 0, and the last one is 0.
 """
 
+LATE_STEPS = (2 / 3, 8 / 9)
+"""Shares of the run at which the rate of a detector falls: 60,000 and 80,000 of Detectron's 90,000 steps."""
+
 
 def rate_at(recipe: Recipe, step: int, *, steps: int) -> float:
     """Give the learning rate of a step.
@@ -28,6 +31,9 @@ def rate_at(recipe: Recipe, step: int, *, steps: int) -> float:
         return recipe.warmup_lr + (recipe.lr - recipe.warmup_lr) * rise(step, warmup=warmup)
     if recipe.sched == "step":
         falls = math.floor(step * recipe.epochs / steps / recipe.decay_epochs + _ROUNDING)
+        return max(recipe.lr * recipe.decay_rate**falls, recipe.min_lr)
+    if recipe.sched == "late_steps":
+        falls = sum(step >= share * steps - _ROUNDING for share in LATE_STEPS)
         return max(recipe.lr * recipe.decay_rate**falls, recipe.min_lr)
     progress = min((step - warmup) / max(steps - warmup, 1), 1.0)
     share = 1.0 - progress if recipe.sched == "linear" else 0.5 * (1.0 + math.cos(math.pi * progress))

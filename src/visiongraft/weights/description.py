@@ -14,6 +14,14 @@ from visiongraft.surgery.foreign import Blueprint, read_blueprint
 FORMAT = "visiongraft.weights/1"
 """Name and version of the file format. It rises when an older file would be misread."""
 
+DETECTORS = "visiongraft.detector-weights/1"
+"""The same of files that hold a detector, which `visiongraft.detect` writes and reads."""
+
+
+def is_version_of(known: str, text: str) -> bool:
+    """Tell whether a text names a format, whichever version of it."""
+    return text.partition("/")[0] == known.partition("/")[0]
+
 
 @dataclass(frozen=True)
 class Description:
@@ -49,9 +57,9 @@ class Description:
             GraftError: if it cannot be; what is told may be long, and does not say where.
             RuntimeError, TypeError, LookupError, ArithmeticError, AttributeError: likewise, from the spec's own words.
         """
-        spec = read_blueprint(_value(texts, "spec", dict))
-        preprocessing = Preprocessing.from_dict(_value(texts, "preprocessing", dict))
-        found = cls(spec, preprocessing, tuple(_value(texts, "classes", list)), _value(texts, "scores", dict))
+        spec = read_blueprint(value_of(texts, "spec", dict))
+        preprocessing = Preprocessing.from_dict(value_of(texts, "preprocessing", dict))
+        found = cls(spec, preprocessing, tuple(value_of(texts, "classes", list)), value_of(texts, "scores", dict))
         if fault := found._fault()[0]:
             raise WeightsError(fault)
         return found
@@ -61,12 +69,9 @@ class Description:
         if not isinstance(self.preprocessing, Preprocessing):
             fault = f"The preprocessing is a visiongraft.Preprocessing, not a {type(self.preprocessing).__name__}"
             return fault, "Make one, as in Preprocessing(image=(224, 224))."
-        if fault := _fault_of_classes(self.classes, self.spec.num_classes):
+        if fault := fault_of_classes(self.classes, self.spec.num_classes):
             return fault, "Name each class, or none."
-        for name, score in self.scores.items():
-            if not isinstance(name, str) or not isinstance(score, int | float) or not math.isfinite(score):
-                return f"Scores are finite numbers by name, and {name!r} has {score!r}", "Give float(SCORE), or none."
-        return "", ""
+        return fault_of_scores(self.scores), "Give float(SCORE), or none."
 
 
 def in_short(text: str) -> str:
@@ -77,18 +82,43 @@ def in_short(text: str) -> str:
 _LONGEST = 300
 
 
-def _fault_of_classes(classes: Sequence[str], count: int) -> str:
+def fault_of_scores(scores: Mapping[str, float]) -> str:
+    """Say why scores can be in no file; empty where they can."""
+    for name, score in scores.items():
+        if not isinstance(name, str) or not isinstance(score, int | float) or not math.isfinite(score):
+            return f"Scores are finite numbers by name, and {name!r} has {score!r}"
+    return ""
+
+
+def fault_of_classes(classes: Sequence[str], count: int, *, of: str = "logits") -> str:
+    """Say why names cannot be those of so many classes; empty where they can.
+
+    Args:
+        classes: the names, which may be none.
+        count: how many classes there are.
+        of: what there is one of for each class.
+    """
     if isinstance(classes, str):
         return f"Class names come as a list, and {classes!r} is one text"
     if odd := [each for each in classes if not isinstance(each, str)]:
         return f"Class names are texts, and {odd[0]!r} is of type {type(odd[0]).__name__}"
     if classes and len(classes) != count:
-        return f"{len(classes)} class names came for {count} logits"
+        return f"{len(classes)} class names came for {count} {of}"
     ((most, times),) = Counter(classes).most_common(1) or [("", 0)]
     return f"Two classes have the name {most!r}" if times > 1 else ""
 
 
-def _value(texts: Mapping[str, str], key: str, kind: type) -> Any:  # noqa: ANN401 - whatever a document holds
+def value_of(texts: Mapping[str, str], key: str, kind: type) -> Any:  # noqa: ANN401 - whatever a document holds
+    """Read one of the texts of a file.
+
+    Args:
+        texts: all of them.
+        key: its name.
+        kind: what it holds, as JSON.
+
+    Raises:
+        WeightsError: if it is not there, or holds something else.
+    """
     if key not in texts:
         raise WeightsError(f"it has no {key!r}")
     try:

@@ -5,16 +5,13 @@ A file is all that is needed to use a network again. Nothing in it is ever execu
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from errno import EISDIR
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from visiongraft.errors import SurgeryError, UnknownWord, WeightsError
-from visiongraft.files import draft_of
+from visiongraft.errors import WeightsError
 from visiongraft.kernels.types import Grid
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
@@ -22,9 +19,9 @@ from visiongraft.surgery.foreign import OWN, Blueprint, Foreign, Grafted
 from visiongraft.surgery.network import AnyNetwork, ForeignNetwork, blueprint_of, body_of, build
 from visiongraft.surgery.operation import deeds_of
 from visiongraft.surgery.rehearsal import on_meta
-from visiongraft.weights.description import FORMAT, Description, in_short
-from visiongraft.weights.foreign import FRACTIONS, is_finite, looks_like_a_pickle, oddity, read_safetensors
+from visiongraft.weights.description import DETECTORS, FORMAT, Description, in_short, is_version_of
 from visiongraft.weights.paths import path_of
+from visiongraft.weights.tensor_file import check_tensors, describing, fault_of, read_tensors, write_tensors
 
 
 @dataclass(frozen=True)
@@ -144,23 +141,13 @@ def save_tensors(
         spec, Preprocessing(spec.image) if preprocessing is None else preprocessing, classes, scores or {}
     )
     texts = about.texts()
-    if not _is_of_user(spec) and (fault := _fault(_outline(spec), tensors)):
+    if not _is_of_user(spec) and (fault := fault_of(_outline(spec), tensors)):
         raise WeightsError(
             f"This {spec.name} cannot be saved, since not all of it follows from its spec: {fault}. Undo what was done"
             " to its layers (after pruning by torch.nn.utils.prune.remove), and change its classifier with"
             " reset_classifier; else torch.save takes its state_dict()."
         )
-    apart = _apart(tensors)
-    if name := _not_finite(apart):
-        raise WeightsError(f"{name!r} holds NaN or infinity, so it is not saved. Save the weights of before.")
-    try:
-        if path.is_dir():
-            raise IsADirectoryError(EISDIR, "Is a directory")
-        with draft_of(path) as draft:
-            save_file(apart, draft, texts)
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise WeightsError(f"{path} cannot be written: {reason}. Choose another place.") from error
+    write_tensors(path, tensors, texts)
     return path
 
 
@@ -174,43 +161,6 @@ def _is_of_user(spec: Blueprint) -> bool:
     """Tell whether only the user can build what a value describes."""
     base = spec.base if isinstance(spec, Grafted) else spec
     return isinstance(base, Foreign) and base.source.startswith(f"{OWN}:")
-
-
-def _fault(wanted: Mapping[str, Tensor], found: Mapping[str, object]) -> str:
-    """Say how tensors differ from those of a network; empty where only the precision of fractions does."""
-    odd = sorted(
-        name
-        for name in wanted.keys() | found.keys()
-        if name not in wanted or not _alike(wanted[name], found.get(name))
-    )
-    if not odd:
-        return ""
-    return f"{len(odd)} tensors are missing, left over, or of another shape or type, the first is {odd[0]!r}"
-
-
-def _alike(wanted: Tensor, found: object) -> bool:
-    if not isinstance(found, Tensor) or found.shape != wanted.shape:
-        return False
-    return found.dtype in FRACTIONS if wanted.dtype in FRACTIONS else found.dtype == wanted.dtype
-
-
-def _not_finite(tensors: Mapping[str, Tensor]) -> str:
-    """Name the first tensor with a number that is none, or too large for a network; empty for none."""
-    return next((name for name, each in tensors.items() if each.is_floating_point() and not is_finite(each)), "")
-
-
-def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Give tensors as a file takes them: each in one piece, on the CPU, and in memory of its own."""
-    found: dict[str, Tensor] = {}
-    taken: set[int] = set()
-    for name, each in tensors.items():
-        if odd := oddity(each):
-            raise WeightsError(f"{name!r} is {odd}, which no file can take. Give it numbers, and make it dense.")
-        tensor = each.detach().cpu().contiguous()
-        memory = tensor.untyped_storage().data_ptr()  # of the whole of it: two parts of one may overlap
-        found[name] = tensor.clone() if memory in taken else tensor
-        taken.add(memory)
-    return found
 
 
 def load(path: str | Path, *, image: int | Grid | None = None, base: nn.Module | None = None) -> AnyNetwork:
@@ -228,60 +178,36 @@ def load(path: str | Path, *, image: int | Grid | None = None, base: nn.Module |
 
 
 def is_ours(path: str | Path) -> bool:
-    """Tell whether a file is one that `save` wrote, in any version. What cannot be read is none."""
+    """Tell whether a file is of a network or a detector of ours, in any version. What cannot be read is none."""
     try:
         with safe_open(path, framework="pt") as file:
-            return _is_our_format((file.metadata() or {}).get("format", ""))
+            found = (file.metadata() or {}).get("format", "")
     except (SafetensorError, OSError):
         return False
-
-
-def _is_our_format(text: str) -> bool:
-    return text.startswith(FORMAT.partition("/")[0])
+    return is_version_of(FORMAT, found) or is_version_of(DETECTORS, found)
 
 
 def read(path: str | Path, *, image: int | Grid | None = None, base: nn.Module | None = None) -> Trained:
     """Read a network with its preprocessing, classes and scores. Arguments and errors as in `load`."""
     path = path_of(path)
-    texts, tensors = _read_tensors(path)
+    texts, tensors = read_tensors(path)
     _check_format(texts.get("format", ""), path)
-    try:
+    with describing(path):
         about = Description.read(texts)
         wanted = _outline(about.spec, base)
-    except SurgeryError as error:
-        raise WeightsError(f"The network in {path} cannot be built again: {error}") from error
-    except UnknownWord as error:
-        raise WeightsError(
-            f"{path} describes its network by a word that is not known here: {error} If it is a mixer of somebody's"
-            " own, run what registers it first, or give that file as --plugin."
-        ) from error
-    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError) as error:
-        reason = in_short(str(error)).removesuffix(".")  # GraftError is a ValueError
-        raise WeightsError(
-            f"{path} describes its network in a way that cannot be read: {reason}. {_AGAIN}."
-        ) from error
-    if fault := _fault(wanted, tensors):
-        raise WeightsError(
-            f"{path} does not fit the network that it describes: {fault}. The file is damaged. {_AGAIN}."
-        )
-    if name := _not_finite(tensors):
-        raise WeightsError(
-            f"{path} holds NaN or infinity in {name!r}: it is damaged, or its training diverged. {_AGAIN}, or use"
-            " another."
-        )
+    check_tensors(wanted, tensors, path)
     network = build(about.spec, base=base)
     body_of(network).load_state_dict(tensors)
     trained = Trained(network.eval(), about.preprocessing, tuple(about.classes), about.scores)
     return trained if image is None else trained.at(image)
 
 
-_AGAIN = "Take it from its source again"
-
-
 def _check_format(found: str, path: Path) -> None:
     if found == FORMAT:
         return
-    if _is_our_format(found):
+    if is_version_of(DETECTORS, found):
+        raise WeightsError(f"{path} holds a detector, and no network by itself. visiongraft.detect.load reads it.")
+    if is_version_of(FORMAT, found):
         raise WeightsError(
             f"{path} is of format {in_short(found)!r}; this version reads {FORMAT!r}. Read it with the version of"
             " visiongraft that wrote it."
@@ -291,23 +217,3 @@ def _check_format(found: str, path: Path) -> None:
         " are also read as they are, with their network named beside them: model=NAME for visiongraft.read_weights,"
         " --model NAME for `graft train`."
     )
-
-
-def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    try:
-        with path.open("rb") as file:
-            start = file.read(9)
-    except OSError as error:
-        raise WeightsError(
-            f"{path} cannot be read: {error.strerror}. Give the path of a .safetensors file."
-        ) from error
-    if not start:
-        raise WeightsError(f"{path} is empty. {_AGAIN}.")
-    if looks_like_a_pickle(start):
-        kind = "zip archive, as torch.save writes" if start[:2] == b"PK" else "pickle, as older PyTorch wrote"
-        raise WeightsError(
-            f"{path} is a {kind}, and no file of ours. If it holds the weights of a network of the zoo, `graft convert"
-            " FILE OUT.safetensors --from SOURCE --model NAME` makes one of it and runs nothing that is in it; else"
-            " give a .safetensors file."
-        )
-    return read_safetensors(path)

@@ -1,0 +1,132 @@
+"""From a value to a detector of torchvision's own classes."""
+
+from functools import partial
+from typing import Any
+
+from torch import nn
+from torchvision.models.detection import (  # type: ignore[import-untyped]
+    FCOS,
+    FasterRCNN,
+    MaskRCNN,
+    RetinaNet,
+)
+from torchvision.models.detection.faster_rcnn import (  # type: ignore[import-untyped]
+    FastRCNNConvFCHead,
+    FastRCNNPredictor,
+    TwoMLPHead,
+)
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor  # type: ignore[import-untyped]
+from torchvision.models.detection.retinanet import RetinaNetHead  # type: ignore[import-untyped]
+from torchvision.models.detection.rpn import RPNHead  # type: ignore[import-untyped]
+
+from visiongraft.blocks.site import Runtime
+from visiongraft.detect.checks import watch_what_is_shown
+from visiongraft.detect.pyramid import GROUPS, Pyramid
+from visiongraft.detect.regions import LevelAnchors, region_pool
+from visiongraft.detect.value import Detector
+from visiongraft.errors import SpecError
+from visiongraft.surgery.network import AnyNetwork, build
+
+SPEC = "_visiongraft_detector"
+"""The attribute in which a detector keeps the value that describes it."""
+
+RATIOS = (0.5, 1.0, 2.0)
+"""Heights of anchors over their widths."""
+
+
+def build_detector(spec: Detector, runtime: Runtime | None = None, *, network: AnyNetwork | None = None) -> nn.Module:
+    """Build the detector that a value describes, in training mode.
+
+    Args:
+        spec: the value.
+        runtime: what follows from the machine, for backbones of ours.
+        network: the backbone, where there is one already, with its weights; its modules become the detector's. By
+            default one with random weights is built.
+
+    Returns:
+        A `MaskRCNN`, `FasterRCNN`, `RetinaNet` or `FCOS` of torchvision. While it trains, `detector(images, targets)`
+        gives its losses by name; in eval mode, `detector(images)` gives what it finds in each image, with boxes in
+        that image's own pixels. Labels are 1 to `num_classes`.
+
+    Raises:
+        SpecError: if the backbone gives no maps for a pyramid.
+    """
+    pyramid = Pyramid(build(spec.backbone, runtime) if network is None else network, spec)
+    detector = _two_stages(spec, pyramid) if spec.kind in ("mask_rcnn", "faster_rcnn") else _one_stage(spec, pyramid)
+    setattr(detector, SPEC, spec)
+    watch_what_is_shown(detector, spec)
+    return detector.train()
+
+
+def spec_of(detector: nn.Module) -> Detector:
+    """Give the value that describes a detector.
+
+    Raises:
+        SpecError: if it is none that was built of such a value.
+    """
+    found = getattr(detector, SPEC, None)
+    if not isinstance(found, Detector):
+        raise SpecError(
+            f"This {type(detector).__name__} is no detector of a value. Give one that visiongraft.detect made."
+        )
+    return found
+
+
+def _two_stages(spec: Detector, pyramid: Pyramid) -> nn.Module:
+    levels, logits, hidden = pyramid.levels, spec.num_classes + 1, _HIDDEN * spec.width
+    anchors = LevelAnchors(levels.strides, [(int(8 * each),) for each in levels.strides], RATIOS)
+    plain = spec.heads == "plain"
+    choices: dict[str, Any] = {
+        **_shown(spec, pyramid),
+        "rpn_anchor_generator": anchors,
+        "rpn_head": RPNHead(spec.width, len(RATIOS), conv_depth=1 if plain else 2),
+        "box_roi_pool": region_pool(levels, _BOX_CELLS),
+        "box_head": TwoMLPHead(spec.width * _BOX_CELLS**2, hidden) if plain else _convolved_head(spec.width, hidden),
+        "box_predictor": FastRCNNPredictor(hidden, logits),
+        "box_detections_per_img": spec.detections,
+    }
+    if spec.kind == "faster_rcnn":
+        return FasterRCNN(pyramid, **choices)
+    layers = [spec.width] * _MASK_DEPTH
+    return MaskRCNN(
+        pyramid,
+        **choices,
+        mask_roi_pool=region_pool(levels, _MASK_CELLS),
+        mask_head=MaskRCNNHeads(spec.width, layers, 1, norm_layer=None if plain else _norm),
+        mask_predictor=MaskRCNNPredictor(spec.width, spec.width, logits),
+    )
+
+
+_HIDDEN = 4
+_BOX_CELLS = 7
+_MASK_CELLS = 14
+_MASK_DEPTH = 4
+_norm = partial(nn.GroupNorm, GROUPS)
+
+
+def _convolved_head(width: int, hidden: int) -> nn.Module:
+    return FastRCNNConvFCHead((width, _BOX_CELLS, _BOX_CELLS), [width] * 4, [hidden], norm_layer=_norm)
+
+
+def _one_stage(spec: Detector, pyramid: Pyramid) -> nn.Module:
+    strides, logits = pyramid.levels.strides, spec.num_classes + 1
+    shown = {**_shown(spec, pyramid), "detections_per_img": spec.detections}
+    if spec.kind == "fcos":
+        anchors = LevelAnchors(strides, [(each,) for each in strides], (1.0,))
+        return FCOS(pyramid, logits, anchor_generator=anchors, **shown)
+    sizes = [tuple(int(4 * each * 2 ** (third / 3)) for third in range(3)) for each in strides]
+    head = RetinaNetHead(
+        spec.width, len(sizes[0]) * len(RATIOS), logits, norm_layer=None if spec.heads == "plain" else _norm
+    )
+    return RetinaNet(pyramid, logits, anchor_generator=LevelAnchors(strides, sizes, RATIOS), head=head, **shown)
+
+
+def _shown(spec: Detector, pyramid: Pyramid) -> dict[str, Any]:
+    """Say how images are resized, normalised and padded."""
+    return {
+        "min_size": spec.min_size,
+        "max_size": spec.max_size,
+        "image_mean": list(spec.mean),
+        "image_std": list(spec.std),
+        "size_divisible": pyramid.multiple,
+    }
