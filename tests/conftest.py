@@ -50,6 +50,7 @@ jaxtyping.config.__class__ = OffWhileTracing
 jaxtyping.install_import_hook(CHECKED_PACKAGES, "beartype.beartype")
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
+os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start, as below of this one
 torch.set_num_threads(1)  # small tensors gain nothing from more, and on a busy machine threads wait for one another
 
 

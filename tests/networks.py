@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from itertools import groupby
 from typing import Any, Literal, get_origin, get_type_hints
 
+import pytest
 import torch
 from torch import nn
 
@@ -175,6 +177,15 @@ def awake(spec: Backbone, **options: object) -> Network:
     for module in norms:
         module.momentum = 0.1
     return network.eval()
+
+
+@contextmanager
+def unwritten() -> Iterator[None]:
+    """Make layers whose numbers are whatever the memory held, for networks that are given others at once."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("uniform_", "normal_", "trunc_normal_", "kaiming_uniform_", "kaiming_normal_"):
+            patch.setattr(nn.init, name, lambda tensor, *_, **__: tensor)
+        yield
 
 
 @cache

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch._inductor.config
 from torch import Tensor, nn
 
 from tests.networks import BRIEF, KINDS, PICOS, SPEAKERS, awake, narrow
@@ -111,6 +112,7 @@ def test_every_kind_of_network_is_exported_once_for_all_sizes(name: str) -> None
             torch.testing.assert_close(exported(images), network(images), rtol=1e-9, atol=1e-9)
 
 
+@torch._inductor.config.patch(compile_threads=1)  # others are processes, which would import PyTorch first
 def test_a_hybrid_compiled_to_machine_code_gives_the_same_logits_and_gradients() -> None:
     torch._dynamo.reset()
     whole = narrow("coatnet_pico")

@@ -13,6 +13,7 @@ from timm.models.byoanet import model_cfgs
 from timm.models.byobnet import expand_blocks_cfg
 from torch import Tensor, nn
 
+from tests.networks import unwritten
 from tests.parity.listings import listing_botnet_like
 from tests.parity.lucidrains import BottleStack, behind_resnet
 from tests.parity.official_convmixer import as_a_function, as_tweeted
@@ -53,7 +54,8 @@ class Original:
         theirs = perturbed(self.build(spec))
         if images is not None:
             settled(theirs, images)
-        ours = create_model(spec)
+        with unwritten():
+            ours = create_model(spec)
         ours.load_state_dict(convert(theirs.state_dict(), source=self.source, name=spec))
         return theirs, ours
 

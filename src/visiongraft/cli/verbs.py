@@ -30,6 +30,7 @@ VERBS = (
     Verb("train", "train a network on images", "train"),
     Verb("eval", "score a trained network on labelled images", "evaluate"),
     Verb("compare", "find out which of several networks is better on your data, and how sure that is", "compare"),
+    Verb("bench", "time networks beside the same networks of others", "bench"),
     Verb("predict", "classify files and folders of images", "predict"),
     Verb("convert", "turn a weight file of others into one of ours", "convert"),
 )
