@@ -96,7 +96,10 @@ def test_images_of_another_size_are_told_from_those_that_lie_on_their_side(tmp_p
 def test_copies_between_train_and_val_are_found(tmp_path):
     root = write_coco(tmp_path / "set")
     (root / "val2017" / "11.png").write_bytes((root / "train2017" / "2.png").read_bytes())
-    assert findings(root)["leaked"].places.tolist() == [1]
+    (root / "train2017" / "3.png").write_bytes((root / "train2017" / "1.png").read_bytes())
+    found = findings(root)
+    assert found["leaked"].places.tolist() == [1]
+    assert found["repeated"].what == "Images that equal another one to the last pixel: 1 of 6 (16.7%)"
 
 
 def test_the_command_tells_faults_in_a_line_each_and_exits_with_one(tmp_path, capsys):
@@ -104,6 +107,7 @@ def test_the_command_tells_faults_in_a_line_each_and_exits_with_one(tmp_path, ca
     assert main(["doctor", "--data", str(root), "--workers", "0", "--list", str(tmp_path / "odd.csv")]) == 1
     out, err = capsys.readouterr()
     assert "images     3 to learn from, 3 to be scored on, in COCO's json" in out
+    assert "boxes      8 to 8 pixels at the longer side, median 8" in out
     assert "objects    2 to learn from, 3 to be scored on, all with a shape" in out
     assert (
         "grave     Boxes without width or height: 1. Draw them again, or remove them, or train with --fix drop: until "
@@ -121,6 +125,7 @@ def test_a_program_is_given_the_same(tmp_path, capsys):
     assert told["layout"] == "coco"
     assert told["objects"]["train"] == {"all": 3, "crowd": 0, "images_without": 1}
     assert told["masks"] is True
+    assert told["longer_sides"] == [8, 8, 8]
     assert {each["kind"] for each in told["findings"]} == USUAL
 
 

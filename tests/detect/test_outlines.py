@@ -1,9 +1,12 @@
 """Shapes of objects, as files write them and as pixels."""
 
+import sys
+
 import numpy as np
 import pytest
 
 from visiongraft.detect.outlines import BadOutlineError, Polygons, RunLengths, box_of, read_outline
+from visiongraft.errors import MissingExtra
 
 pycocotools = pytest.importorskip("pycocotools.mask")
 
@@ -53,6 +56,14 @@ def test_polygons_are_drawn_together_as_pycocotools_draws_them():
     assert np.array_equal(ours.mask(SIZE), theirs)
     assert ours.box == (0.5, 0.5, 7, 9)
     assert ours.coco() == rings
+
+
+def test_polygons_without_pycocotools_say_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pycocotools", None)
+    with pytest.raises(MissingExtra) as raised:
+        read_outline([[1, 1, 4, 1, 4, 4, 1, 4]], SIZE).mask(SIZE)
+    assert str(raised.value) == "Polygons need pycocotools. Install it with: pip install 'visiongraft[detect]'"
+    assert RunLengths.of(blob()).mask(SIZE).shape == SIZE
 
 
 def test_the_area_of_a_square_is_its_side_squared():

@@ -192,6 +192,15 @@ def test_the_box_of_a_cut_object_is_that_of_what_is_left_of_its_shape():
     assert cut.boxes.tolist() == [[0, 0, 10, 10]]
 
 
+@pytest.mark.parametrize("size", [(10, 10), (60, 80), (6, 8), (20, 29)])
+def test_masks_are_resized_about_the_middles_of_pixels_as_images_are(size):
+    scene = cut_out(scene_of([(10, 0, 20, 20)], (20, 30)), (0, 0), (20, 30), size)
+    rows, columns = scene.masks[0].any(dim=1), scene.masks[0].any(dim=0).nonzero().flatten()
+    assert rows.all()
+    left, right = scene.boxes[0, ::2].tolist()
+    assert [int(columns[0]), int(columns[-1]) + 1] == pytest.approx([left, right], abs=0.5)
+
+
 def test_objects_outside_the_window_vanish_and_the_image_stays():
     scene = scene_of([(0, 0, 8, 8), (30, 20, 40, 30)])
     kept = without_vanished(cut_out(scene, (0, 0), (10, 10), (20, 20)))

@@ -2,6 +2,8 @@
 
 import json
 import math
+import pickle
+import sys
 from contextlib import redirect_stdout
 from io import StringIO
 
@@ -12,6 +14,7 @@ from tests.detect.boxes import write_coco
 from visiongraft.detect.opening import open_detection
 from visiongraft.detect.outlines import RunLengths
 from visiongraft.detect.scores import Prediction, gathered, score
+from visiongraft.errors import MissingExtra
 from visiongraft.train.team import Team
 
 cocoeval = pytest.importorskip("pycocotools.cocoeval")
@@ -186,6 +189,23 @@ def test_what_a_network_of_torchvisions_gives_is_read():
     assert found.labels.tolist() == [2]
     assert found.scores.tolist() == [0.75]
     assert found.masks[0].mask((2, 2)).tolist() == [[0, 1], [0, 1]]
+
+
+def test_without_faster_coco_eval_the_error_says_how_to_install_it(monkeypatch, tmp_path):
+    val = open_detection(write_coco(tmp_path / "set")).val
+    monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
+    with pytest.raises(MissingExtra) as raised:
+        score(val, {}, categories=2)
+    assert str(raised.value) == (
+        "Scores of detectors need faster-coco-eval. Install it with: pip install 'visiongraft[detect]'"
+    )
+
+
+def test_predictions_travel_between_processes(tmp_path):
+    answers = invented(open_detection(write_coco(tmp_path / "set")).val, masks=True)
+    arrived = pickle.loads(pickle.dumps(answers))
+    assert arrived[1].boxes.tolist() == answers[1].boxes.tolist()
+    assert [each.coco() for each in arrived[1].masks] == [each.coco() for each in answers[1].masks]
 
 
 class TwoOf(Team):

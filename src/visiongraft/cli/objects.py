@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 
-from visiongraft.detect.annotations import DetectionSet
+import numpy as np
+
+from visiongraft.detect.annotations import DetectionData, DetectionSet
 from visiongraft.detect.doctor import DetectionDiagnosis, FaultFinding
 from visiongraft.errors import printable
 
@@ -16,6 +18,9 @@ def facts_of_objects(found: DetectionDiagnosis) -> Iterator[tuple[str, str]]:
     )
     shapes = "all with a shape" if data.has_masks else "boxes alone"
     yield "objects", f"{len(data.train.labels):,} to learn from, {len(data.val.labels):,} to be scored on, {shapes}"
+    if sides := sides_of(data):
+        low, usual, high = sides
+        yield "boxes", f"{low} to {high} pixels at the longer side, median {usual}"
     learnt, _ = found.counts
     if learnt.any():
         ends = [
@@ -42,12 +47,20 @@ def objects_as_json(found: DetectionDiagnosis) -> dict[str, object]:
             {"name": name, "train": int(train), "val": int(val)}
             for name, train, val in zip(data.categories, learnt, scored, strict=True)
         ],
+        "longer_sides": sides_of(data),
         "masks": data.has_masks,
     }
 
 
 def _numbers_of(images: DetectionSet) -> dict[str, int]:
     return {"all": len(images.labels), "crowd": int(images.crowd.sum()), "images_without": len(images.empty)}
+
+
+def sides_of(data: DetectionData) -> list[int] | None:
+    """Give the smallest, the median and the largest of the longer sides of boxes, in pixels; None without any."""
+    boxes = np.concatenate([data.train.boxes, data.val.boxes])
+    sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1) if len(boxes) else np.zeros(0)
+    return [round(float(each)) for each in np.quantile(sides, (0, 0.5, 1))] if len(sides) else None
 
 
 def rows_of_faults(finding: FaultFinding, most: int | None = None) -> Iterator[dict[str, str]]:

@@ -60,4 +60,5 @@ def precision_and_recall(
 
 
 def _missing(what: str, error: ModuleNotFoundError) -> MissingExtra:
-    return MissingExtra(f"{what} need {error.name}. Install it with: pip install 'visiongraft[detect]'")
+    name = str(error.name).replace("_", "-")
+    return MissingExtra(f"{what} need {name}. Install it with: pip install 'visiongraft[detect]'")

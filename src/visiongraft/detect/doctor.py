@@ -1,7 +1,7 @@
 """What is wrong with a data set with boxes, found before the first step. Nothing is mended here."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -77,7 +77,7 @@ def examine_detection(
     seen = survey(
         ImageData(data.name, ("image",), _files(data.train), _files(data.val)), workers=workers, on_images=on_images
     )
-    findings = [*_check_faults(data), *check_files(seen), *_check_sizes(data, seen), *check_copies(seen)]
+    findings = [*_check_faults(data), *check_files(seen), *_check_sizes(data, seen), *_check_copies(seen)]
     findings += [*_check_objects(data), *_check_shapes(data), *_check_categories(data)]
     return DetectionDiagnosis(data, seen, by_severity(findings))
 
@@ -101,6 +101,12 @@ def _check_faults(data: DetectionData) -> Iterator[Finding]:
             f"{sort.remedy}, or train with --fix {sort.fix}: until then a training refuses the data",
             faults=tuple(faults),
         )
+
+
+def _check_copies(seen: Survey) -> Iterator[Finding]:
+    """Look for images that are there more than once; they have no classes here."""
+    for each in check_copies(seen):
+        yield replace(each, what=each.what.replace(" of their class", ""))
 
 
 def _check_sizes(data: DetectionData, seen: Survey) -> Iterator[Finding]:

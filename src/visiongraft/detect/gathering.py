@@ -180,8 +180,8 @@ class Gathering:
         return False
 
     def _came_before(self, entry: _Entry, claim: Claim) -> bool:
-        """Note an id that came before, and tell whether the object itself did."""
-        content = (entry.key, claim.category, repr(claim.box), repr(claim.segmentation))
+        """Note an id that came before, and tell whether the object itself did: its image, category and box."""
+        content = (entry.key, claim.category, str(claim.box))
         earlier = self._keys.setdefault(claim.key, content)
         if earlier is content:
             return False

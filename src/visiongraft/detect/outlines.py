@@ -172,8 +172,9 @@ def read_ring(entry: object, size: Grid) -> NDArray[np.float64]:
     except (TypeError, ValueError, OverflowError):
         raise BadOutlineError(f"has a polygon that is no list of numbers ({_short(entry)})") from None
     far = np.array([size[1], size[0]], np.float64)
-    if not np.isfinite(points).all() or (points < -far).any() or (points > 2 * far).any():
-        worst = points.ravel()[~((points >= -far) & (points <= 2 * far)).ravel()][0]
+    near = (points >= -far) & (points <= 2 * far)  # false of what is no number
+    if not near.all():
+        worst = points.ravel()[~near.ravel()][0]
         raise BadOutlineError(f"has a polygon that goes to {worst:g}, far from its image of {size[1]} x {size[0]}")
     if _shoelace(points) == 0:
         raise BadOutlineError("has a polygon without an inside, whose points lie on a line or on one another")
@@ -231,8 +232,8 @@ def _uncompressed(text: bytes) -> list[int]:
 
 def _shoelace(points: NDArray[np.float64]) -> float:
     """Give the area of a polygon."""
-    x, y = (points - points[0]).T
-    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2
+    x, y = (points - points[0]).T  # the first is 0, so what leads back to it adds nothing
+    return abs(float(x[:-1] @ y[1:] - y[:-1] @ x[1:])) / 2
 
 
 def _short(entry: object) -> str:

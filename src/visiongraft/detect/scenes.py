@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Int64, UInt8
 from torch import Generator, Tensor
@@ -169,10 +170,26 @@ def cut_out(scene: Scene, corner: Grid, window: Grid, size: Grid) -> Scene:
     boxes = F.clamp_bounding_boxes(F.resized_crop(scene.boxes, *place, list(size)))
     if scene.masks is None:
         return replace(scene, image=image, boxes=boxes)
-    masks = F.resized_crop(scene.masks, *place, list(size))
+    masks = tv_tensors.Mask(_resampled(scene.masks.as_subclass(Tensor), corner, window, size))
     left = tightened(boxes.as_subclass(Tensor), masks.as_subclass(Tensor))
     boxes = tv_tensors.wrap(torch.where(cut[:, None], left, boxes.as_subclass(Tensor)), like=boxes)
     return replace(scene, image=image, boxes=boxes, masks=masks)
+
+
+def _resampled(masks: UInt8[Tensor, "n h w"], corner: Grid, window: Grid, size: Grid) -> UInt8[Tensor, "n a b"]:
+    """Cut a window out of masks and resize it, each pixel that of the place where its middle lies.
+
+    torchvision takes the place of the pixel's corner, so its masks lie up to half a pixel beside its images and boxes;
+    of many masks this one takes an eighth of the time.
+    """
+    places = []
+    for first, wide, pixels in zip(corner, window, size, strict=True):
+        places.append(first + ((np.arange(pixels) + 0.5) * (wide / pixels)).astype(np.int64))  # never below the window
+    rows, columns = places
+    values = masks.numpy()
+    if len(rows) > values.shape[1]:
+        return torch.from_numpy(values.take(columns, axis=2).take(rows, axis=1))
+    return torch.from_numpy(values.take(rows, axis=1).take(columns, axis=2))
 
 
 def _reaching_out(boxes: Tensor, corner: Grid, window: Grid) -> Bool[Tensor, " n"]:
