@@ -22,7 +22,7 @@ from tests.cli.running import answer, complaint
 from tests.pictures import SIDE, stripes, write_folder, write_npz
 from visiongraft.cards.card import card_of
 from visiongraft.cli.main import main
-from visiongraft.cli.train import short_name
+from visiongraft.cli.runs import short_name
 from visiongraft.cli.verbs import VERBS
 from visiongraft.data.sets import ArrayImages, ImageData
 from visiongraft.families.zoo import list_models

@@ -9,7 +9,7 @@ import pytest
 from tests.cli.running import answer, complaint
 from tests.pictures import write_folder
 from visiongraft.cli.main import main
-from visiongraft.cli.train import short_name
+from visiongraft.cli.runs import short_name
 from visiongraft.data import delivery, packing
 
 

@@ -20,7 +20,7 @@ from visiongraft.data.sources import open_data
 from visiongraft.errors import DataError, DivergedError, RunError
 from visiongraft.families.zoo import get_spec
 from visiongraft.preprocessing import Preprocessing, normalize
-from visiongraft.train import loop, step
+from visiongraft.train import classification, loop, step
 from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import Outcome, train
 from visiongraft.train.evaluate import evaluate
@@ -106,7 +106,7 @@ def test_the_weights_that_are_kept_and_scored_are_the_best_or_the_last_as_the_re
         scores.append(found)
         return replace(found, probabilities=right if len(scores) == 1 else 1 - right)
 
-    monkeypatch.setattr(loop, "evaluate", falling)
+    monkeypatch.setattr(classification, "evaluate", falling)
     trained = run(tmp_path, write_npz(tmp_path / "stripes.npz"), replace(QUICK, epochs=3, keep=keep))
     assert len(scores) == 3
     first, last = trained.best_epoch == 1, trained.best_epoch == 3
@@ -302,7 +302,7 @@ def test_a_validation_loss_that_is_no_number_names_the_step_and_rate_that_were_t
     def failing(*arguments, **more):
         return replace(evaluate(*arguments, **more), loss=float("nan"))
 
-    monkeypatch.setattr(loop, "evaluate", failing)
+    monkeypatch.setattr(classification, "evaluate", failing)
     recipe = replace(QUICK, epochs=1, warmup_epochs=0)
     with pytest.raises(
         DivergedError, match=r"At step 4 of 4, with a learning rate of 0\.000293, the validation loss is"

@@ -12,7 +12,7 @@ from tests.train.pair import MISSING, rows, train_together
 from tests.train.test_step import BUSY, PRE, Looker, batch, part_of
 from visiongraft.cli.main import main
 from visiongraft.data.loader import Batch, Share
-from visiongraft.train.parts import Turn, stand_in, turns_of
+from visiongraft.train.parts import Turn, turns_of
 from visiongraft.train.run import RunFolder
 from visiongraft.train.state import read_state
 from visiongraft.train.step import Lesson
@@ -59,7 +59,7 @@ def test_all_devices_take_the_same_parts_and_the_last_of_them_ends_the_step() ->
 
 
 def test_one_black_image_stands_in_for_none() -> None:
-    found = stand_in(without(batch(), set(range(12))))
+    found = without(batch(), set(range(12))).blank()
     assert found.images.shape == (1, 3, 24, 24)
     assert found.images.is_contiguous(memory_format=torch.channels_last)
     assert not found.images.any()

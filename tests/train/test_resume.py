@@ -27,12 +27,12 @@ from visiongraft.data.sources import open_data
 from visiongraft.errors import RunError
 from visiongraft.families.zoo import get_spec
 from visiongraft.preprocessing import Preprocessing
-from visiongraft.train import loop
+from visiongraft.train import classification, loop
 from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import Outcome, train
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.run import RunFolder, plan_run
-from visiongraft.train.state import State, notes_on, read_in_all, read_state, scores_of, write_state
+from visiongraft.train.state import State, notes_on, read_in_all, read_state, write_state
 from visiongraft.train.stopping import listening
 from visiongraft.train.team import Team
 from visiongraft.weights.store import read
@@ -170,14 +170,14 @@ def test_the_best_weights_are_those_that_the_state_knows_of_whenever_a_run_is_ki
         assert not folder.best.exists()
     killed(folder, data, after=4, save_minutes=60.0)
     state, _ = read_state(folder)
-    assert read(folder.best).scores == scores_of(state.progress.best)
+    assert read(folder.best).scores == state.progress.best.row
     assert not folder.coming.exists()
     assert same(ending(go_on(folder, data).run), ending(through.run))
 
 
 def test_a_state_is_loaded_without_running_code_and_holds_plain_values(through: Outcome) -> None:
     document = torch.load(through.run.last, weights_only=True)
-    assert document["version"] == 1
+    assert document["version"] == 2
     assert set(document) == {"version", "belongs", "progress", "tallies", "tensors"}
     assert document["belongs"]["recipe"]["epochs"] == 3
 
@@ -261,12 +261,28 @@ def test_two_damaged_states_are_refused_with_what_to_do(tmp_path: Path, through:
     assert sorted(folder.path.iterdir()) == kept
 
 
+def test_a_state_of_the_first_version_is_taken_up_as_its_run_left_it(tmp_path: Path, through: Outcome) -> None:
+    """It kept the score of a classifier by itself, and knew of no terms of a loss."""
+    folder = RunFolder(Path(shutil.copytree(through.run.path, tmp_path / "copy")))
+    for path in (folder.last, folder.before):
+        document = torch.load(path, weights_only=True)
+        best = document["progress"]["best"]
+        row = best.pop("row")
+        best |= {"top1": row["val_top1"], "loss": row["val_loss"]}
+        for each in document["tallies"]:
+            del each["terms"]
+        torch.save(document | {"version": 1}, path)
+    folder.before.replace(folder.last)
+    again = go_on(folder, write_npz(tmp_path / "stripes.npz", train=32))
+    assert same(ending(again.run), ending(through.run))
+
+
 def test_a_state_of_another_version_is_refused(tmp_path: Path, through: Outcome) -> None:
     data = write_npz(tmp_path / "stripes.npz", train=32)
     folder = RunFolder(Path(shutil.copytree(through.run.path, tmp_path / "copy")))
-    torch.save(torch.load(folder.last, weights_only=True) | {"version": 2}, folder.last)
+    torch.save(torch.load(folder.last, weights_only=True) | {"version": 3}, folder.last)
     with pytest.raises(
-        RunError, match=r"is of version 2 of the format, and this visiongraft reads 1\. Go on with the"
+        RunError, match=r"is of version 3 of the format, and this visiongraft reads 1 to 2\. Go on with the"
     ):
         go_on(folder, data)
 
@@ -331,8 +347,8 @@ def test_the_first_process_alone_looks_at_each_file_and_moves_none_before_all_ha
     data = write_npz(tmp_path / "stripes.npz", train=32)
     folder = RunFolder(Path(shutil.copytree(through.run.path, tmp_path / "copy")))
     folder.last.write_bytes(folder.last.read_bytes()[:1000])
-    for place, name in ((loop, "fingerprint"), (loop, "read_in_all"), (loop.Training, "_put_back"), (Team, "led"),
-                        (Team, "gathered")):  # fmt: skip
+    for place, name in ((classification, "fingerprint"), (loop, "read_in_all"), (loop.Training, "_put_back"),
+                        (Team, "led"), (Team, "gathered")):  # fmt: skip
         noted(place, name)
     go_on(folder, data)
     looked, read, moved = (told.index(f"begin {each}") for each in ("fingerprint", "read_in_all", "_put_back"))

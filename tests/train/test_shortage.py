@@ -13,7 +13,7 @@ from tests.train.endings import ending, same
 from tests.train.test_engine import QUICK, run
 from tests.train.test_resume import go_on
 from visiongraft import create_model
-from visiongraft.data.loader import Batch, Share
+from visiongraft.data.loader import FEWEST, Batch, Share
 from visiongraft.data.sources import open_data
 from visiongraft.errors import RunError, is_shortage
 from visiongraft.network import Network
@@ -125,7 +125,8 @@ def test_a_validation_that_does_not_fit_gets_a_line_of_its_own(
 
 def test_where_nobody_could_try_smaller_parts_none_is_recommended() -> None:
     batch = Batch(torch.zeros(8, 3, 16, 24, dtype=torch.uint8), torch.zeros(8), torch.arange(8), ())
-    error = too_large(batch, None, number=7, recipe=QUICK, share=Share(), device=torch.device("cuda", 1))
+    more = {"fewest": FEWEST, "remedy": "--image"}
+    error = too_large(batch, None, number=7, course=QUICK, share=Share(), device=torch.device("cuda", 1), **more)
     assert str(error) == (
         "In step 7, 8 images of 16 x 24 at a time do not fit into the memory of cuda:1. Use a smaller --batch-size or"
         " a greater --grad-accum-steps."
@@ -135,7 +136,8 @@ def test_where_nobody_could_try_smaller_parts_none_is_recommended() -> None:
 def test_batches_that_cannot_be_cut_further_are_only_made_smaller() -> None:
     batch = Batch(torch.zeros(5, 3, 16, 16, dtype=torch.uint8), torch.zeros(5), torch.arange(5), ())
     recipe = replace(QUICK, batch_size=10)
-    error = too_large(batch, 2, number=1, recipe=recipe, share=Share(devices=2), device=torch.device("cpu"))
+    more = {"fewest": FEWEST, "remedy": "--image"}
+    error = too_large(batch, 2, number=1, course=recipe, share=Share(devices=2), device=torch.device("cpu"), **more)
     assert str(error).endswith("and 2 do. Use --batch-size 4.")
 
 

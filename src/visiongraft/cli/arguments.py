@@ -117,9 +117,12 @@ def _fields(argument: str, kind: Any, mark: Spread) -> list[Option]:  # noqa: AN
     ]
 
 
-def _helps(documented: Any) -> dict[str, str]:  # noqa: ANN401 - a function or a class
-    about = parse(inspect.getdoc(documented) or "")
-    return {each.arg_name: (each.description or "").removesuffix(".") for each in about.params}
+def _helps(documented: Any) -> dict[str, str]:  # noqa: ANN401 - a function or a class, which inherits fields
+    found: dict[str, str] = {}
+    for each in reversed(getattr(documented, "__mro__", (documented,))):
+        about = parse(inspect.getdoc(each) or "")
+        found |= {param.arg_name: (param.description or "").removesuffix(".") for param in about.params}
+    return found
 
 
 def _in_flags(text: str, names: set[str]) -> str:

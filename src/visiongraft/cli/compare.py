@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from visiongraft.cli.arguments import Spread, flat, usual
 from visiongraft.cli.grafting import blueprint_named, grafted, parse_grafts, run_plugin
 from visiongraft.cli.progress import progress_bar
-from visiongraft.cli.train import RUNS, short_name
+from visiongraft.cli.runs import RUNS, short_name
 from visiongraft.cli.values import (
     ImageSize,
     check_share,

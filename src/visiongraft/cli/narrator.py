@@ -1,6 +1,6 @@
 """Tells a person how a training goes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from visiongraft.cli.progress import progress_bar
 from visiongraft.train.state import Metrics
@@ -11,9 +11,11 @@ class Narrator:
 
     Args:
         notes: about the data, printed with the first epoch: a refusal before it is one line and no more.
+        score: says in words what a row of a validated epoch scored.
     """
 
-    def __init__(self, notes: Iterable[str]) -> None:
+    def __init__(self, notes: Iterable[str], *, score: Callable[[Metrics], str] | None = None) -> None:
+        self._score = score or _score_of_a_classifier
         self._notes = list(notes)
         self._bar = progress_bar()
         self._task = self._bar.add_task("training", total=None)
@@ -40,7 +42,8 @@ class Narrator:
         """Print what an epoch gave."""
         while self._notes:
             self._print(self._notes.pop(0))
-        score = "" if row["val_top1"] is None else f"  val loss {row['val_loss']:.3f}  val top-1 {row['val_top1']:.2%}"
+        validated = any(name.startswith("val_") and value is not None for name, value in row.items())
+        score = f"  {self._score(row)}" if validated else ""
         self._bar.console.print(
             f"epoch {row['epoch']:3.0f}  loss {row['train_loss']:.3f}{score}"
             f"  {row['train_images_per_second']:.0f} images/s",
@@ -49,3 +52,7 @@ class Narrator:
 
     def _print(self, text: str) -> None:
         self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _score_of_a_classifier(row: Metrics) -> str:
+    return f"val loss {row['val_loss']:.3f}  val top-1 {row['val_top1']:.2%}"

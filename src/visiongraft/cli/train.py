@@ -1,6 +1,5 @@
 """`graft train`."""
 
-import os
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,6 +8,7 @@ from visiongraft.cli.arguments import Spread, flat, usual
 from visiongraft.cli.beginning import begin
 from visiongraft.cli.grafting import parse_grafts, run_plugin
 from visiongraft.cli.narrator import Narrator
+from visiongraft.cli.runs import RUNS, known_run, short_name
 from visiongraft.cli.values import (
     ImageSize,
     check_positive,
@@ -18,15 +18,13 @@ from visiongraft.cli.values import (
     parse_image,
     preprocessed,
 )
-from visiongraft.data import flowers
 from visiongraft.data.kept import Cache, kept_in_memory
-from visiongraft.data.packing import PREFIX
 from visiongraft.data.sources import open_data
 from visiongraft.errors import GraftError, counted
 from visiongraft.explain.report import write_report
 from visiongraft.preprocessing import Interpolation
 from visiongraft.surgery.network import check_takes
-from visiongraft.train.crew import is_a_restart, leads, may_be_restarted
+from visiongraft.train.crew import is_a_restart, leads
 from visiongraft.train.devices import Hardware, Strategy, find_device, keep_freed_memory, workers_for
 from visiongraft.train.engine import Outcome, train
 from visiongraft.train.freezing import check_parts
@@ -34,9 +32,6 @@ from visiongraft.train.recipe import Recipe
 from visiongraft.train.recipes import DEFAULT, find_recipe
 from visiongraft.train.run import RunFolder, plan_run
 from visiongraft.train.step import taken_at_once
-
-RUNS = Path("runs")
-"""Where runs go that were given no folder."""
 
 
 def defaults(recipe: str) -> dict[str, object]:
@@ -153,7 +148,7 @@ def run(
         raise GraftError(f"--recipe {recipe} begins with trained weights. Give them as in `{named.command}`.")
     model = options["model"] = model if weights else model or named.model
     check_writable(resume or output or RUNS, "--output", kind="folder")
-    known = _known(output, resume)
+    known = known_run(output, resume)
     begun = begin(
         model,
         size,
@@ -207,30 +202,6 @@ def run(
     when_nobody_says = usual(run) | defaults(recipe) | {"model": None if weights else named.model}
     write_report(outcome, images, options=options, defaults=when_nobody_says, device=place)
     return outcome
-
-
-def _known(output: Path | None, resume: Path | None) -> RunFolder | None:
-    """Give the folder of a run that may be there already; None for a new one.
-
-    Raises:
-        GraftError: if there are two, or none where one is needed.
-    """
-    if resume is not None and output is not None:
-        raise GraftError("--resume and --output are two folders for one run. Give --resume alone to go on with a run.")
-    if output is None and resume is None and may_be_restarted():
-        raise GraftError(
-            "A run that torchrun (--max-restarts) or SLURM starts again has to know its folder. Give --output."
-        )
-    folder = resume or (output if is_a_restart() else None)
-    return RunFolder(folder) if folder else None
-
-
-def short_name(data: str | None) -> str:
-    """Name a run after its data: the last part of a path, and no longer than a file name may be."""
-    path = Path((data or flowers.NAME).removeprefix(PREFIX))
-    if path.name in {"", ".."}:  # as in --data . or --data /
-        path = Path(os.path.realpath(path))
-    return path.name.removesuffix(".npz")[:64] or "data"
 
 
 def as_json(outcome: Outcome) -> dict[str, object]:

@@ -93,6 +93,29 @@ class Batch(NamedTuple):
         images, labels = self.images.to(device, non_blocking=True), self.labels.to(device, non_blocking=True)
         return self._replace(images=images, labels=labels, views=views)
 
+    @property
+    def readable(self) -> int:
+        """How many images there are."""
+        return len(self.labels)
+
+    @property
+    def size(self) -> str:
+        """Height and width of the images, in words."""
+        height, width = self.images.shape[2:] if self.views is None else self.views.size
+        return f"{height} x {width}"
+
+    def first(self, number: int) -> "Batch":
+        """Keep the first images."""
+        views = self.views and self.views._replace(parts=self.views.parts[:number])
+        images, labels, indices = self.images[:number], self.labels[:number], self.indices[:number]
+        places = self.places and self.places[:number]
+        return self._replace(images=images, labels=labels, indices=indices, views=views, places=places)
+
+    def blank(self) -> "Batch":
+        """Give one black image in place of a batch of none: a network computes nothing from nothing."""
+        images, label = torch.zeros(1, *self.images.shape[1:], dtype=torch.uint8), torch.zeros(1, dtype=torch.int64)
+        return Batch(images.contiguous(memory_format=torch.channels_last), label, label, ())
+
 
 class Samples(Dataset[Sample | Failure]):
     """Images under a transform, each drawn as (seed, epoch, index) says.

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from visiongraft.errors import RunError
-from visiongraft.surgery.network import AnyNetwork
 
 Code = Literal["eager", "compiled"]
 """How a step's network computes: as it is written, or by code that is compiled for each size of images."""
@@ -21,7 +20,7 @@ _MOST_SIZES = 256
 """Beyond so many sizes PyTorch would go on without compiling; recipes have some dozens at the most."""
 
 
-def compiled(network: AnyNetwork) -> nn.Module:
+def compiled(network: nn.Module) -> nn.Module:
     """Wrap a network in its compiled form. Both share their tensors; those of the wrapper have other names."""
     wrapped = torch.compile(network, **COMPILER)
     assert isinstance(wrapped, nn.Module)

@@ -1,11 +1,11 @@
-"""Training, from a spec to a folder with weights. This is the one file that knows Lightning, and only its Fabric."""
+"""Training, from values to a folder with weights. This is the one file that knows Lightning, and only its Fabric."""
 
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
 
 import torch
 from lightning.fabric import Fabric
@@ -19,36 +19,38 @@ from lightning.fabric.strategies.model_parallel import ModelParallelStrategy
 from lightning.fabric.strategies.parallel import ParallelStrategy
 from torch import nn
 
-from visiongraft.data.loader import Failure, Share, StepSampler
+from visiongraft.data.loader import Failure, Share
 from visiongraft.data.sets import ImageData
-from visiongraft.errors import DataError, GraftError, RunError, WeightsError
+from visiongraft.errors import GraftError, RunError
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
-from visiongraft.spec import Backbone
-from visiongraft.surgery.foreign import Blueprint, Grafted
-from visiongraft.surgery.network import AnyNetwork, build, with_classes
+from visiongraft.surgery.foreign import Blueprint
+from visiongraft.train.classification import Classifying
 from visiongraft.train.compiling import Code, compiled, compiling
+from visiongraft.train.course import Course
 from visiongraft.train.crew import Crew, Launcher
 from visiongraft.train.devices import Hardware, Strategy
 from visiongraft.train.evaluate import Evaluation
-from visiongraft.train.freezing import freeze
 from visiongraft.train.held import held
 from visiongraft.train.ledger import Ledger, Listener
 from visiongraft.train.loop import Training
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.run import RunFolder
 from visiongraft.train.sharding import fill, shard
-from visiongraft.train.state import has_state
-from visiongraft.train.step import order_of
+from visiongraft.train.state import Progress, has_state
 from visiongraft.train.synced import synchronised
+from visiongraft.train.task import E, Job, P
 from visiongraft.train.team import Team
-from visiongraft.weights.adapt import adapted_to, share_kept
-from visiongraft.weights.imagenet import are_imagenet
 from visiongraft.weights.store import Trained
+
+S = TypeVar("S")
+
+Resume = Literal["never", "allowed"]
+"""Whether a training goes on from the state in its folder, if there is one."""
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Ended(Generic[S, E]):
     """What a training gave.
 
     Args:
@@ -63,8 +65,8 @@ class Outcome:
         stopped: whether Ctrl-C ended it before its last step.
     """
 
-    spec: Blueprint
-    evaluation: Evaluation
+    spec: S
+    evaluation: E
     epochs: int
     best_epoch: int
     seconds: float
@@ -72,6 +74,10 @@ class Outcome:
     unreadable: tuple[Failure, ...]
     notes: tuple[str, ...] = ()
     stopped: bool = False
+
+
+Outcome = Ended[Blueprint, Evaluation]
+"""What the training of a classifier gave."""
 
 
 def train(
@@ -86,20 +92,60 @@ def train(
     options: Mapping[str, object] | None = None,
     max_unreadable: float = 0.01,
     save_minutes: float = 1.0,
-    resume: Literal["never", "allowed"] = "never",
+    resume: Resume = "never",
     listener: Listener | None = None,
 ) -> Outcome:
-    """Train a network and keep the weights that validate best, or the last ones, as the recipe wants it.
+    """Train a classifier and keep the weights that validate best, or the last ones, as the recipe wants it.
 
     Args:
-        spec: the network; its head gets the classes of the data.
+        spec: as in `Classifying`, and so are data, recipe, preprocessing and start.
         data: what to learn from, and to validate on.
         recipe: how.
-        run: the folder to make, once everything else is known to be possible.
+        run: as in `carry_out`, and so is the rest.
         preprocessing: what images go through.
         hardware: what computes.
-        start: weights to begin with, of another form of the network; None for random ones. Their classifier is kept
-            where it tells apart the very classes of the data.
+        start: weights to begin with.
+        options: for config.yaml.
+        max_unreadable: share of the images.
+        save_minutes: between two writings of the state.
+        resume: whether to go on.
+        listener: told of every step and epoch.
+
+    Raises:
+        GraftError: as in `carry_out`.
+    """
+    return carry_out(
+        Classifying(spec, data, recipe, preprocessing, start),
+        recipe,
+        run,
+        hardware=hardware,
+        options=options,
+        max_unreadable=max_unreadable,
+        save_minutes=save_minutes,
+        resume=resume,
+        listener=listener,
+    )
+
+
+def carry_out(
+    job: Job[S, P, E],
+    course: Course,
+    run: RunFolder,
+    *,
+    hardware: Hardware,
+    options: Mapping[str, object] | None = None,
+    max_unreadable: float = 0.01,
+    save_minutes: float = 1.0,
+    resume: Resume = "never",
+    listener: Listener | None = None,
+) -> Ended[S, E]:
+    """Train what a job says and keep the weights that validate best, or the last ones, as the course wants it.
+
+    Args:
+        job: what is trained.
+        course: how it goes.
+        run: the folder to make, once everything else is known to be possible.
+        hardware: what computes.
         options: what to write into the run's config.yaml.
         max_unreadable: share of the images that may be unreadable before the run stops, in [0, 1]; above 0, one always
             may.
@@ -118,51 +164,30 @@ def train(
         RunError: when the folder holds another run, or its state is of another one or cannot be read or written, or
             another process trains in it.
     """
-    _check_names(data.classes)
     crew = hardware.crew()
-    _check_strategy(hardware, recipe)
-    _check_ours(spec, hardware, recipe)
-    share = Share(devices=crew.size, parts=recipe.grad_accum_steps)
-    steps = StepSampler(
-        len(data.train),
-        batch_size=recipe.batch_size,
-        epochs=recipe.epochs,
-        seed=recipe.seed,
-        share=share,
-        order=order_of(data, recipe),
-    ).steps
+    _check_strategy(hardware, course)
+    job.check(hardware)
+    steps = job.steps(Share(devices=crew.size, parts=course.grad_accum_steps))
     with _quiet(), ExitStack() as held_meanwhile:
-        fabric = _launched(recipe, hardware, crew)
+        fabric = _launched(course, hardware, crew)
         run = fabric.broadcast(run)
         team = Team.assembled(fabric.global_rank, fabric.world_size)
-        team.led(lambda: held_meanwhile.enter_context(held(run.path, by="graft train")))
+        team.led(lambda: held_meanwhile.enter_context(held(run.path, by=run.verb)))
         goes_on = team.led(lambda: resume == "allowed" and has_state(run))
         logger = TensorBoardLogger(run.path, name="", version="")
         ledger = Ledger(
             run,
             team,
             steps=steps,
-            images=len(data.train) + len(data.val),
+            images=job.images,
             max_unreadable=max_unreadable,
             log=logger.log_metrics,
             listener=listener,
         )
-        whole = _with(spec, data.classes, recipe)
-        network, module = _set_up(fabric, team, whole, start, data.classes, recipe, code=hardware.code)
-        kept = "" if start is None or isinstance(whole, Backbone) else _kept(start, network)
-        training = Training(
-            fabric,
-            ledger,
-            network,
-            module,
-            data,
-            recipe,
-            preprocessing=preprocessing,
-            hardware=hardware,
-            save_minutes=save_minutes,
-        )
-        notes = training.go_on() if goes_on else team.led(lambda: _begin(run, options or {}, resume))
-        notes = [kept, *notes] if kept and not goes_on else notes
+        network, module, kept = _set_up(fabric, team, job, code=hardware.code)
+        task = job.task(network, Share(team.rank, team.size, course.grad_accum_steps), hardware)
+        training = Training(fabric, ledger, task, module, course, hardware=hardware, save_minutes=save_minutes)
+        notes = training.go_on() if goes_on else [*kept, *team.led(lambda: _begin(run, options or {}, resume))]
         if notes or goes_on:
             ledger.go_on(notes)
         try:
@@ -174,22 +199,27 @@ def train(
             raise
         finally:
             logger.finalize("")
-    progress = ledger.progress
+    return _ended(job.spec, evaluation, ledger, notes)
+
+
+def _ended(spec: S, evaluation: E, ledger: Ledger, notes: list[str]) -> Ended[S, E]:
+    """Sum up what a training gave."""
+    progress: Progress = ledger.progress
     assert progress.best is not None
-    return Outcome(
-        spec=training.network.spec,
+    return Ended(
+        spec=spec,
         evaluation=evaluation,
         epochs=len(progress.rows),
         best_epoch=progress.best.epoch,
         seconds=progress.seconds,
-        run=run,
+        run=ledger.run,
         unreadable=tuple(progress.unreadable.values()),
         notes=tuple(notes),
-        stopped=progress.step < steps,
+        stopped=progress.step < ledger.steps,
     )
 
 
-def _begin(run: RunFolder, options: Mapping[str, object], resume: Literal["never", "allowed"]) -> list[str]:
+def _begin(run: RunFolder, options: Mapping[str, object], resume: Resume) -> list[str]:
     """Make the folder; where a run was killed before it had a state, it is there already.
 
     Raises:
@@ -201,74 +231,35 @@ def _begin(run: RunFolder, options: Mapping[str, object], resume: Literal["never
     if run.has_begun:
         raise RunError(
             f"{run.path} cannot go on: its states, {run.last.name} and {run.before.name}, are gone. Put one back, or"
-            f" train anew by `graft train --config {run.config} --output` and another folder."
+            f" train anew by `{run.verb} --config {run.config} --output` and another folder."
         )
     run.restore([], [])
     return [f"{run.path} holds no state yet: the run begins with its first step."]
 
 
-def _with(spec: Blueprint, classes: tuple[str, ...], recipe: Recipe) -> Blueprint:
-    """Give the network as this data and this recipe want it; those of others have rates of dropping of their own."""
-    if isinstance(spec, Grafted) and isinstance(spec.base, Backbone):
-        base = _with(spec.base, classes, recipe)
-        assert isinstance(base, Backbone)
-        return replace(spec, base=base)
-    spec = with_classes(spec, len(classes))
-    if not isinstance(spec, Backbone):
-        return spec
-    return replace(spec, head=replace(spec.head, dropout=recipe.dropout), drop_path=recipe.drop_path)
-
-
 def _set_up(
-    fabric: Fabric,
-    team: Team,
-    spec: Blueprint,
-    start: Trained | None,
-    classes: tuple[str, ...],
-    recipe: Recipe,
-    *,
-    code: Code,
-) -> tuple[AnyNetwork, nn.Module]:
-    """Make the network, as it is before the first step, and what hands its gradients to all processes."""
+    fabric: Fabric, team: Team, job: Job[S, P, E], *, code: Code
+) -> tuple[nn.Module, nn.Module, tuple[str, ...]]:
+    """Make the network, as it is before the first step, and what hands its gradients to all processes.
+
+    Returns:
+        The two, and what the user should know of the numbers that the network begins with.
+    """
     spread = isinstance(fabric.strategy, ModelParallelStrategy)
-    whole = _begun(spec, start, classes, recipe) if team.leads or not spread else None
+    whole, kept = job.begun() if team.leads or not spread else (None, ())
     with torch.device("meta") if spread else nullcontext():
-        network = build(spec) if whole is None or spread else whole
-    smallest = network.smallest_image  # which networks of others find out on a copy, before anything is around them
-    assert smallest >= 1
-    if team.size > 1:
+        network = job.outlined() if whole is None or spread else whole
+    if team.size > 1 and job.norms == "together":
         synchronised(network, fabric.device)
-    freeze(network, recipe.freeze)
     # Fabric compiles what it has made of the network: PyTorch cuts compiled code where DDP sends gradients.
     module = fabric.setup_module(compiled(network) if code == "compiled" else network)
     if spread:
-        assert isinstance(network, Network), "what _check_ours refuses"
+        assert isinstance(network, Network), "what Classifying refuses"
         fill(network, whole if isinstance(whole, Network) else None)
-    return network, module
+    return network, module, kept
 
 
-def _begun(spec: Blueprint, start: Trained | None, classes: tuple[str, ...], recipe: Recipe) -> AnyNetwork:
-    """Make the whole network, in this process' memory, with the numbers that it begins with."""
-    torch.manual_seed(recipe.seed)
-    if start is None:
-        return build(spec)
-    same = start.classes == classes or (are_imagenet(start.classes) and are_imagenet(classes))
-    return adapted_to(start.network, spec, classifier="kept" if same else "fresh")
-
-
-def _kept(start: Trained, network: AnyNetwork) -> str:
-    """Say how much of trained weights a network begins with.
-
-    Raises:
-        WeightsError: if it is nothing, and the training would be blind to them.
-    """
-    share = share_kept(start.network, network)
-    if not share:
-        raise WeightsError(f"Nothing of the weights of {start.network.spec.name} is left in {network.spec.name}.")
-    return f"{share:.1%} of the weights of {start.network.spec.name} are kept."
-
-
-def _launched(recipe: Recipe, hardware: Hardware, crew: Crew) -> Fabric:
+def _launched(course: Course, hardware: Hardware, crew: Crew) -> Fabric:
     """Start the processes that compute together; in each of them this returns."""
     alone, device = crew.size == 1, hardware.device
     fabric = Fabric(
@@ -276,7 +267,7 @@ def _launched(recipe: Recipe, hardware: Hardware, crew: Crew) -> Fabric:
         devices=[device.index or 0] if device.type == "cuda" and alone else crew.here,
         num_nodes=crew.machines,
         strategy="auto" if alone else _STRATEGIES[hardware.strategy](crew),
-        precision="bf16-mixed" if recipe.precision == "bfloat16" else "32-true",
+        precision="bf16-mixed" if course.precision == "bfloat16" else "32-true",
         plugins=[_CLUSTERS[crew.launcher]()],  # Lightning by itself takes any process in a job of SLURM for srun's
     )
     fabric.launch()
@@ -296,35 +287,16 @@ _STRATEGIES: Mapping[Strategy, Callable[[Crew], ParallelStrategy]] = {
 }
 
 
-def _check_strategy(hardware: Hardware, recipe: Recipe) -> None:
+def _check_strategy(hardware: Hardware, course: Course) -> None:
     """Refuse what a network that is spread cannot do."""
     if hardware.strategy == "ddp":
         return
     if hardware.code == "compiled":
         raise GraftError("--strategy fsdp came with --compile, and the two are untried together. Leave one out.")
-    if recipe.opt == "muon":
+    if course.opt == "muon":
         raise GraftError("--strategy fsdp came with --opt muon, whose steps need whole matrices. Use --opt adamw.")
-    if recipe.model_ema_decay:
+    if course.model_ema_decay:
         raise GraftError("--strategy fsdp came with --model-ema-decay, which keeps a whole network. Leave one out.")
-
-
-def _check_ours(spec: Blueprint, hardware: Hardware, recipe: Recipe) -> None:
-    """Refuse, for networks of others and grafted ones, what only ours tell enough of themselves for."""
-    if isinstance(spec, Backbone):
-        return
-    if recipe.layer_decay < 1.0:
-        raise GraftError(f"--layer-decay needs to know the depth of each block, which {spec.name} does not tell.")
-    if hardware.strategy == "fsdp":
-        raise GraftError(f"--strategy fsdp spreads the blocks of our networks. Use ddp for {spec.name}.")
-
-
-def _check_names(classes: tuple[str, ...]) -> None:
-    """Refuse, before any work, class names that a weight file could not hold."""
-    for name in classes:
-        try:
-            name.encode()
-        except UnicodeEncodeError as error:
-            raise DataError(f"The class name {name!r} is no UTF-8 text. Rename its folder.") from error
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """How good a network is on labelled images: the one place where scores are computed."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from time import perf_counter
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import nn
 
 from visiongraft.data.loader import Failure, Samples, ScoringSampler, Share, make_loader
 from visiongraft.data.sets import ImageSet
@@ -143,29 +145,36 @@ def evaluate(
     loader = make_loader(samples, ScoringSampler(len(images), batch_size=batch_size, share=share), workers=workers)
     device = next(network.parameters()).device
     found: list[_Judged] = []
-    began, mode = perf_counter(), network.training
+    began = perf_counter()
+    with evaluating(network), torch.inference_mode():
+        for batch in loader:
+            logits = torch.empty(0, network.num_classes)
+            if len(batch.labels):
+                logits = _logits(network, batch.images, preprocessing, device)
+            elif team.size > 1:  # a network that is spread computes in all processes at once, or not at all
+                network(_nothing(network, device))
+            found.append(_Judged(logits, batch.labels, batch.indices, batch.failures))
+            if on_batch is not None:
+                on_batch(len(batch.labels) + len(batch.failures))
+        for _ in range(len(loader), math.ceil(len(images) / batch_size / team.size)):
+            network(_nothing(network, device))
+    # Batch by batch in the order of the set: the processes took them in turn.
+    turns = zip_longest(*team.gathered(found))
+    return _evaluation([each for turn in turns for each in turn if each is not None], perf_counter() - began)
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Put a network into eval mode, and each of its modules back into the mode that it was in."""
+    mode = network.training
     frozen = [each for each in network.modules() if mode and not each.training]
     network.eval()
     try:
-        with torch.inference_mode():
-            for batch in loader:
-                logits = torch.empty(0, network.num_classes)
-                if len(batch.labels):
-                    logits = _logits(network, batch.images, preprocessing, device)
-                elif team.size > 1:  # a network that is spread computes in all processes at once, or not at all
-                    network(_nothing(network, device))
-                found.append(_Judged(logits, batch.labels, batch.indices, batch.failures))
-                if on_batch is not None:
-                    on_batch(len(batch.labels) + len(batch.failures))
-            for _ in range(len(loader), math.ceil(len(images) / batch_size / team.size)):
-                network(_nothing(network, device))
+        yield
     finally:
         network.train(mode)
         for each in frozen:
             each.eval()
-    # Batch by batch in the order of the set: the processes took them in turn.
-    turns = zip_longest(*team.gathered(found))
-    return _evaluation([each for turn in turns for each in turn if each is not None], perf_counter() - began)
 
 
 def _logits(

@@ -5,13 +5,16 @@ from typing import Protocol
 
 from visiongraft.data.loader import Failure, allowed_failures
 from visiongraft.errors import DataError, DivergedError
-from visiongraft.train.recipe import Keep
+from visiongraft.train.course import Keep
 from visiongraft.train.run import RunFolder
 from visiongraft.train.state import Best, Metrics, Progress
 from visiongraft.train.team import Team
 
 LOG_EVERY = 10
 """Steps between two points of TensorBoard's curves."""
+
+Row = Mapping[str, float]
+"""A score."""
 
 
 class Listener(Protocol):
@@ -84,18 +87,18 @@ class Ledger:
         if self.listener is not None:
             self.listener.epoch(row)
 
-    def amend(self, score: Metrics) -> None:
+    def amend(self, score: Row) -> None:
         """Give the last row a score."""
         self.progress.rows[-1] |= score
         if self.team.leads:
             self.run.write_tables(self.progress.rows, self.progress.unreadable.values())
 
-    def is_kept(self, top1: float, loss: float, epoch: int, *, keep: Keep) -> bool:
-        """Tell whether weights with this score are to be kept, and note it if so."""
+    def is_kept(self, row: Row, epoch: int, *, keep: Keep, rank: Callable[[Row], tuple[float, ...]]) -> bool:
+        """Tell whether weights with this score are to be kept, by how it ranks, and note it if so."""
         best = self.progress.best
-        if keep == "best" and best is not None and (top1, -loss) <= (best.top1, -best.loss):
+        if keep == "best" and best is not None and rank(row) <= rank(best.row):
             return False
-        self.progress.best = Best(top1, loss, epoch)
+        self.progress.best = Best(dict(row), epoch)
         return True
 
     def note(self, failures: tuple[Failure, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Optimisers of a recipe, and which of a network's parameters they take, and how fast these learn."""
+"""Optimisers of a course, and which of a network's parameters they take, and how fast these learn."""
 
 import re
 from collections.abc import Mapping
@@ -10,39 +10,39 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from visiongraft.blocks.positions import PositionTables
 from visiongraft.network import Trunk
+from visiongraft.train.course import Course
 from visiongraft.train.lamb import Lamb
 from visiongraft.train.muon import MuonAdamW
-from visiongraft.train.recipe import Recipe
 
 
-def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
-    """Make the recipe's optimiser. Weight decay pulls at weights, not at biases, normalisations or position tables.
+def make_optimizer(network: nn.Module, course: Course) -> Optimizer:
+    """Make the course's optimiser. Weight decay pulls at weights, not at biases, normalisations or position tables.
 
     Parameters that need no gradient are left out. With `layer_decay`, earlier layers learn more slowly.
     """
-    optimizer = _optimizer(network, recipe)
-    if recipe.layer_decay < 1.0:
+    optimizer = _optimizer(network, course)
+    if course.layer_decay < 1.0:
         assert isinstance(network, Trunk), "depth is what our networks tell"
-        scales = rate_scales(network, recipe.layer_decay)
+        scales = rate_scales(network, course.layer_decay)
         optimizer.param_groups[:] = [part for group in optimizer.param_groups for part in _by_scale(group, scales)]
     return optimizer
 
 
-def _optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
+def _optimizer(network: nn.Module, course: Course) -> Optimizer:
     matrices, decayed, free = parameter_groups(network)
     free_group: dict[str, Any] = {"params": free, "weight_decay": 0.0}
-    betas, eps = (recipe.beta1, recipe.beta2), recipe.opt_eps
-    if recipe.opt == "muon":
-        others = [{"params": decayed, "weight_decay": recipe.weight_decay}, free_group]
-        return MuonAdamW(matrices, others, lr=recipe.lr, weight_decay=recipe.weight_decay, betas=betas, eps=eps)
+    betas, eps = (course.beta1, course.beta2), course.opt_eps
+    if course.opt == "muon":
+        others = [{"params": decayed, "weight_decay": course.weight_decay}, free_group]
+        return MuonAdamW(matrices, others, lr=course.lr, weight_decay=course.weight_decay, betas=betas, eps=eps)
     weights = [*(each for group in matrices.values() for each in group), *decayed]
-    groups = [{"params": weights, "weight_decay": recipe.weight_decay}, free_group]
-    if recipe.opt == "lamb":
-        return Lamb(groups, lr=recipe.lr, betas=betas, eps=eps)
-    if recipe.opt == "adamw":
-        return AdamW(groups, lr=recipe.lr, betas=betas, eps=eps, fused=True)
+    groups = [{"params": weights, "weight_decay": course.weight_decay}, free_group]
+    if course.opt == "lamb":
+        return Lamb(groups, lr=course.lr, betas=betas, eps=eps)
+    if course.opt == "adamw":
+        return AdamW(groups, lr=course.lr, betas=betas, eps=eps, fused=True)
     whole = not any(isinstance(each, DTensor) for each in weights)  # PyTorch's fused SGD takes no parts of tensors
-    return SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.opt == "nesterov", fused=whole)
+    return SGD(groups, lr=course.lr, momentum=course.momentum, nesterov=course.opt == "nesterov", fused=whole)
 
 
 def parameter_groups(

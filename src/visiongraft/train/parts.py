@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-
-from visiongraft.data.loader import FEWEST, Batch
+from visiongraft.data.loader import FEWEST
 
 
 @dataclass(frozen=True)
@@ -26,23 +24,16 @@ class Turn:
     last: bool
 
 
-def turns_of(counts: Sequence[Sequence[int]], rank: int) -> list[Turn]:
+def turns_of(counts: Sequence[Sequence[int]], rank: int, *, fewest: int = FEWEST) -> list[Turn]:
     """Say what a device learns from in a step: the same parts as all others, so that nobody waits for anybody.
-
-    A part of which fewer than `FEWEST` images could be read, on all devices together, is left out by all of them.
 
     Args:
         counts: how many images could be read: of each device, of each of its parts.
         rank: of the device.
+        fewest: a part of which fewer images could be read, on all devices together, is left out by all of them.
     """
     totals = [sum(each) for each in zip(*counts, strict=True)]
-    taken = [part for part, total in enumerate(totals) if total >= FEWEST]
+    taken = [part for part, total in enumerate(totals) if total >= fewest]
     readable = sum(totals[part] for part in taken)
     own = counts[rank]
     return [Turn(part, own[part], own[part] * len(counts) / readable, part == taken[-1]) for part in taken]
-
-
-def stand_in(batch: Batch) -> Batch:
-    """Give one black image in place of a part of which none could be read: a network computes nothing from nothing."""
-    images, label = torch.zeros(1, *batch.images.shape[1:], dtype=torch.uint8), torch.zeros(1, dtype=torch.int64)
-    return Batch(images.contiguous(memory_format=torch.channels_last), label, label, ())

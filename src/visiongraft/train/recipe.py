@@ -1,63 +1,35 @@
-"""What a training run is made of, beside the network and the data."""
+"""What the training of a classifier is made of, beside the network and the data."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from typing import Literal, NamedTuple, get_args
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from visiongraft.data.augment import parse_policy
 from visiongraft.errors import GraftError
 from visiongraft.kernels.types import Grid
+from visiongraft.train.course import Course, Range, check_ranges
 
-Precision = Literal["float32", "bfloat16"]
-Optimiser = Literal["muon", "adamw", "sgd", "nesterov", "lamb"]
-Schedule = Literal["cosine", "linear", "step", "late_steps", "onecycle"]
 Loss = Literal["cross_entropy", "bce"]
 Balance = Literal["none", "balanced"]
 Remode = Literal["pixel", "const"]
-Keep = Literal["best", "last"]
 
 NONE = "none"
 """Says of an option that takes words that there is to be none of it."""
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Course):
     """How to train: the defaults suit a few thousand images and a network of a few million parameters.
 
-    `graft train --help` shows this list: in it, words in code are options.
+    `graft train --help` shows this list, behind that of a course: in it, words in code are options.
 
     Args:
-        epochs: passes over the training images.
-        batch_size: images per step, over all devices.
-        grad_accum_steps: parts that each device learns from its share of a batch in, one after the other, which needs
-            less memory; normalisations see a part at a time.
-        opt: muon (for the matrices of the layers, with AdamW for the rest), adamw, sgd with momentum, nesterov (the
-            same looking ahead) or lamb.
-        lr: highest learning rate, reached after the warm-up.
-        momentum: share of the running mean that a step of SGD keeps, in [0, 1).
-        beta1: the same of AdamW and LAMB, in [0, 1).
-        beta2: share that they keep of the running mean of squares, in [0, 1).
-        opt_eps: what they add to the divisor, above 0.
-        weight_decay: pull of the weights towards 0, but not of biases, normalisations and position tables.
-        clip_grad: longest gradient as a Euclidean norm, to which longer ones are shortened; 0 switches clipping off.
-        layer_decay: factor of the learning rate from each block to the one before it, in (0, 1].
         freeze: parts that keep their weights, as stem,stage1 or patterns as stages.0.*; none for none.
-        sched: how the rate falls behind the warm-up: along half a cosine, a linear line, by `decay_rate` at each step
-            of `decay_epochs`, or at the late_steps of detectors, two thirds and eight ninths of the run; or onecycle,
-            ConvMixer's, up for two fifths of the run and down in two lines.
-        warmup_epochs: epochs during which the learning rate rises.
-        warmup_lr: where it rises from, at most `lr`.
-        min_lr: where it falls to, at most `lr`.
-        decay_epochs: epochs between two falls of the schedule in steps, above 0.
-        decay_rate: factor of each of these falls, in (0, 1].
         loss: cross-entropy over the classes, or bce, binary cross-entropy of each class, in the mean over
             images and classes.
         label_smoothing: share of the target that is spread over all classes, in [0, 1).
         class_weights: balanced lets all classes count alike in the loss, however many images they have.
         sampler: balanced shows each class as often as any other, some images then more than once an epoch.
         aug_repeats: how often an image appears in a batch, each time drawn anew; an epoch then shows fewer images.
-        model_ema_decay: share of the moving average of the weights that a step keeps, in [0, 1); above 0, the averaged
-            weights are those that are scored and kept.
         drop_path: probability of dropping the last residual branch, in [0, 1); it grows from 0 at the first.
         dropout: probability of dropping a feature before the classifier, in [0, 1).
         grow_from: size of the training images at the first epoch, as a share of the network's, in (0, 1].
@@ -79,38 +51,14 @@ class Recipe:
         cutmix: the same for the area that is pasted from another image; 0 for no cutmix.
         mixup_prob: probability of mixing a batch, where mixup or cutmix is on, in [0, 1].
         mixup_switch_prob: probability that it is cutmix, where both are on, in [0, 1].
-        precision: number format of the layers' arithmetic; weights are always float32.
-        val_every: epochs between two validations; the first and the last epoch are always validated.
-        keep: weights of the best validation, which its images then score as the ones that chose it; or of the last
-            epoch, whose score is that of images that chose nothing.
-        seed: of weights, order and augmentation.
     """
 
-    epochs: int = 52
-    batch_size: int = 128
-    grad_accum_steps: int = 1
-    opt: Optimiser = "muon"
-    lr: float = 8e-3
-    momentum: float = 0.9
-    beta1: float = 0.9
-    beta2: float = 0.999
-    opt_eps: float = 1e-8
-    weight_decay: float = 0.05
-    clip_grad: float = 1.0
-    layer_decay: float = 1.0
     freeze: str = NONE
-    sched: Schedule = "cosine"
-    warmup_epochs: float = 2.0
-    warmup_lr: float = 0.0
-    min_lr: float = 0.0
-    decay_epochs: float = 30.0
-    decay_rate: float = 0.1
     loss: Loss = "cross_entropy"
     label_smoothing: float = 0.1
     class_weights: Balance = "none"
     sampler: Balance = "none"
     aug_repeats: int = 1
-    model_ema_decay: float = 0.0
     drop_path: float = 0.1
     dropout: float = 0.0
     grow_from: float = 0.5
@@ -130,10 +78,6 @@ class Recipe:
     cutmix: float = 0.0
     mixup_prob: float = 1.0
     mixup_switch_prob: float = 0.5
-    precision: Precision = "float32"
-    val_every: int = 4
-    keep: Keep = "best"
-    seed: int = 0
 
     def __post_init__(self) -> None:
         """Check every value.
@@ -141,23 +85,13 @@ class Recipe:
         Raises:
             GraftError: if one cannot be; it names the option of `graft train`.
         """
-        for each in _RANGES:
-            for name in each.names.split():
-                if not each.holds(getattr(self, name)):
-                    raise GraftError(f"{_option(name)} must be {each.words}, not {getattr(self, name)}.")
-        for field in fields(self):
-            words = get_args(field.type)
-            if words and getattr(self, field.name) not in words:
-                expected, found = " or ".join(words), getattr(self, field.name)
-                raise GraftError(f"{_option(field.name)} must be {expected}, not {found}.")
+        check_ranges(self, _RANGES)
+        super().__post_init__()
         self._check_together()
         parse_policy(self.aa)
 
     def _check_together(self) -> None:
         """Check values that depend on one another."""
-        for name in ("min_lr", "warmup_lr"):
-            if getattr(self, name) > self.lr:
-                raise GraftError(f"{_option(name)} must be at most --lr {self.lr:g}, not {getattr(self, name):g}.")
         if self.batch_size % self.aug_repeats:
             raise GraftError(f"--aug-repeats must divide --batch-size {self.batch_size}, not be {self.aug_repeats}.")
         if self.sampler == "balanced" and self.aug_repeats > 1:
@@ -188,37 +122,13 @@ def in_eights(share: float, image: Grid, *, smallest: int) -> Grid:
 
 
 _STANDSTILL = 1e-6
-_LARGEST = 1e30  # steps of a larger rate are no float32 numbers any more
-
-
-class _Range(NamedTuple):
-    """What some numbers have to be. What is no number is in no range."""
-
-    words: str
-    holds: Callable[[float], bool]
-    names: str
-
 
 _RANGES = (
-    _Range("at least 1", lambda value: value >= 1, "epochs grad_accum_steps val_every aug_repeats crop_ratio"),
-    _Range("at least 2, since batches are normalised", lambda value: value >= 2, "batch_size"),
-    _Range(f"above 0 and at most {_LARGEST:g}", lambda value: 0 < value <= _LARGEST, "lr opt_eps decay_epochs"),
-    _Range(
-        "at least 0",
-        lambda value: value >= 0,
-        "warmup_epochs warmup_lr min_lr weight_decay clip_grad crop_padding cutout mixup cutmix",
-    ),
-    _Range("at least 0 and below 2**63", lambda value: 0 <= value < 2**63, "seed"),
-    _Range(
-        "in [0, 1)",
-        lambda value: 0 <= value < 1,
-        "momentum beta1 beta2 label_smoothing model_ema_decay drop_path dropout multi_scale",
-    ),
-    _Range("in (0, 1]", lambda value: 0 < value <= 1, "layer_decay decay_rate grow_from grow_to crop_scale"),
-    _Range("in [0, 1]", lambda value: 0 <= value <= 1, "color_jitter flip reprob mixup_prob mixup_switch_prob"),
-    _Range("in [0, 180]", lambda value: 0 <= value <= 180, "rotation"),
+    Range("at least 1", lambda value: value >= 1, "aug_repeats crop_ratio"),
+    Range("at least 2, since batches are normalised", lambda value: value >= 2, "batch_size"),
+    Range("at least 0", lambda value: value >= 0, "crop_padding cutout mixup cutmix"),
+    Range("in [0, 1)", lambda value: 0 <= value < 1, "label_smoothing drop_path dropout multi_scale"),
+    Range("in (0, 1]", lambda value: 0 < value <= 1, "grow_from grow_to crop_scale"),
+    Range("in [0, 1]", lambda value: 0 <= value <= 1, "color_jitter flip reprob mixup_prob mixup_switch_prob"),
+    Range("in [0, 180]", lambda value: 0 <= value <= 180, "rotation"),
 )
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"

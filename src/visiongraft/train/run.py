@@ -22,13 +22,15 @@ class RunFolder:
 
     Args:
         path: the folder.
+        verb: the command that trains in it.
     """
 
     path: Path
+    verb: str = "graft train"
 
     @property
     def config(self) -> Path:
-        """The options of the run, which `graft train --config` takes."""
+        """The options of the run, which --config takes."""
         return self.path / "config.yaml"
 
     @property
@@ -163,20 +165,21 @@ _LOGGED = ("events.out.tfevents.*",)
 _TAKEN = "{0} already holds a run. Go on with it by --resume {0}, give another --output, or delete it first."
 
 
-def plan_run(path: Path | None, *, name: str, parent: Path = Path("runs")) -> RunFolder:
+def plan_run(path: Path | None, *, name: str, parent: Path = Path("runs"), verb: str = RunFolder.verb) -> RunFolder:
     """Choose the folder of a new run; nothing is written before `create`.
 
     Args:
         path: where, or None for the first free one of `parent`/`name`, `parent`/`name`-2 and so on.
         name: what the run is about.
         parent: the folder of all runs.
+        verb: the command that trains in it.
 
     Raises:
         RunError: if the folder holds a run already, or anything else.
     """
     if path is None:
         path = next(each for each in _candidates(parent, name) if not each.exists())
-    run = RunFolder(path)
+    run = RunFolder(path, verb)
     if run.config.exists() or run.has_begun:
         raise RunError(_TAKEN.format(path))
     # A run that was killed before it began leaves its lock and drafts.

@@ -1,10 +1,10 @@
-"""The learning rate of a step: a function of the recipe and of the step, and of nothing that was before it."""
+"""The learning rate of a step: a function of the course and of the step, and of nothing that was before it."""
 
 import math
 
 from torch.optim import Optimizer
 
-from visiongraft.train.recipe import Recipe
+from visiongraft.train.course import Course
 
 ONE_CYCLE = ((0.0, 0.0), (0.4, 1.0), (0.8, 0.05), (1.0, 0.0))
 """Shares of the run, and of the highest rate at them: ConvMixer's "one cycle" is a line between each two of these.
@@ -16,28 +16,28 @@ LATE_STEPS = (2 / 3, 8 / 9)
 """Shares of the run at which the rate of a detector falls: 60,000 and 80,000 of Detectron's 90,000 steps."""
 
 
-def rate_at(recipe: Recipe, step: int, *, steps: int) -> float:
+def rate_at(course: Course, step: int, *, steps: int) -> float:
     """Give the learning rate of a step.
 
     Args:
-        recipe: how to train.
+        course: how to train.
         step: from 0.
         steps: of the whole run.
     """
-    if recipe.sched == "onecycle":
-        return recipe.min_lr + (recipe.lr - recipe.min_lr) * _one_cycle((step + 1) / steps)
-    warmup = min(round(recipe.warmup_epochs * steps / recipe.epochs), steps - 1)
+    if course.sched == "onecycle":
+        return course.min_lr + (course.lr - course.min_lr) * _one_cycle((step + 1) / steps)
+    warmup = min(round(course.warmup_epochs * steps / course.epochs), steps - 1)
     if step < warmup:
-        return recipe.warmup_lr + (recipe.lr - recipe.warmup_lr) * rise(step, warmup=warmup)
-    if recipe.sched == "step":
-        falls = math.floor(step * recipe.epochs / steps / recipe.decay_epochs + _ROUNDING)
-        return max(recipe.lr * recipe.decay_rate**falls, recipe.min_lr)
-    if recipe.sched == "late_steps":
+        return course.warmup_lr + (course.lr - course.warmup_lr) * rise(step, warmup=warmup)
+    if course.sched == "step":
+        falls = math.floor(step * course.epochs / steps / course.decay_epochs + _ROUNDING)
+        return max(course.lr * course.decay_rate**falls, course.min_lr)
+    if course.sched == "late_steps":
         falls = sum(step >= share * steps - _ROUNDING for share in LATE_STEPS)
-        return max(recipe.lr * recipe.decay_rate**falls, recipe.min_lr)
+        return max(course.lr * course.decay_rate**falls, course.min_lr)
     progress = min((step - warmup) / max(steps - warmup, 1), 1.0)
-    share = 1.0 - progress if recipe.sched == "linear" else 0.5 * (1.0 + math.cos(math.pi * progress))
-    return recipe.min_lr + (recipe.lr - recipe.min_lr) * share
+    share = 1.0 - progress if course.sched == "linear" else 0.5 * (1.0 + math.cos(math.pi * progress))
+    return course.min_lr + (course.lr - course.min_lr) * share
 
 
 _ROUNDING = 1e-9  # a step that begins an epoch is in it
@@ -56,12 +56,12 @@ def _one_cycle(share: float) -> float:
     return 0.0
 
 
-def set_rate(optimizer: Optimizer, recipe: Recipe, step: int, *, steps: int) -> float:
+def set_rate(optimizer: Optimizer, course: Course, step: int, *, steps: int) -> float:
     """Give every group of an optimiser the learning rate of a step, counted from 0, and return it.
 
     A group that learns more slowly than the rest says by which factor as "lr_scale".
     """
-    rate = rate_at(recipe, step, steps=steps)
+    rate = rate_at(course, step, steps=steps)
     for group in optimizer.param_groups:
         group["lr"] = rate * group.get("lr_scale", 1.0)
     return rate

@@ -7,13 +7,20 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from visiongraft.data.loader import FEWEST, Batch, Share
-from visiongraft.errors import RunError, is_shortage
-from visiongraft.train.recipe import Recipe
+from visiongraft.data.loader import Share
+from visiongraft.errors import RunError, counted, is_shortage
+from visiongraft.train.course import Course
+from visiongraft.train.task import P, Part
 
 
 def largest_that_fits(
-    loss: Callable[[Batch], Tensor], batch: Batch, network: nn.Module, optimizer: Optimizer, device: torch.device
+    loss: Callable[[P], Tensor],
+    part: P,
+    network: nn.Module,
+    optimizer: Optimizer,
+    device: torch.device,
+    *,
+    fewest: int,
 ) -> int:
     """Halve a part of a batch until its loss and the gradients of it fit into the memory.
 
@@ -22,34 +29,35 @@ def largest_that_fits(
 
     Args:
         loss: what to find the gradients of.
-        batch: the part that was too large.
+        part: the one that was too large.
         network: whose parameters learn.
         optimizer: of these.
         device: where it all happens.
+        fewest: images that can be learnt from.
 
     Returns:
         How many images fit at a time; 0 where not even the fewest do that can be learnt from.
     """
     optimizer.zero_grad()
     learning = [each for each in network.parameters() if each.requires_grad]
-    number = len(batch.labels) // 2
-    while number >= FEWEST:
+    number = part.readable // 2
+    while number >= fewest:
         gc.collect()
         if device.type != "cpu":
             torch.accelerator.empty_cache()
-        if _fits(loss, _first(batch, number), learning, room=0 if optimizer.state else 2, device=device):
+        if _fits(loss, part.first(number), learning, room=0 if optimizer.state else 2, device=device):
             return number
         number //= 2
     return 0
 
 
 def _fits(
-    loss: Callable[[Batch], Tensor], batch: Batch, learning: list[nn.Parameter], *, room: int, device: torch.device
+    loss: Callable[[P], Tensor], part: P, learning: list[nn.Parameter], *, room: int, device: torch.device
 ) -> bool:
     try:
         reserved = [torch.empty_like(each) for _ in range(room) for each in learning]
         # Unlike `backward` this leaves nothing behind, and wakes nobody who waits for gradients, such as DDP.
-        torch.autograd.grad(loss(batch.to(device)), learning, allow_unused=True)
+        torch.autograd.grad(loss(part.to(device)), learning, allow_unused=True)
         del reserved
     except (RuntimeError, MemoryError) as error:
         if not is_shortage(error):
@@ -58,42 +66,43 @@ def _fits(
     return True
 
 
-def _first(batch: Batch, number: int) -> Batch:
-    """Keep the first images of a batch."""
-    views = batch.views and batch.views._replace(parts=batch.views.parts[:number])
-    images, labels, indices = batch.images[:number], batch.labels[:number], batch.indices[:number]
-    places = batch.places and batch.places[:number]
-    return batch._replace(images=images, labels=labels, indices=indices, views=views, places=places)
-
-
 def too_large(
-    batch: Batch, fits: int | None, *, number: int, recipe: Recipe, share: Share, device: torch.device
+    part: Part,
+    fits: int | None,
+    *,
+    number: int,
+    course: Course,
+    share: Share,
+    device: torch.device,
+    fewest: int,
+    remedy: str,
 ) -> RunError:
     """Make the error that says how much was too much, and which options take less memory.
 
     Args:
-        batch: the part of a batch for which the memory did not suffice.
+        part: the one for which the memory did not suffice.
         fits: how many of its images fit; None where nobody tried.
         number: of the step, from 1.
-        recipe: how the network is trained.
+        course: how the network is trained.
         share: how batches are cut into parts.
         device: whose memory it is.
+        fewest: images that can be learnt from.
+        remedy: options that take less memory for an image.
     """
-    height, width = batch.images.shape[2:] if batch.views is None else batch.views.size
     what = (
-        f"In step {number}, {len(batch.labels)} images of {height} x {width} at a time do not fit into the memory of"
+        f"In step {number}, {counted(part.readable, 'image')} of {part.size} at a time do not fit into the memory of"
         f" {device}"
     )
     if fits is None:
         return RunError(f"{what}. Use a smaller --batch-size or a greater --grad-accum-steps.")
     if not fits:
-        return RunError(f"{what}, nor do {FEWEST}. Use a smaller --image or --model.")
-    parts = _parts(fits, recipe.batch_size // share.devices, share.parts)
+        return RunError(f"{what}, nor do {fewest}. Use a smaller {remedy}.")
+    parts = _parts(fits, course.batch_size // share.devices, share.parts, fewest)
     more = f", or --grad-accum-steps {parts} for the same batches in more parts" if parts else ""
     return RunError(f"{what}, and {fits} do. Use --batch-size {fits * share.of}{more}.")
 
 
-def _parts(fits: int, images: int, now: int) -> int | None:
+def _parts(fits: int, images: int, now: int, fewest: int) -> int | None:
     """Give the fewest equal parts that cut a device's images of a step into what fits; None where there are none."""
-    counts = range(now + 1, images // FEWEST + 1)
+    counts = range(now + 1, images // fewest + 1)
     return next((each for each in counts if images % each == 0 and images // each <= fits), None)

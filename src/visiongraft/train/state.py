@@ -3,7 +3,7 @@
 import os
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from platform import node
@@ -19,8 +19,10 @@ from visiongraft.files import DAMAGE, draft_of
 from visiongraft.train.run import RunFolder
 from visiongraft.train.team import Team
 
-VERSION = 1
-"""Of the format: another one is refused."""
+VERSION = 2
+"""Of the format. The one before it is read as well: it knew no score but that of a classifier."""
+
+_READABLE = (1, VERSION)
 
 Metrics = dict[str, float | None]
 """One row of metrics.csv; None where the epoch was not validated."""
@@ -31,19 +33,12 @@ class Best:
     """The best validation so far.
 
     Args:
-        top1: share of right answers.
-        loss: mean cross-entropy, in nats.
+        row: its score, in named numbers.
         epoch: counted from 1.
     """
 
-    top1: float
-    loss: float
+    row: dict[str, float]
     epoch: int
-
-
-def scores_of(best: Best | None) -> dict[str, float]:
-    """Give the scores that the file of the best weights tells."""
-    return {} if best is None else {"val_top1": best.top1, "val_loss": best.loss}
 
 
 @dataclass
@@ -52,6 +47,7 @@ class Tally:
 
     Args:
         loss: sum of the losses of its images.
+        terms: sums of the terms of these, where they have any.
         images: how many these are.
         seconds: how long its steps took, without validation and the writing of states.
         waited: seconds of these that passed waiting for images.
@@ -61,6 +57,11 @@ class Tally:
     images: int = 0
     seconds: float = 0.0
     waited: float = 0.0
+    terms: tuple[Tensor, ...] = ()
+
+    def to(self, device: torch.device) -> "Tally":
+        """Give the same with its sums on a device."""
+        return replace(self, loss=self.loss.to(device), terms=tuple(each.to(device) for each in self.terms))
 
 
 @dataclass
@@ -106,7 +107,8 @@ class State:
             return Tally()
         first = self.tallies[0]
         loss = torch.stack([each.loss for each in self.tallies]).sum()
-        return Tally(loss, sum(each.images for each in self.tallies), first.seconds, first.waited)
+        terms = tuple(torch.stack(each).sum() for each in zip(*(each.terms for each in self.tallies), strict=True))
+        return Tally(loss, sum(each.images for each in self.tallies), first.seconds, first.waited, terms)
 
 
 def write_state(run: RunFolder, state: State) -> None:
@@ -121,7 +123,7 @@ def write_state(run: RunFolder, state: State) -> None:
         "version": VERSION,
         "belongs": dict(state.belongs),
         "progress": progress,
-        "tallies": [{**vars(each), "loss": each.loss.cpu()} for each in state.tallies],
+        "tallies": [vars(each.to(torch.device("cpu"))) for each in state.tallies],
         "tensors": dict(state.tensors),
     }
     try:
@@ -137,9 +139,7 @@ def write_state(run: RunFolder, state: State) -> None:
         if refusal is None:  # as where a process that reads images died meanwhile
             raise
         why = refusal.strerror or str(refusal)
-        kept = (
-            f" The state before it is whole: go on with `graft train --resume {run.path}`." if has_state(run) else ""
-        )
+        kept = f" The state before it is whole: go on with `{run.verb} --resume {run.path}`." if has_state(run) else ""
         raise RunError(
             f"The state of the run cannot be written to {run.last}: {why}. Make room there.{kept}"
         ) from error
@@ -162,7 +162,7 @@ def belongings(run: RunFolder) -> Mapping[str, Any] | None:
     for path in (run.last, run.before):
         try:
             document = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-            if document["version"] == VERSION:
+            if document["version"] in _READABLE:
                 return dict(document["belongs"])
         except (*DAMAGE, UnpicklingError, MemoryError):  # which is told where the state is read
             continue
@@ -234,16 +234,22 @@ def _document(path: Path) -> State:
     if broken is not None:
         raise ValueError(f"the checksum of {broken} is wrong")
     document = torch.load(path, map_location="cpu", weights_only=True)
-    if document["version"] != VERSION:
+    if document["version"] not in _READABLE:
         raise RunError(
-            f"{path} is of version {document['version']} of the format, and this visiongraft reads {VERSION}. Go on"
-            " with the visiongraft that wrote it."
+            f"{path} is of version {document['version']} of the format, and this visiongraft reads {_READABLE[0]} to"
+            f" {VERSION}. Go on with the visiongraft that wrote it."
         )
     progress = document["progress"]
-    progress["best"] = Best(**progress["best"]) if progress["best"] else None
+    progress["best"] = _best(progress["best"]) if progress["best"] else None
     progress["unreadable"] = {each[1]: Failure(*each) for each in progress["unreadable"]}
     tallies = [Tally(**each) for each in document["tallies"]]
     return State(document["belongs"], Progress(**progress), tallies, document["tensors"])
+
+
+def _best(found: Mapping[str, Any]) -> Best:
+    """Read the best validation, of this version of the format or the one before."""
+    row = found["row"] if "row" in found else {"val_loss": found["loss"], "val_top1": found["top1"]}
+    return Best(row, found["epoch"])
 
 
 def _without_classes(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,12 +11,11 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from visiongraft.errors import GraftError
-from visiongraft.surgery.network import AnyNetwork
 
 _KNOWN = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
 
-def synchronised(network: AnyNetwork, device: torch.device) -> AnyNetwork:
+def synchronised(network: nn.Module, device: torch.device) -> nn.Module:
     """Let every batch-norm of a network see the whole batch, and not the part of its process alone.
 
     The network is changed in place; names and values of its state stay. On a GPU this is PyTorch's `SyncBatchNorm`,
@@ -28,18 +27,21 @@ def synchronised(network: AnyNetwork, device: torch.device) -> AnyNetwork:
     own = [each for each in network.modules() if isinstance(each, _BatchNorm) and type(each) not in _KNOWN]
     if own:
         raise GraftError(
-            f"{network.spec.name} has a {type(own[0]).__name__}, whose means several processes cannot share here."
+            f"{_name_of(network)} has a {type(own[0]).__name__}, whose means several processes cannot share here."
             " Train it with one."
         )
     if device.type == "cuda":
-        converted: AnyNetwork = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        network = converted
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
     for each in network.modules():  # nothing but what it computes while training is another
         if type(each) is nn.BatchNorm2d:
             each.__class__ = SyncedBatchNorm2d
         elif type(each) is nn.SyncBatchNorm:
             each.__class__ = _OfGPUs
     return network
+
+
+def _name_of(network: nn.Module) -> str:
+    return str(getattr(getattr(network, "spec", None), "name", type(network).__name__))
 
 
 @contextmanager

@@ -1,0 +1,37 @@
+"""Where runs go, and what they are called."""
+
+import os
+from pathlib import Path
+
+from visiongraft.data import flowers
+from visiongraft.data.packing import PREFIX
+from visiongraft.errors import GraftError
+from visiongraft.train.crew import is_a_restart, may_be_restarted
+from visiongraft.train.run import RunFolder
+
+RUNS = Path("runs")
+"""Where runs go that were given no folder."""
+
+
+def known_run(output: Path | None, resume: Path | None, *, verb: str = RunFolder.verb) -> RunFolder | None:
+    """Give the folder of a run of a verb that may be there already; None for a new one.
+
+    Raises:
+        GraftError: if there are two, or none where one is needed.
+    """
+    if resume is not None and output is not None:
+        raise GraftError("--resume and --output are two folders for one run. Give --resume alone to go on with a run.")
+    if output is None and resume is None and may_be_restarted():
+        raise GraftError(
+            "A run that torchrun (--max-restarts) or SLURM starts again has to know its folder. Give --output."
+        )
+    folder = resume or (output if is_a_restart() else None)
+    return RunFolder(folder, verb) if folder else None
+
+
+def short_name(data: str | None) -> str:
+    """Name a run after its data: the last part of a path, and no longer than a file name may be."""
+    path = Path((data or flowers.NAME).removeprefix(PREFIX))
+    if path.name in {"", ".."}:  # as in --data . or --data /
+        path = Path(os.path.realpath(path))
+    return path.name.removesuffix(".npz")[:64] or "data"
