@@ -7,6 +7,7 @@ from PIL import Image
 from torchvision import tv_tensors
 
 from tests.detect.boxes import HEIGHT, WIDTH, document, write_coco, write_json
+from tests.detect.tiny import built
 from visiongraft.data.loader import Draw, Failure, ScoringSampler, StepSampler
 from visiongraft.detect.opening import open_detection
 from visiongraft.detect.samples import DetectionSamples, make_detection_loader
@@ -18,8 +19,10 @@ from visiongraft.detect.scenes import (
     Scene,
     ShortSide,
     cut_out,
+    steps_for,
     without_vanished,
 )
+from visiongraft.detect.scores import Prediction, score
 from visiongraft.errors import DataError
 
 STEPS = (ScaleJitter((48, 64), 0.5, 2.0), Flip(), ColorJitter(0.3))
@@ -54,7 +57,7 @@ def is_same(one, other):
     return (
         torch.equal(one.image, other.image)
         and keys == other.target.keys()
-        and all(torch.equal(torch.as_tensor(one.target[key]), torch.as_tensor(other.target[key])) for key in keys)
+        and all(torch.equal(one.target[key], other.target[key]) for key in keys - {"image_id", "name"})
     )
 
 
@@ -71,6 +74,7 @@ def test_without_steps_a_sample_is_the_image_and_what_the_file_says(data):
     assert target["area"].tolist() == [64, 64]
     assert target["iscrowd"].tolist() == [0, 0]
     assert target["image_id"] == index == 1
+    assert target["name"].endswith("train2017/2.png")
     assert "masks" not in DetectionSamples(data.train)[Draw(0, 1)].target
 
 
@@ -225,6 +229,36 @@ def test_the_short_side_is_drawn_and_the_long_side_limited():
     sizes = {ShortSide((24, 36), 60)(scene_of([]), drawn(seed)).size for seed in range(20)}
     assert sizes == {(24, 32), (36, 48)}
     assert ShortSide((36,), 40)(scene_of([]), drawn(0)).size == (30, 40)
+
+
+def test_the_usual_steps_are_those_of_a_papers_sizes():
+    assert steps_for((800,), 1333) == (ShortSide((800,), 1333), Flip())
+    assert steps_for((1024,), 1024, (0.1, 2.0), color=0.2) == (
+        ScaleJitter((1024, 1024), 0.1, 2.0),
+        Flip(),
+        ColorJitter(0.2),
+    )
+
+
+def test_a_detector_learns_from_a_batch_and_what_it_finds_is_scored(data):
+    detector = built("mask_rcnn", num_classes=2)
+    detector.transform._skip_resize = True
+    samples = DetectionSamples(data.train, steps_for((64,), 64, (0.5, 2.0)), wanted="masks")
+    (batch,) = make_detection_loader(samples, StepSampler(3, batch_size=3, epochs=1, seed=0))
+    assert {each.shape for each in batch.images} == {(3, 64, 64)}
+    losses = detector(batch.inputs(), batch.targets)
+    total = sum(losses.values())
+    assert torch.isfinite(total)
+    total.backward()
+    detector.eval()
+    shown = DetectionSamples(data.val)
+    with torch.inference_mode():
+        (batch,) = make_detection_loader(shown, ScoringSampler(3, batch_size=3))
+        found = dict(zip(batch.indices, map(Prediction.of, detector(batch.inputs())), strict=True))
+    scores = score(data.val, found, categories=2)
+    assert 0 <= scores.box.ap50 <= 1
+    assert 0 <= scores.mask.ap50 <= 1
+    assert all(shape.size == (HEIGHT, WIDTH) for each in found.values() for shape in each.masks)
 
 
 def test_colours_change_and_places_do_not():

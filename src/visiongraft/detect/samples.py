@@ -27,6 +27,7 @@ class _Boxes(TypedDict):
     boxes: Float32[Tensor, "n 4"]
     labels: Int64[Tensor, " n"]
     image_id: int
+    name: str
     area: Float32[Tensor, " n"]
     iscrowd: Int64[Tensor, " n"]
 
@@ -34,7 +35,8 @@ class _Boxes(TypedDict):
 class Target(_Boxes, total=False):
     """What is on an image, in torchvision's words: boxes x0 y0 x1 y1, labels from 1, and masks where they are wanted.
 
-    `image_id` is the place of the image in its set, from 0, and `area` is that of what is seen, in pixels.
+    `image_id` is the place of the image in its set, from 0, `name` is its file, for errors, and `area` is that of what
+    is seen, in pixels.
     """
 
     masks: UInt8[Tensor, "n h w"]
@@ -116,9 +118,8 @@ class DetectionSamples(Dataset[DetectionSample | Failure]):
         generator = torch.Generator().manual_seed(draw.seed(self.seed))
         for step in self.steps:
             scene = step(scene, generator)
-        return DetectionSample(
-            scene.image.as_subclass(Tensor), target_of(without_vanished(scene), draw.index), draw.index
-        )
+        target = target_of(without_vanished(scene), draw.index, self.images.name_of(draw.index))
+        return DetectionSample(scene.image.as_subclass(Tensor), target, draw.index)
 
     def scene(self, index: int) -> Scene:
         """Read an image with its objects, as they are.
@@ -157,7 +158,7 @@ def refuse_without_masks(images: DetectionSet) -> None:
     )
 
 
-def target_of(scene: Scene, index: int) -> Target:
+def target_of(scene: Scene, index: int, name: str) -> Target:
     """Write what is on an image as torchvision's detectors take it."""
     boxes = scene.boxes.as_subclass(Tensor).contiguous()
     sides = boxes[:, 2:] - boxes[:, :2]
@@ -165,6 +166,7 @@ def target_of(scene: Scene, index: int) -> Target:
         "boxes": boxes,
         "labels": scene.labels,
         "image_id": index,
+        "name": name,
         "area": sides[:, 0] * sides[:, 1],
         "iscrowd": scene.crowd.long(),
     }

@@ -150,6 +150,29 @@ class ColorJitter:
         return replace(scene, image=image)
 
 
+def steps_for(
+    short: tuple[int, ...],
+    longest: int,
+    jitter: tuple[float, float] = (1.0, 1.0),
+    *,
+    flip: float = 0.5,
+    color: float = 0.0,
+) -> tuple[Step, ...]:
+    """Give the usual steps of training.
+
+    Args:
+        short: pixels of the short side, of which one is drawn for each image.
+        longest: pixels that the long side has at most.
+        jitter: smallest and largest factor by which the size is changed; what comes out is then a square of `longest`
+            pixels, cut or padded. (1, 1) for images of their own shape.
+        flip: how often images are mirrored.
+        color: as in `ColorJitter`; 0 for none.
+    """
+    size: Step = ShortSide(short, longest) if jitter == (1.0, 1.0) else ScaleJitter((longest, longest), *jitter)
+    colors: tuple[Step, ...] = (ColorJitter(color),) if color else ()
+    return (size, Flip(flip), *colors)
+
+
 def cut_out(scene: Scene, corner: Grid, window: Grid, size: Grid) -> Scene:
     """Cut a window out and resize it.
 
