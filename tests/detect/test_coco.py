@@ -154,11 +154,11 @@ FAULTS = {
     ),
     "three numbers": (
         lambda content: content["annotations"][0].update(bbox=[3, 4, 5]),
-        FIRST + "has no box of four finite numbers ([3, 4, 5])" + MENDED,
+        FIRST + "has no box of four finite numbers ('[3, 4, 5]')" + MENDED,
     ),
     "nan": (
         lambda content: content["annotations"][0].update(bbox=[3, float("nan"), 5, 6]),
-        FIRST + "has no box of four finite numbers ((3, nan, 8, nan))" + MENDED,
+        FIRST + "has no box of four finite numbers ('[3, nan, 5, 6]')" + MENDED,
     ),
     "outside": (
         lambda content: content["annotations"][0].update(bbox=[30, 4, 50, 9]),
@@ -179,6 +179,10 @@ FAULTS = {
     "the same again": (
         lambda content: content["annotations"].append(content["annotations"][0]),
         FIRST + "comes again" + MENDED,
+    ),
+    "too large a number": (
+        lambda content: content["annotations"][0].update(bbox=[3, 4, 10**400, 6.5]),
+        FIRST + f"has no box of four finite numbers ('[3, 4, 1{'0' * 31}...)" + MENDED,
     ),
     "missing file": (
         lambda content: content["images"][0].update(file_name="gone.png"),
@@ -295,6 +299,17 @@ def test_a_file_that_is_no_annotations_is_refused_in_one_line(tmp_path, name):
     assert text in str(raised.value)
     assert "instances_train2017.json" in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_an_image_that_is_said_to_be_gigantic_is_refused_before_memory_is_taken(tmp_path):
+    text = refusal_of(tmp_path, lambda content: content["images"][0].update(width=10**6, height=10**6))
+    assert "image 1 of '1.png' is said to have 1000000 x 1000000 pixels, and none so large is read; 1 fault" in text
+
+
+def test_what_macos_puts_beside_files_is_passed_over(tmp_path):
+    root = write_coco(tmp_path / "set")
+    (root / "annotations" / "._instances_train2017.json").write_bytes(b"\0\5\x16\7")
+    assert len(open_detection(root).train) == 3
 
 
 def test_two_files_for_one_part_are_refused(tmp_path):

@@ -42,8 +42,11 @@ def test_long_runs_are_uncompressed_as_pycocotools_compresses_them():
     assert np.array_equal(read.mask((500, 700)), mask)
 
 
-@pytest.mark.parametrize("mask", [np.zeros(SIZE, np.uint8), np.ones(SIZE, np.uint8)])
-def test_masks_of_one_value_go_there_and_back(mask):
+@pytest.mark.parametrize(
+    "mask",
+    [np.zeros(SIZE, np.uint8), np.ones(SIZE, np.uint8), np.eye(*SIZE, 3, np.uint8), np.eye(*SIZE, -8, np.uint8)],
+)
+def test_masks_with_whole_edges_and_empty_ones_go_there_and_back(mask):
     runs = RunLengths.of(mask)
     assert np.array_equal(runs.mask(SIZE), mask)
     assert runs.area == mask.sum()
@@ -97,6 +100,7 @@ def test_nothing_is_no_shape(entry):
         ({"size": [9, 7], "counts": "1" * 3}, "has run lengths of 3 pixels, and its image has 63"),
         ({"size": [9, 7], "counts": "P"}, "has run lengths whose text is cut off"),
         ({"size": [9, 7], "counts": "\x01"}, "has run lengths whose text is damaged"),
+        ({"size": [9, 7], "counts": "P" * 50}, "has run lengths whose text is damaged"),
         ({"size": [9, 7]}, "has run lengths that are neither text nor whole numbers (None)"),
     ],
 )

@@ -3,15 +3,17 @@
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from math import isfinite
 from pathlib import Path
 
 from visiongraft.data.walk import folders_in
 from visiongraft.detect.annotations import Id
 from visiongraft.detect.faults import Mending
 from visiongraft.detect.gathering import Claim, Gathering
-from visiongraft.detect.sources import PartName, first_with_most, folders_of_images, part_named
+from visiongraft.detect.sources import PartName, files_ending_in, first_with_most, folders_of_images, part_named
 from visiongraft.errors import DataError, counted
 from visiongraft.kernels.types import Grid
 
@@ -86,8 +88,8 @@ def find_coco(root: Path) -> dict[PartName, Callable[[], CocoPart]]:
     for place in [root, *folders_in(root)]:
         named = None if place == root else part_named(place.name)
         if place == root or named or place.name.lower() == "annotations":
-            for file in sorted(place.glob("*.json")):
-                if not _OTHERS.search(file.name) and file.is_file() and _looks_right(file):
+            for file in files_ending_in(".json", place):
+                if not _OTHERS.search(file.name) and _looks_right(file):
                     found.setdefault(part_named(file.stem) or named or "all", []).append(file)
     if len(found) > 1:
         found.pop("all", None)
@@ -180,9 +182,11 @@ def _claim(entry: Entry, key: Id, where: str, labels: Mapping[Id, int]) -> Claim
 def _corners(box: object) -> object:
     """Turn x y width height into corners, where these are numbers."""
     if isinstance(box, list) and len(box) == 4 and all(isinstance(each, int | float) for each in box):
-        x, y, width, height = box
-        return (x, y, x + width, y + height)
-    return box or None
+        with suppress(OverflowError):
+            x, y, width, height = (float(each) for each in box)
+            if isfinite(x + y + width + height):
+                return (x, y, x + width, y + height)
+    return str(box) if box else None  # as it stands, for the error
 
 
 def _id_of(entry: Entry, name: str, where: str, file: Path) -> Id:

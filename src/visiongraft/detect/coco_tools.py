@@ -27,6 +27,19 @@ def polygon_runs(rings: Sequence[Sequence[float]], size: Grid) -> bytes:
     return mask.merge(mask.frPyObjects([list(each) for each in rings], height, width))["counts"]
 
 
+def compressed(runs: Sequence[int], size: Grid) -> dict[str, Any]:
+    """Write run lengths as COCO's results have them, which takes a hundredth of the memory.
+
+    Raises:
+        MissingExtra: if pycocotools is not installed.
+    """
+    try:
+        from pycocotools import mask  # noqa: PLC0415 - optional
+    except ModuleNotFoundError as error:
+        raise _missing("Scores of masks", error) from None
+    return mask.frPyObjects({"size": [*size], "counts": list(runs)}, *size)
+
+
 def precision_and_recall(
     truth: Mapping[str, Any], found: Sequence[Mapping[str, Any]], kind: Kind
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

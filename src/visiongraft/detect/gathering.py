@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from visiongraft.data.images import image_size
+from visiongraft.data.images import MAX_PIXELS, image_size
 from visiongraft.detect.annotations import DetectionSet, Id
 from visiongraft.detect.faults import Fault, FaultKind, Mending
-from visiongraft.detect.outlines import BadOutlineError, Outline, read_outline
+from visiongraft.detect.outlines import BadOutlineError, Outline, quoted, read_outline
 from visiongraft.kernels.types import Grid
 
 ROUNDING = 1.0
@@ -110,6 +110,11 @@ class Gathering:
         if size is None:
             self._note("no_size", file, where, "has no stated size, and none that can be read")
             return None
+        if size[0] * size[1] > MAX_PIXELS:
+            self._note(
+                "no_size", file, where, f"is said to have {size[1]} x {size[0]} pixels, and none so large is read"
+            )
+            return None
         self._dropped.discard(key)
         self._files[file] = key
         self._entries[key] = _Entry(key, found, size, [])
@@ -126,7 +131,7 @@ class Gathering:
         if self._came_before(entry, claim):
             return
         if claim.label is None:
-            detail = f"has a category {claim.category!r} that is not listed"
+            detail = f"has a category {quoted(claim.category)} that is not listed"
             self._note("unknown_category", entry.file, claim.where, detail)
             return
         outline, sound = self._outline(entry, claim)
@@ -202,7 +207,7 @@ class Gathering:
         """Read the box; None where the object cannot be kept."""
         box = _numbers(claim.box) if claim.box is not None else None if outline is None else outline.box
         if box is None:
-            written = "none" if claim.box is None else repr(claim.box)
+            written = "none" if claim.box is None else quoted(claim.box)
             self._note("bad_box", entry.file, claim.where, f"has no box of four finite numbers ({written})")
             return None
         if box[2] <= box[0] or box[3] <= box[1]:
@@ -244,9 +249,6 @@ def _written(box: Box) -> str:
 def _spelt_as_on_disk(root: Path, file: str) -> str | None:
     """Find a file however its accents are spelt: macOS takes letters apart. None where it is not there."""
     for form in (file, unicodedata.normalize("NFC", file), unicodedata.normalize("NFD", file)):
-        try:
-            if os.path.isfile(root / form):  # noqa: PTH113 - Path.is_file raises where a name holds a zero byte
-                return form
-        except ValueError:
-            return None
+        if os.path.isfile(root / form):  # noqa: PTH113 - Path.is_file raises where a name is too long
+            return form
     return None

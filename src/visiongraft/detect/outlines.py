@@ -80,12 +80,15 @@ class RunLengths:
     def of(mask: NDArray[np.uint8] | NDArray[np.bool_]) -> "RunLengths":
         """Encode a mask of zeros and other numbers."""
         height, width = mask.shape
-        pixels = mask.T.ravel() != 0  # down the columns
-        ends = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
-        edges = np.concatenate([[0], ends, [pixels.size]])
-        runs = np.diff(edges).astype(np.uint32)
-        first = np.zeros(1 if pixels.size and pixels[0] else 0, np.uint32)
-        return RunLengths((height, width), np.concatenate([first, runs]))
+        columns = np.flatnonzero(mask.any(axis=0))
+        if len(columns) == 0:
+            return RunLengths((height, width), np.array([height * width], np.uint32))
+        first, behind = int(columns[0]), int(columns[-1]) + 1  # elsewhere there is nothing to look at
+        pixels = np.pad(mask[:, first:behind].T.ravel() != 0, 1)
+        ends = np.flatnonzero(pixels[1:] != pixels[:-1]) + first * height
+        total = height * width
+        edges = [[0], ends if ends[-1] < total else ends[:-1], [total]]
+        return RunLengths((height, width), np.diff(np.concatenate(edges)).astype(np.uint32))
 
     @property
     def area(self) -> float:
@@ -137,7 +140,7 @@ def read_outline(entry: object, size: Grid) -> Outline | None:
     if isinstance(entry, dict):
         return read_runs(entry.get("counts"), entry.get("size"), size)
     if not isinstance(entry, list):
-        raise BadOutlineError(f"has a segmentation that is neither polygons nor run lengths ({_short(entry)})")
+        raise BadOutlineError(f"has a segmentation that is neither polygons nor run lengths ({quoted(entry)})")
     if not isinstance(entry[0], list):  # one polygon without the list around it
         entry = [entry]
     rings, faults = [], []
@@ -160,7 +163,7 @@ def read_ring(entry: object, size: Grid) -> NDArray[np.float64]:
             in or near the image.
     """
     if not isinstance(entry, list | np.ndarray):
-        raise BadOutlineError(f"has a polygon that is no list of numbers ({_short(entry)})")
+        raise BadOutlineError(f"has a polygon that is no list of numbers ({quoted(entry)})")
     if len(entry) % 2:
         raise BadOutlineError(f"has a polygon of {len(entry)} coordinates, an odd number")
     if len(entry) < 2 * FEWEST_POINTS:
@@ -170,7 +173,7 @@ def read_ring(entry: object, size: Grid) -> NDArray[np.float64]:
     try:
         points = np.array(entry, np.float64).reshape(-1, 2)
     except (TypeError, ValueError, OverflowError):
-        raise BadOutlineError(f"has a polygon that is no list of numbers ({_short(entry)})") from None
+        raise BadOutlineError(f"has a polygon that is no list of numbers ({quoted(entry)})") from None
     far = np.array([size[1], size[0]], np.float64)
     near = (points >= -far) & (points <= 2 * far)  # false of what is no number
     if not near.all():
@@ -193,13 +196,13 @@ def read_runs(counts: object, stated: object, size: Grid) -> RunLengths:
         BadOutlineError: if they are of another size, or do not fill it: C code would write beyond its memory.
     """
     if not isinstance(stated, list | tuple) or tuple(stated) != tuple(size):
-        raise BadOutlineError(f"has run lengths for a size of {_short(stated)}, and its image has {list(size)}")
+        raise BadOutlineError(f"has run lengths for a size of {quoted(stated)}, and its image has {list(size)}")
     if isinstance(counts, str | bytes):
         runs = _uncompressed(counts if isinstance(counts, bytes) else counts.encode("ascii", "replace"))
     elif isinstance(counts, list) and all(isinstance(each, int) for each in counts):
         runs = counts
     else:
-        raise BadOutlineError(f"has run lengths that are neither text nor whole numbers ({_short(counts)})")
+        raise BadOutlineError(f"has run lengths that are neither text nor whole numbers ({quoted(counts)})")
     if sum(runs) != size[0] * size[1] or min(runs, default=0) < 0:
         raise BadOutlineError(f"has run lengths of {sum(runs)} pixels, and its image has {size[0] * size[1]}")
     return RunLengths(size, np.array(runs, np.uint32))
@@ -217,6 +220,8 @@ def _uncompressed(text: bytes) -> list[int]:
         bits = character - 48
         if not 0 <= bits < 64:  # noqa: PLR2004 - six bits
             raise BadOutlineError("has run lengths whose text is damaged")
+        if shift > _MOST_BITS:
+            raise BadOutlineError("has run lengths whose text is damaged")
         number |= (bits & 31) << shift
         shift += 5
         if bits & 32:
@@ -230,13 +235,16 @@ def _uncompressed(text: bytes) -> list[int]:
     return runs
 
 
+_MOST_BITS = 60
+
+
 def _shoelace(points: NDArray[np.float64]) -> float:
     """Give the area of a polygon."""
     x, y = (points - points[0]).T  # the first is 0, so what leads back to it adds nothing
     return abs(float(x[:-1] @ y[1:] - y[:-1] @ x[1:])) / 2
 
 
-def _short(entry: object) -> str:
+def quoted(entry: object) -> str:
     """Quote what a file holds, or its beginning."""
     text = repr(entry)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from visiongraft.detect.annotations import Boxes, DetectionSet
-from visiongraft.detect.coco_tools import Kind, precision_and_recall
+from visiongraft.detect.coco_tools import Kind, compressed, precision_and_recall
 from visiongraft.detect.outlines import RunLengths
 from visiongraft.train.team import ALONE, Team
 
@@ -187,7 +187,8 @@ def _answers(place: int, answer: Prediction, kind: Kind) -> Iterator[dict[str, A
         }
         if kind == "segm":
             assert answer.masks is not None
-            row |= {"segmentation": answer.masks[number].coco(), "area": answer.masks[number].area}
+            shape = answer.masks[number]
+            row |= {"segmentation": compressed(shape.runs.tolist(), shape.size), "area": shape.area}
         yield row
 
 

@@ -1,11 +1,12 @@
 """What a reader of annotation files gives: the images and objects of one part of a data set, and its categories."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
-from visiongraft.data.folder import TRAIN_NAME, VAL_NAMES
+from visiongraft.data.folder import VAL_NAMES
 from visiongraft.data.walk import folders_in
 from visiongraft.detect.annotations import Id
 from visiongraft.detect.faults import Mending
@@ -61,13 +62,15 @@ def folders_of_images(root: Path, part: PartName) -> list[Path]:
     return [*places, root / "images", root / "JPEGImages", root / "data", root]
 
 
-def names_of_parts() -> str:
-    """Write the names that a part may have, for errors."""
-    return ", ".join((TRAIN_NAME, *VAL_NAMES))
+def files_ending_in(end: str, folder: Path) -> list[Path]:
+    """List the files of a folder whose names end so, sorted, without the ._1.xml that macOS puts beside 1.xml."""
+    return sorted(each for each in folder.glob(f"*{end}") if not each.name.startswith(".") and each.is_file())
 
 
 def first_with_most(places: Sequence[Path], files: Sequence[str]) -> tuple[Path, int]:
     """Find the folder that holds most of some files, and how many; of equal ones the first."""
-    counts = [sum((place / each.replace("\\", "/")).is_file() for each in files) for place in places]
+    slashed = [each.replace("\\", "/") for each in files]
+    # Path.is_file raises where a name is too long.
+    counts = [sum(os.path.isfile(place / each) for each in slashed) for place in places]  # noqa: PTH113
     best = max(range(len(places)), key=lambda place: counts[place])
     return places[best], counts[best]

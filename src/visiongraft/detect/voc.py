@@ -13,7 +13,7 @@ from visiongraft.data.walk import folders_in
 from visiongraft.detect.annotations import Id
 from visiongraft.detect.faults import Mending
 from visiongraft.detect.gathering import Claim, Gathering
-from visiongraft.detect.sources import PartName, first_with_most, part_named
+from visiongraft.detect.sources import PartName, files_ending_in, first_with_most, part_named
 from visiongraft.errors import DataError
 from visiongraft.kernels.types import Grid
 
@@ -68,7 +68,7 @@ def find_voc(root: Path) -> dict[PartName, Callable[[], VocPart]]:
     """
     for base in (root, *_editions(root)):
         folder = base / "Annotations"
-        if folder.is_dir() and any(folder.glob("*.xml")):
+        if folder.is_dir() and files_ending_in(".xml", folder):
             lists = {
                 part: base / "ImageSets" / "Main" / f"{name}.txt"
                 for name, part in _LISTS.items()
@@ -80,7 +80,7 @@ def find_voc(root: Path) -> dict[PartName, Callable[[], VocPart]]:
     beside: dict[PartName, Callable[[], VocPart]] = {}
     for folder in folders_in(root):
         part = part_named(folder.name)
-        if part and any(folder.glob("*.xml")):
+        if part and files_ending_in(".xml", folder):
             beside[part] = partial(_open, folder, folder, None)
     return beside
 
@@ -95,7 +95,7 @@ def _editions(root: Path) -> list[Path]:
 def _open(folder: Path, base: Path, listed: Path | None) -> VocPart:
     """Read the xml files of a part."""
     if listed is None:
-        files = sorted(folder.glob("*.xml"))
+        files = files_ending_in(".xml", folder)
     else:
         names = [line.split()[0] for line in _text(listed).splitlines() if line.strip()]
         files = [folder / f"{name}.xml" for name in names]

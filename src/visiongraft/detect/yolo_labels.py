@@ -12,7 +12,7 @@ from visiongraft.data.walk import images_under
 from visiongraft.detect.annotations import Id
 from visiongraft.detect.faults import Mending
 from visiongraft.detect.gathering import Claim, Gathering
-from visiongraft.detect.sources import PartName
+from visiongraft.detect.sources import PartName, files_ending_in
 from visiongraft.errors import DataError
 from visiongraft.kernels.types import Grid
 
@@ -57,7 +57,12 @@ def find_yolo(root: Path) -> dict[PartName, Callable[[], YoloPart]]:
     Raises:
         DataError: if it cannot be read, or two of them could be meant.
     """
-    found = [(each, document) for each in sorted(root.glob("*.y*ml")) if (document := _described(each)) is not None]
+    found = [
+        (each, document)
+        for end in (".yaml", ".yml")
+        for each in files_ending_in(end, root)
+        if (document := _described(each)) is not None
+    ]
     if not found:
         return {}
     if len(found) > 1:
