@@ -27,6 +27,8 @@ found["package"] = list(sys.modules)
 from visiongraft.cli.main import main
 main(["list"])
 found["listing"] = list(sys.modules)
+assert main(["train", "--epoch", "3"]) == main(["compare", "--epoch", "3"]) == main(["train", "--epochs", "0"]) == 2
+found["refusing"] = list(sys.modules)
 import visiongraft.data.images
 found["pillow"] = settings()
 sys.modules["timm"] = None
@@ -52,6 +54,11 @@ def test_importing_the_package_brings_in_no_heavy_library(seen: dict[str, list])
 def test_listing_starts_without_the_heavy_libraries(seen: dict[str, list]) -> None:
     assert "visiongraft.cli.list_models" in seen["listing"]
     assert not {"lightning", "timm", "matplotlib", "torchvision"} & set(seen["listing"])
+
+
+def test_what_is_refused_does_not_wait_for_what_trains(seen: dict[str, list]) -> None:
+    assert {"visiongraft.cli.train", "visiongraft.cli.compare"} <= set(seen["refusing"])
+    assert not HEAVY & set(seen["refusing"])
 
 
 def test_importing_changes_no_setting_of_pillow(seen: dict[str, list]) -> None:

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
 
 import torch
 from markupsafe import Markup
@@ -27,11 +26,9 @@ from visiongraft.explain.scores import (
 )
 from visiongraft.summary import summarize
 from visiongraft.surgery.foreign import Blueprint
+from visiongraft.train.engine import Outcome
 from visiongraft.train.evaluate import Evaluation
 from visiongraft.train.recipe import Recipe
-
-if TYPE_CHECKING:
-    from visiongraft.train.engine import Outcome  # pages are written without Lightning
 
 _STARVED = 0.2  # of the training's time: with more waiting for images, the page says what to do about it
 _MATRIX_CLASSES = 30  # with more, a confusion matrix is a wall of zeros: the page lists what is confused instead
@@ -73,7 +70,7 @@ class Option:
 
 
 def write_report(
-    outcome: "Outcome",
+    outcome: Outcome,
     data: ImageData,
     *,
     options: Mapping[str, object],
@@ -110,7 +107,7 @@ def write_report(
     return outcome.run.report
 
 
-def _how_it_went(outcome: "Outcome", *, keep: str) -> dict[str, object]:
+def _how_it_went(outcome: Outcome, *, keep: str) -> dict[str, object]:
     """Give the course of the training."""
     epochs = read_epochs(outcome.run.metrics)
     pace = pace_of_all(epochs)

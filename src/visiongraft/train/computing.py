@@ -4,15 +4,18 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Computing(Protocol):
-    """What the loop wants of the devices: Lightning's Fabric has it."""
+    """What a training wants of the devices: Lightning's Fabric has it."""
 
     @property
     def device(self) -> torch.device:
         """Where this process computes."""
+
+    def setup_module(self, module: nn.Module) -> nn.Module:
+        """Give what computes as a module does, on the device, and hands its gradients to all processes."""
 
     def backward(self, tensor: Tensor) -> None:
         """Find the gradients of a loss."""

@@ -1,22 +1,11 @@
-"""Training, from values to a folder with weights. This is the one file that knows Lightning, and only its Fabric."""
+"""Training, from values to a folder with weights."""
 
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 import torch
-from lightning.fabric import Fabric
-from lightning.fabric.loggers.tensorboard import TensorBoardLogger
-from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-from lightning.fabric.strategies.ddp import DDPStrategy
-from lightning.fabric.strategies.model_parallel import ModelParallelStrategy
-from lightning.fabric.strategies.parallel import ParallelStrategy
 from torch import nn
 
 from visiongraft.data.loader import Failure, Share
@@ -26,17 +15,17 @@ from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.surgery.foreign import Blueprint
 from visiongraft.train.classification import Classifying
-from visiongraft.train.compiling import Code, compiled, compiling
+from visiongraft.train.compiling import compiled, compiling
+from visiongraft.train.computing import Computing
 from visiongraft.train.course import Course
-from visiongraft.train.crew import Crew, Launcher
-from visiongraft.train.devices import Hardware, Strategy
+from visiongraft.train.devices import Hardware
 from visiongraft.train.evaluate import Evaluation
 from visiongraft.train.held import held
 from visiongraft.train.ledger import Ledger, Listener
 from visiongraft.train.loop import Training
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.run import RunFolder
-from visiongraft.train.sharding import fill, shard
+from visiongraft.train.sharding import fill
 from visiongraft.train.state import Progress, has_state
 from visiongraft.train.synced import synchronised
 from visiongraft.train.task import E, Job, P
@@ -168,13 +157,15 @@ def carry_out(
     _check_strategy(hardware, course)
     job.check(hardware)
     steps = job.steps(Share(devices=crew.size, parts=course.grad_accum_steps))
-    with _quiet(), ExitStack() as held_meanwhile:
-        fabric = _launched(course, hardware, crew)
+    from visiongraft.train.fabric import curves_in, launched, quiet  # Lightning, which nobody waits for before
+
+    with quiet(), ExitStack() as held_meanwhile:
+        fabric = launched(course, hardware, crew)
         run = fabric.broadcast(run)
         team = Team.assembled(fabric.global_rank, fabric.world_size)
         team.led(lambda: held_meanwhile.enter_context(held(run.path, by=run.verb)))
         goes_on = team.led(lambda: resume == "allowed" and has_state(run))
-        logger = TensorBoardLogger(run.path, name="", version="")
+        logger = curves_in(run)
         ledger = Ledger(
             run,
             team,
@@ -184,7 +175,7 @@ def carry_out(
             log=logger.log_metrics,
             listener=listener,
         )
-        network, module, kept = _set_up(fabric, team, job, code=hardware.code)
+        network, module, kept = _set_up(fabric, team, job, hardware)
         task = job.task(network, Share(team.rank, team.size, course.grad_accum_steps), hardware)
         training = Training(fabric, ledger, task, module, course, hardware=hardware, save_minutes=save_minutes)
         notes = training.go_on() if goes_on else [*kept, *team.led(lambda: _begin(run, options or {}, resume))]
@@ -238,53 +229,25 @@ def _begin(run: RunFolder, options: Mapping[str, object], resume: Resume) -> lis
 
 
 def _set_up(
-    fabric: Fabric, team: Team, job: Job[S, P, E], *, code: Code
+    computing: Computing, team: Team, job: Job[S, P, E], hardware: Hardware
 ) -> tuple[nn.Module, nn.Module, tuple[str, ...]]:
     """Make the network, as it is before the first step, and what hands its gradients to all processes.
 
     Returns:
         The two, and what the user should know of the numbers that the network begins with.
     """
-    spread = isinstance(fabric.strategy, ModelParallelStrategy)
+    spread = team.size > 1 and hardware.strategy == "fsdp"
     whole, kept = job.begun() if team.leads or not spread else (None, ())
     with torch.device("meta") if spread else nullcontext():
         network = job.outlined() if whole is None or spread else whole
     if team.size > 1 and job.norms == "together":
-        synchronised(network, fabric.device)
+        synchronised(network, computing.device)
     # Fabric compiles what it has made of the network: PyTorch cuts compiled code where DDP sends gradients.
-    module = fabric.setup_module(compiled(network) if code == "compiled" else network)
+    module = computing.setup_module(compiled(network) if hardware.code == "compiled" else network)
     if spread:
         assert isinstance(network, Network), "what Classifying refuses"
         fill(network, whole if isinstance(whole, Network) else None)
     return network, module, kept
-
-
-def _launched(course: Course, hardware: Hardware, crew: Crew) -> Fabric:
-    """Start the processes that compute together; in each of them this returns."""
-    alone, device = crew.size == 1, hardware.device
-    fabric = Fabric(
-        accelerator=device.type,
-        devices=[device.index or 0] if device.type == "cuda" and alone else crew.here,
-        num_nodes=crew.machines,
-        strategy="auto" if alone else _STRATEGIES[hardware.strategy](crew),
-        precision="bf16-mixed" if course.precision == "bfloat16" else "32-true",
-        plugins=[_CLUSTERS[crew.launcher]()],  # Lightning by itself takes any process in a job of SLURM for srun's
-    )
-    fabric.launch()
-    return fabric
-
-
-_CLUSTERS: Mapping[Launcher, Callable[[], ClusterEnvironment]] = {
-    "ourselves": LightningEnvironment,
-    "torchrun": TorchElasticEnvironment,
-    "SLURM": SLURMEnvironment,
-}
-
-
-_STRATEGIES: Mapping[Strategy, Callable[[Crew], ParallelStrategy]] = {
-    "ddp": lambda _: DDPStrategy(broadcast_buffers=False),
-    "fsdp": lambda crew: ModelParallelStrategy(shard, data_parallel_size=crew.size, tensor_parallel_size=1),
-}
 
 
 def _check_strategy(hardware: Hardware, course: Course) -> None:
@@ -297,22 +260,3 @@ def _check_strategy(hardware: Hardware, course: Course) -> None:
         raise GraftError("--strategy fsdp came with --opt muon, whose steps need whole matrices. Use --opt adamw.")
     if course.model_ema_decay:
         raise GraftError("--strategy fsdp came with --model-ema-decay, which keeps a whole network. Leave one out.")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Lightning's remarks about our choices, which are made knowingly, from a user's terminal."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
-    levels = [each.level for each in loggers]
-    for each in loggers:
-        each.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        # It takes what srun starts in a shell of salloc for that shell.
-        warnings.filterwarnings("ignore", "The `srun` command is available")
-        # Its heir is younger than the oldest PyTorch that we take.
-        warnings.filterwarnings("ignore", ".*broadcast_buffers. is deprecated.*")
-        try:
-            yield
-        finally:
-            for each, level in zip(loggers, levels, strict=True):
-                each.setLevel(level)

@@ -1,0 +1,73 @@
+"""What Lightning does for a training: processes, devices, precision and curves. The one file that knows Lightning."""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from lightning.fabric import Fabric
+from lightning.fabric.loggers.tensorboard import TensorBoardLogger
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.fabric.strategies.ddp import DDPStrategy
+from lightning.fabric.strategies.model_parallel import ModelParallelStrategy
+from lightning.fabric.strategies.parallel import ParallelStrategy
+
+from visiongraft.train.course import Course
+from visiongraft.train.crew import Crew, Launcher
+from visiongraft.train.devices import Hardware, Strategy
+from visiongraft.train.run import RunFolder
+from visiongraft.train.sharding import shard
+
+
+def launched(course: Course, hardware: Hardware, crew: Crew) -> Fabric:
+    """Start the processes that compute together; in each of them this returns."""
+    alone, device = crew.size == 1, hardware.device
+    fabric = Fabric(
+        accelerator=device.type,
+        devices=[device.index or 0] if device.type == "cuda" and alone else crew.here,
+        num_nodes=crew.machines,
+        strategy="auto" if alone else _STRATEGIES[hardware.strategy](crew),
+        precision="bf16-mixed" if course.precision == "bfloat16" else "32-true",
+        plugins=[_CLUSTERS[crew.launcher]()],  # Lightning by itself takes any process in a job of SLURM for srun's
+    )
+    fabric.launch()
+    return fabric
+
+
+_CLUSTERS: Mapping[Launcher, Callable[[], ClusterEnvironment]] = {
+    "ourselves": LightningEnvironment,
+    "torchrun": TorchElasticEnvironment,
+    "SLURM": SLURMEnvironment,
+}
+
+_STRATEGIES: Mapping[Strategy, Callable[[Crew], ParallelStrategy]] = {
+    "ddp": lambda _: DDPStrategy(broadcast_buffers=False),
+    "fsdp": lambda crew: ModelParallelStrategy(shard, data_parallel_size=crew.size, tensor_parallel_size=1),
+}
+
+
+def curves_in(run: RunFolder) -> TensorBoardLogger:
+    """Give what writes TensorBoard's curves into the folder of a run."""
+    return TensorBoardLogger(run.path, name="", version="")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Lightning's remarks about our choices, which are made knowingly, from a user's terminal."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
+    levels = [each.level for each in loggers]
+    for each in loggers:
+        each.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        # It takes what srun starts in a shell of salloc for that shell.
+        warnings.filterwarnings("ignore", "The `srun` command is available")
+        # Its heir is younger than the oldest PyTorch that we take.
+        warnings.filterwarnings("ignore", ".*broadcast_buffers. is deprecated.*")
+        try:
+            yield
+        finally:
+            for each, level in zip(loggers, levels, strict=True):
+                each.setLevel(level)
