@@ -66,6 +66,12 @@ def test_crowds_copies_and_hollow_shapes_are_counted(tmp_path):
     assert found["hollow_shape"].what == "Shapes that cover no pixel: 1 of 7 (14.3%)"
 
 
+def test_boxes_of_a_pixel_are_told(tmp_path):
+    found = findings(write_coco(tmp_path / "set", spoil(document(), bbox=[5, 5, 1, 9])))
+    assert found["tiny"].what == "Boxes of less than 2 pixels in width or height: 1"
+    assert found["tiny"].places.tolist() == [0]
+
+
 def test_objects_without_a_shape_are_told_where_others_have_one(tmp_path):
     found = findings(write_coco(tmp_path / "set", spoil(document(), segmentation=[])))
     assert found["shapeless"].places.tolist() == [0]

@@ -13,7 +13,7 @@ import pytest
 from tests.detect.boxes import write_coco
 from visiongraft.detect.opening import open_detection
 from visiongraft.detect.outlines import RunLengths
-from visiongraft.detect.scores import Prediction, gathered, score
+from visiongraft.detect.scores import Prediction, gathered, results_of, score
 from visiongraft.errors import MissingExtra
 from visiongraft.train.team import Team
 
@@ -66,19 +66,9 @@ def judged(file, data, answers, kind):
     """Give pycocotools' twelve numbers, from the file of annotations itself."""
     with redirect_stdout(StringIO()):
         truth = coco.COCO(str(file))
-        rows = []
-        for place, answer in answers.items():
-            for number, (x0, y0, x1, y1) in enumerate(answer.boxes.tolist()):
-                row = {
-                    "image_id": data.val.ids[place],
-                    "category_id": data.category_ids[answer.labels[number] - 1],
-                    "score": float(answer.scores[number]),
-                }
-                if kind == "bbox":
-                    row["bbox"] = [x0, y0, x1 - x0, y1 - y0]
-                else:
-                    row["segmentation"] = cocomask.frPyObjects(answer.masks[number].coco(), *data.val.sizes[place])
-                rows.append(row)
+        rows = json.loads(json.dumps(results_of(data.val, answers, data.category_ids)))
+        if kind == "segm":  # where it finds boxes, it takes their areas
+            rows = [{key: value for key, value in row.items() if key != "bbox"} for row in rows]
         if rows:
             answered = truth.loadRes(rows)
         else:

@@ -21,6 +21,10 @@ MOST = 100
 """COCO's scores look at no more detections of an image than so many."""
 
 
+TINY = 2
+"""Pixels: a box that is smaller shows nothing."""
+
+
 @dataclass(frozen=True, eq=False)
 class FaultFinding(Finding):
     """Faults of one sort. They may be of images that are not in the set, so they say themselves where they are.
@@ -78,7 +82,7 @@ def examine_detection(
         ImageData(data.name, ("image",), _files(data.train), _files(data.val)), workers=workers, on_images=on_images
     )
     findings = [*_check_faults(data), *check_files(seen), *_check_sizes(data, seen), *_check_copies(seen)]
-    findings += [*_check_objects(data), *_check_shapes(data), *_check_categories(data)]
+    findings += [*_check_boxes(data), *_check_images(data), *_check_shapes(data), *_check_categories(data)]
     return DetectionDiagnosis(data, seen, by_severity(findings))
 
 
@@ -158,9 +162,8 @@ def _per_image(data: DetectionData, chosen: Callable[[DetectionSet], NDArray[np.
     return np.concatenate(parts).astype(np.int64)
 
 
-def _check_objects(data: DetectionData) -> Iterator[Finding]:
-    """Look for objects that come twice, crowds, images without objects, and those with very many."""
-    total = len(data.train) + len(data.val)
+def _check_boxes(data: DetectionData) -> Iterator[Finding]:
+    """Look for objects that come twice, and for boxes of next to nothing."""
     doubles = _per_image(data, _doubles)
     if doubles.any():
         yield Finding(
@@ -170,6 +173,20 @@ def _check_objects(data: DetectionData) -> Iterator[Finding]:
             "Remove all but one: a detector that finds it once has missed the others",
             np.flatnonzero(doubles),
         )
+    slips = _per_image(data, lambda images: (images.boxes[:, 2:] - images.boxes[:, :2]).min(axis=1) < TINY)
+    if slips.any():
+        yield Finding(
+            "tiny",
+            "warning",
+            f"Boxes of less than {TINY} pixels in width or height: {int(slips.sum()):,}",
+            "Look at them: most are slips of the mouse, and nothing that small is found",
+            np.flatnonzero(slips),
+        )
+
+
+def _check_images(data: DetectionData) -> Iterator[Finding]:
+    """Look for crowds, images without objects, and those with very many."""
+    total = len(data.train) + len(data.val)
     crowds = _per_image(data, lambda images: images.crowd)
     if crowds.any():
         number, objects = int(crowds.sum()), len(data.train.labels) + len(data.val.labels)

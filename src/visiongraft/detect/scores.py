@@ -1,7 +1,7 @@
 """How good detections are: COCO's average precision of boxes and masks."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from visiongraft.detect.annotations import Boxes, DetectionSet
+from visiongraft.detect.annotations import Boxes, DetectionSet, Id
 from visiongraft.detect.coco_tools import Kind, compressed, precision_and_recall
 from visiongraft.detect.outlines import RunLengths
 from visiongraft.train.team import ALONE, Team
@@ -119,6 +119,31 @@ def gathered(found: Mapping[int, Prediction], team: Team = ALONE) -> dict[int, P
     merged = {place: each for part in parts for place, each in part.items()}
     assert len(merged) == sum(map(len, parts)), "an image was judged by two processes"
     return dict(sorted(merged.items()))
+
+
+def results_of(
+    images: DetectionSet, found: Mapping[int, Prediction], category_ids: Sequence[Id]
+) -> list[dict[str, Any]]:
+    """Write detections as COCO's json of results, with the ids of the annotation file: what pycocotools loads.
+
+    Args:
+        images: the set.
+        found: what was found on its images, by their places.
+        category_ids: what the file calls each category, as in `DetectionData`.
+
+    Raises:
+        MissingExtra: if there are masks, and pycocotools is not installed.
+    """
+    rows = []
+    for place, answer in found.items():
+        for each in _answers(place, answer, "bbox" if answer.masks is None else "segm"):
+            row = {"image_id": images.ids[place], "category_id": category_ids[each["category_id"] - 1]}
+            row |= {"bbox": each["bbox"], "score": each["score"]}
+            if "segmentation" in each:
+                shape = each["segmentation"]
+                row["segmentation"] = {"size": list(shape["size"]), "counts": shape["counts"].decode("ascii")}
+            rows.append(row)
+    return rows
 
 
 def score(images: DetectionSet, found: Mapping[int, Prediction], *, categories: int) -> DetectionScores:
