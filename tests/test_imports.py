@@ -24,6 +24,10 @@ settings = lambda: [Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES]
 found = {"pillow_before": settings()}
 import visiongraft
 found["package"] = list(sys.modules)
+from visiongraft.detect.value import Detector
+import visiongraft.detect.recipes
+found["value"] = list(sys.modules)
+found["door"] = [visiongraft.detect.Detector is Detector, list(visiongraft.detect.__all__)]
 from visiongraft.cli.main import main
 main(["list"])
 found["listing"] = list(sys.modules)
@@ -49,6 +53,15 @@ def seen() -> dict[str, list]:
 def test_importing_the_package_brings_in_no_heavy_library(seen: dict[str, list]) -> None:
     assert "visiongraft" in seen["package"]
     assert not HEAVY & set(seen["package"])
+
+
+def test_a_detector_as_a_value_brings_in_no_detector_of_torchvision(seen: dict[str, list]) -> None:
+    assert not {"visiongraft.detect", "torchvision.models"} & set(seen["package"])
+    assert "visiongraft.detect.value" in seen["value"]
+    assert "torchvision.models" not in seen["value"]
+    same, names = seen["door"]
+    assert same
+    assert names == sorted(names)
 
 
 def test_listing_starts_without_the_heavy_libraries(seen: dict[str, list]) -> None:

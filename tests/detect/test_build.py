@@ -234,6 +234,25 @@ def test_regions_go_to_the_levels_of_the_paper() -> None:
     assert torch.equal(LevelOfRegion((2, 4, 8, 16))([2 * boxes[0] / 4]), theirs)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_boxes_are_exact_where_the_heads_compute_in_half_precision(kind: Kind) -> None:
+    detector = eager(built(kind))
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = learnt_from(detector, images_of(*MIXED), OBJECTS)
+        with torch.no_grad():
+            found = detector.eval()(images_of((64, 64)))[0]
+    assert all(bool(each.isfinite()) for each in losses.values())
+    assert found["boxes"].dtype == torch.float32
+    anchors = torch.tensor([[1001.0, 903.0, 1030.0, 930.0]])
+    nothing = torch.zeros(1, 4, dtype=torch.bfloat16)
+    coders = [each.box_coder for each in detector.modules() if hasattr(each, "box_coder")]
+    assert coders
+    for coder in coders:
+        boxes = coder.decode(nothing, anchors) if kind == "fcos" else coder.decode_single(nothing, anchors)
+        middle = [1015.5, 916.5]
+        assert boxes.tolist()[0] == (2 * middle if kind == "fcos" else anchors.tolist()[0])
+
+
 def test_frozen_norms_compute_what_they_did_and_learn_nothing() -> None:
     torch.manual_seed(0)
     network = Network(backbone("botnet_pico"))

@@ -1,8 +1,9 @@
-"""Write down what users can import from `visiongraft`, as it is written in the source: names, arguments, defaults.
+"""Write down what users can import, as it is written in the source: names, arguments, defaults.
 
     python -m tests.golden.make_public_api
 
-Writes `public_api.txt` beside this file. What it shows changes only with a line in the changelog.
+It comes from `visiongraft` and from `visiongraft.detect`. Writes `public_api.txt` beside this file.
+What it shows changes only with a line in the changelog.
 """
 
 import ast
@@ -10,6 +11,7 @@ import inspect
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import visiongraft
 
@@ -18,15 +20,20 @@ FILE = Path(__file__).with_name("public_api.txt")
 
 def describe() -> str:
     """Give every exported name with its signature, and under a class its public fields and methods."""
-    lines: list[str] = []
-    for name in sorted(visiongraft.__all__):
-        each = getattr(visiongraft, name)
+    return "".join(
+        f"{line}\n" for line in [*_names(visiongraft), "", "visiongraft.detect", *_names(visiongraft.detect)]
+    )
+
+
+def _names(module: ModuleType) -> Iterator[str]:
+    public = set(visiongraft.__all__) | set(visiongraft.detect.__all__)
+    for name in sorted(module.__all__):
+        each = getattr(module, name)
         node = _source(each)
-        lines += _class(node) if isinstance(node, ast.ClassDef) else [_function(node)]
+        yield from _class(node) if isinstance(node, ast.ClassDef) else [_function(node)]
         for base in each.__mro__[1:] if inspect.isclass(each) else ():
-            if base.__module__.startswith("visiongraft.") and base.__name__ not in visiongraft.__all__:
-                lines += list(_class(_source(base)))[1:]  # what users see as the class's own
-    return "\n".join(lines) + "\n"
+            if base.__module__.startswith("visiongraft.") and base.__name__ not in public:
+                yield from list(_class(_source(base)))[1:]  # what users see as the class's own
 
 
 def _source(each: object) -> ast.ClassDef | ast.FunctionDef:

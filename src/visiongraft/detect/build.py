@@ -22,7 +22,7 @@ from torchvision.models.detection.rpn import RPNHead  # type: ignore[import-unty
 from visiongraft.blocks.site import Runtime
 from visiongraft.detect.checks import watch_what_is_shown
 from visiongraft.detect.pyramid import GROUPS, Pyramid
-from visiongraft.detect.regions import LevelAnchors, region_pool
+from visiongraft.detect.regions import LevelAnchors, decode_exactly, region_pool
 from visiongraft.detect.value import Detector
 from visiongraft.errors import SpecError
 from visiongraft.surgery.network import AnyNetwork, build
@@ -53,6 +53,7 @@ def build_detector(spec: Detector, runtime: Runtime | None = None, *, network: A
     """
     pyramid = Pyramid(build(spec.backbone, runtime) if network is None else network, spec)
     detector = _two_stages(spec, pyramid) if spec.kind in ("mask_rcnn", "faster_rcnn") else _one_stage(spec, pyramid)
+    decode_exactly(detector)
     setattr(detector, SPEC, spec)
     watch_what_is_shown(detector, spec)
     return detector.train()

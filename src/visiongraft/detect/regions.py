@@ -1,10 +1,12 @@
 """Where a detector looks: anchors on each level, and regions cut out of the level that suits their size."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
+from torchvision.models.detection._utils import BoxCoder, BoxLinearCoder  # type: ignore[import-untyped]
 from torchvision.models.detection.anchor_utils import AnchorGenerator  # type: ignore[import-untyped]
 from torchvision.models.detection.image_list import ImageList  # type: ignore[import-untyped]
 from torchvision.ops import MultiScaleRoIAlign  # type: ignore[import-untyped]
@@ -79,3 +81,32 @@ def region_pool(levels: Levels, size: int) -> MultiScaleRoIAlign:
     pool.scales = [1.0 / each for each in fed]
     pool.map_levels = LevelOfRegion(fed)
     return pool
+
+
+class ExactBoxes(BoxCoder):  # type: ignore[misc]
+    """Boxes from what a head says of anchors or regions, in float32.
+
+    torchvision computes them in the precision of the head: in bfloat16 corners at 1000 pixels are off by up to 4.
+    """
+
+    def decode_single(self, rel_codes: Float[Tensor, "n c"], boxes: Float[Tensor, "n 4"]) -> Float[Tensor, "n c"]:
+        """Give the boxes."""
+        return super().decode_single(rel_codes.float(), boxes)
+
+
+class ExactPoints(BoxLinearCoder):  # type: ignore[misc]
+    """The same for FCOS, whose head says how far the sides are from a point."""
+
+    def decode(self, rel_codes: Float[Tensor, "*n 4"], boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
+        """Give the boxes."""
+        return super().decode(rel_codes.float(), boxes)
+
+
+def decode_exactly(detector: nn.Module) -> None:
+    """Let all parts of a detector compute boxes in float32, whatever their heads compute in."""
+    for part in detector.modules():
+        coder: Any = getattr(part, "box_coder", None)
+        if type(coder) is BoxCoder:
+            part.box_coder = ExactBoxes(coder.weights, coder.bbox_xform_clip)
+        elif type(coder) is BoxLinearCoder:
+            part.box_coder = ExactPoints(coder.normalize_by_size)
