@@ -120,9 +120,18 @@ def test_a_description_that_leads_nowhere_is_refused_in_one_line(tmp_path, descr
     assert "\n" not in str(raised.value)
 
 
+def test_a_damaged_description_is_refused_in_one_line(tmp_path):
+    root = write_yolo(tmp_path / "set")
+    (root / "data.yaml").write_text("names: [a, b\ntrain: images")
+    with pytest.raises(DataError, match="data.yaml' is no yaml, or damaged: while parsing a flow sequence") as raised:
+        open_detection(root)
+    assert "\n" not in str(raised.value)
+
+
 def test_a_yaml_that_describes_something_else_is_passed_over(tmp_path):
     root = write_yolo(tmp_path / "set")
     (root / "config.yaml").write_text("train: true\n")
+    (root / "notes.yml").write_bytes(b"\xff: [")
     assert len(open_detection(root).train) == 2
     (root / "again.yaml").write_text((root / "data.yaml").read_text("utf-8"), "utf-8")
     with pytest.raises(DataError, match="has 2 files that describe data, among them 'again.yaml' and 'data.yaml'"):

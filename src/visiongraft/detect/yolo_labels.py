@@ -17,6 +17,7 @@ from visiongraft.errors import DataError
 from visiongraft.kernels.types import Grid
 
 _KEYS: dict[str, PartName] = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+_USUAL = "data"  # .yaml
 _BOX, _POLYGON = 5, 7  # numbers on a line: the category, and a box or at least three points
 
 
@@ -89,12 +90,18 @@ def labels_of(image: Path) -> Path:
 
 
 def _described(file: Path) -> dict[str, object] | None:
-    """Read a yaml if it describes data: it has names, or their number, and the place of images."""
+    """Read a yaml if it describes data: it has names, or their number, and the place of images.
+
+    Raises:
+        DataError: if it cannot be read, and is called as those are that do.
+    """
     try:
         document = yaml.safe_load(file.read_text("utf-8"))
     except OSError as error:
         raise DataError(f"Cannot read {str(file)!r}: {error.strerror}. Make it readable.") from None
-    except (ValueError, yaml.YAMLError) as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        if file.stem != _USUAL:
+            return None
         raise DataError(f"{str(file)!r} is no yaml, or damaged: {' '.join(str(error).split())}.") from None
     if not isinstance(document, dict):
         return None
