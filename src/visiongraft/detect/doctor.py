@@ -140,9 +140,11 @@ def _check_sizes(data: DetectionData, seen: Survey) -> Iterator[Finding]:
     if lying.any():
         yield Finding(
             "lying",
-            "note",
-            f"Turned images whose annotations are for the pixels as stored: {share_of(int(lying.sum()), len(seen))}",
-            "Nothing has to be done: they are shown as stored, and so lie on their side",
+            "warning",
+            f"Images that their camera turned, with annotations stated to be for the pixels as stored: "
+            f"{share_of(int(lying.sum()), len(seen))}",
+            "They are shown as stored. Look at some: several programs state this size of boxes drawn upright; "
+            "if so, swap height and width in the file",
             np.flatnonzero(lying),
         )
 
