@@ -113,6 +113,15 @@ def test_worker_processes_make_the_same_batches(data):
             assert torch.equal(mine["masks"], theirs["masks"])
 
 
+def test_a_detector_may_learn_from_one_image_at_a_time(data):
+    sampler = StepSampler(3, batch_size=1, epochs=1, seed=0, fewest=1)
+    assert sorted(batch.indices for batch in make_detection_loader(DetectionSamples(data.train), sampler)) == [
+        (0,),
+        (1,),
+        (2,),
+    ]
+
+
 def test_a_batch_may_hold_images_of_several_sizes_and_none_that_is_damaged(tmp_path):
     root = write_coco(tmp_path / "set")
     Image.new("RGB", (8, 8)).save(root / "train2017" / "2.png")

@@ -83,6 +83,24 @@ def test_other_layouts_are_found(tmp_path, lay_out):
     assert data.categories == (NAMES if "names" in described else ("0", "1"))
 
 
+@pytest.mark.parametrize("divided", [True, False])
+def test_without_a_yaml_the_categories_are_the_lines_of_classes_txt(tmp_path, divided):
+    root = write_yolo(tmp_path / "set")
+    (root / "data.yaml").unlink()
+    (root / "classes.txt").write_text("\n".join(NAMES) + "\n", "utf-8")
+    if not divided:
+        for kind in ("images", "labels"):
+            for each in sorted((root / kind / "train").iterdir()):
+                each.rename(root / kind / each.name)
+                (root / kind / "val" / each.name).unlink(missing_ok=True)
+            (root / kind / "train").rmdir()
+            (root / kind / "val").rmdir()
+    data = open_detection(root) if divided else list_detection(root)
+    assert data.categories == NAMES
+    assert (len(data.train), len(data.val)) == ((2, 2) if divided else (1, 1))
+    assert len(data.train.labels) + len(data.val.labels) == (4 if divided else 2)
+
+
 @pytest.mark.parametrize(
     ("line", "kind", "text"),
     [

@@ -8,11 +8,11 @@ from pathlib import Path
 import yaml
 
 from visiongraft.data.images import EXTENSIONS
-from visiongraft.data.walk import images_under
+from visiongraft.data.walk import folders_in, images_under
 from visiongraft.detect.annotations import Id
 from visiongraft.detect.faults import Mending
 from visiongraft.detect.gathering import Claim, Gathering
-from visiongraft.detect.sources import PartName, files_ending_in
+from visiongraft.detect.sources import PartName, files_ending_in, part_named
 from visiongraft.errors import DataError
 from visiongraft.kernels.types import Grid
 
@@ -53,7 +53,7 @@ class YoloPart:
 
 
 def find_yolo(root: Path) -> dict[PartName, Callable[[], YoloPart]]:
-    """Find the parts that a data.yaml of a folder names.
+    """Find the parts that a data.yaml of a folder names; without one, images/ beside labels/ and a classes.txt.
 
     Raises:
         DataError: if it cannot be read, or two of them could be meant.
@@ -65,7 +65,7 @@ def find_yolo(root: Path) -> dict[PartName, Callable[[], YoloPart]]:
         if (document := _described(each)) is not None
     ]
     if not found:
-        return {}
+        return _find_plain(root)
     if len(found) > 1:
         raise DataError(
             f"{str(root)!r} has {len(found)} files that describe data, among them {found[0][0].name!r} and"
@@ -77,6 +77,19 @@ def find_yolo(root: Path) -> dict[PartName, Callable[[], YoloPart]]:
         if document.get(key) and part not in parts:
             parts[part] = partial(_open, file, document, key)
     return parts
+
+
+def _find_plain(root: Path) -> dict[PartName, Callable[[], YoloPart]]:
+    """Find images/, labels/ and a classes.txt with a name on each line, as Label Studio and LabelImg write them."""
+    file, images = root / "classes.txt", root / "images"
+    if not (file.is_file() and images.is_dir() and (root / "labels").is_dir()):
+        return {}
+    parts = {part: each for each in folders_in(images) if (part := part_named(each.name))}
+    names = [line.strip() for line in _lines(file) if line.strip()]
+    described: dict[str, object] = {"names": names, **{part: f"images/{each.name}" for part, each in parts.items()}}
+    if parts:
+        return {part: partial(_open, file, described, part) for part in parts}
+    return {"all": partial(_open, file, {**described, "all": "images"}, "all")}
 
 
 def labels_of(image: Path) -> Path:
