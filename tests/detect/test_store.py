@@ -76,6 +76,11 @@ def test_each_door_says_which_file_is_for_the_other(saved: Path, tmp_path: Path)
         )
 
 
+def test_the_door_of_networks_names_that_of_detectors(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="This FCOS is a detector. visiongraft.detect.save writes it."):
+        vg.save(built("fcos", "convmixer_pico"), tmp_path / "d.safetensors")
+
+
 def rewritten(path: Path, **texts: str) -> Path:
     with safe_open(path, framework="pt") as file:
         known = file.metadata()

@@ -14,7 +14,7 @@ from visiongraft.blocks.positions import PositionTables
 from visiongraft.errors import GraftError, SpecError, SurgeryError, UnknownModel, WeightsError
 from visiongraft.network import Network
 from visiongraft.surgery.foreign import Foreign, Grafted, read_blueprint
-from visiongraft.surgery.network import ForeignNetwork, build
+from visiongraft.surgery.network import ForeignNetwork, build, check_takes
 from visiongraft.surgery.planting import Inserted
 from visiongraft.surgery.words import Graft
 
@@ -110,6 +110,13 @@ def test_a_network_of_others_without_grafts_is_a_value_too(tmp_path: Path) -> No
     assert network.smallest_image == 17
     report = vg.graft(network, "features.3", vg.GridAttention(heads=4), mode="insert").report
     assert report.example == (1, 3, 64, 64)
+
+
+def test_a_network_that_looks_at_numbers_while_it_is_built_is_saved_and_loaded(tmp_path: Path) -> None:
+    network = build(Foreign("torchvision:regnet_y_400mf", num_classes=2, image=(64, 64))).eval()
+    path = vg.save(network, tmp_path / "regnet.safetensors")
+    assert torch.equal(vg.load(path)(IMAGES), network(IMAGES))
+    check_takes(network.spec, (64, 96))
 
 
 def test_networks_of_timm_are_values_as_well(tmp_path: Path) -> None:

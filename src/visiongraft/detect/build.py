@@ -26,9 +26,7 @@ from visiongraft.detect.regions import LevelAnchors, decode_exactly, region_pool
 from visiongraft.detect.value import Detector
 from visiongraft.errors import SpecError
 from visiongraft.surgery.network import AnyNetwork, build
-
-SPEC = "_visiongraft_detector"
-"""The attribute in which a detector keeps the value that describes it."""
+from visiongraft.weights.description import DETECTOR
 
 RATIOS = (0.5, 1.0, 2.0)
 """Heights of anchors over their widths."""
@@ -54,7 +52,7 @@ def build_detector(spec: Detector, runtime: Runtime | None = None, *, network: A
     pyramid = Pyramid(build(spec.backbone, runtime) if network is None else network, spec)
     detector = _two_stages(spec, pyramid) if spec.kind in ("mask_rcnn", "faster_rcnn") else _one_stage(spec, pyramid)
     decode_exactly(detector)
-    setattr(detector, SPEC, spec)
+    setattr(detector, DETECTOR, spec)
     watch_what_is_shown(detector, spec)
     return detector.train()
 
@@ -65,7 +63,7 @@ def spec_of(detector: nn.Module) -> Detector:
     Raises:
         SpecError: if it is none that was built of such a value.
     """
-    found = getattr(detector, SPEC, None)
+    found = getattr(detector, DETECTOR, None)
     if not isinstance(found, Detector):
         raise SpecError(
             f"This {type(detector).__name__} is no detector of a value. Give one that visiongraft.detect made."

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,7 @@ def maps_of(network: AnyNetwork) -> tuple[Map, ...]:
     """List the maps of a network that a detector can look at, in the order in which they are computed.
 
     Of one of ours, these are the maps after the stem and each stage. Of one of others, the last map of each grid
-    that is not inside a block.
+    that is not inside a block which halves it.
 
     Raises:
         SpecError: if those of a network of others do not shrink step by step, or it takes no image of 256x512 pixels.
@@ -47,23 +48,16 @@ def maps_of(network: AnyNetwork) -> tuple[Map, ...]:
         raise SpecError(
             f"{network.spec.name} cannot look at 256x512 pixels, as a detector has it do: {error}"
         ) from error
-    found = {stride: _outermost(seen, stride) for stride in sorted({each.stride for each in seen})}
-    deep = [stride for stride in found if stride >= _FINEST]
+    found = {each.stride: each for each in seen}
+    deep = [stride for stride in sorted(found) if stride >= _FINEST]
     if len(deep) < 2 or any(after != 2 * before for before, after in zip(deep, deep[1:], strict=False)):
-        strides = ", ".join(map(str, found)) or "no"
+        strides = ", ".join(map(str, sorted(found))) or "no whole number of"
         raise SpecError(
             f"{network.spec.name} gives maps (batch, channels, h, w) of {strides} pixels a cell, and a detector on a"
             " network of others needs them at strides from 4 on that double from map to map. Take one whose maps"
             " shrink step by step, as those of torchvision:resnet50."
         )
-    return tuple(found.values())
-
-
-def _outermost(maps: Sequence[Map], stride: int) -> Map:
-    """Choose the last map of a stride that is not inside a block, or as far outside as there is one."""
-    of_stride = [each for each in maps if each.stride == stride]
-    depth = min(each.name.count(".") for each in of_stride)
-    return next(each for each in reversed(of_stride) if each.name.count(".") == depth)
+    return tuple(found[stride] for stride in sorted(found))
 
 
 _FINEST = 4
@@ -72,14 +66,20 @@ _SHOWN = (256, 512)
 
 
 def _watched(network: nn.Module) -> list[Map]:
-    """List all maps that a network gives on its way whose cells are squares of so many pixels."""
+    """List the maps that a network gives on its way whose cells are squares of so many pixels.
+
+    Those inside a module that halves a grid as a whole are left out: what such a block widens before its stride has
+    the grid that comes in, and is no result of anything.
+    """
     stage = _shown(network)
     found: list[Map] = []
+    halving: list[str] = []
     for name, each in stage.network.named_modules():
         if name:
-            each.register_forward_hook(partial(_note, found, name))
+            each.register_forward_hook(partial(_note, found, halving, name))
     stage.watch()
-    return found
+    inside = tuple(f"{name}." for name in halving)
+    return [each for each in found if not each.name.startswith(inside)]
 
 
 def _shown(network: nn.Module) -> Stage:
@@ -88,13 +88,23 @@ def _shown(network: nn.Module) -> Stage:
     return on_meta(network, (torch.zeros(1, 3, *_SHOWN, dtype=like.dtype, device="meta"),))
 
 
-def _note(found: list[Map], name: str, module: nn.Module, given: object, gave: object) -> None:
-    del module, given
-    if not isinstance(gave, Tensor) or gave.ndim != 4:
+def _note(found: list[Map], halving: list[str], name: str, module: nn.Module, given: Any, gave: object) -> None:  # noqa: ANN401
+    del module
+    stride = _stride(gave)
+    if not stride:
         return
-    (high, odd), (wide, other) = (divmod(side, cells) for side, cells in zip(_SHOWN, gave.shape[2:], strict=True))
-    if high == wide and not odd and not other:
-        found.append(Map(name, int(gave.shape[1]), high))
+    assert isinstance(gave, Tensor)
+    found.append(Map(name, int(gave.shape[1]), stride))
+    if given and stride == 2 * _stride(given[0]):
+        halving.append(name)
+
+
+def _stride(maps: object) -> int:
+    """Give the pixels per cell of maps (b, c, h, w); 0 for what is none, or has no square cells."""
+    if not isinstance(maps, Tensor) or maps.ndim != 4:
+        return 0
+    (high, odd), (wide, other) = (divmod(side, cells) for side, cells in zip(_SHOWN, maps.shape[2:], strict=True))
+    return high if high == wide and not odd and not other else 0
 
 
 def trunk_of(network: AnyNetwork, maps: Sequence[Map]) -> nn.Module:

@@ -11,10 +11,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from visiongraft.detect.build import SPEC, build_detector, spec_of
+from visiongraft.detect.build import build_detector, spec_of
 from visiongraft.detect.value import Detector
 from visiongraft.errors import WeightsError
+from visiongraft.surgery.network import build_empty
 from visiongraft.weights.description import (
+    DETECTOR,
     DETECTORS,
     FORMAT,
     fault_of_classes,
@@ -68,7 +70,7 @@ def save(
             not finite, or the names or scores are none; and if the file cannot be written.
     """
     inside: object = detector
-    while isinstance(inside, nn.Module) and not hasattr(inside, SPEC):
+    while isinstance(inside, nn.Module) and not hasattr(inside, DETECTOR):
         inside = getattr(inside, "module", None)
     if not isinstance(inside, nn.Module):
         raise WeightsError(
@@ -124,7 +126,7 @@ def _fault(spec: Detector, classes: Sequence[str], scores: Mapping[str, float]) 
 def _outline(spec: Detector) -> dict[str, Tensor]:
     """Give the state dict of a detector without its numbers."""
     with torch.device("meta"):
-        return build_detector(spec).state_dict()
+        return build_detector(spec, network=build_empty(spec.backbone)).state_dict()
 
 
 def load(path: str | Path) -> nn.Module:

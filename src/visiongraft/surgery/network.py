@@ -116,6 +116,18 @@ def build(spec: Blueprint, runtime: Runtime | None = None, *, base: nn.Module | 
     return ForeignNetwork(spec, inner)
 
 
+def build_empty(spec: Blueprint, *, base: nn.Module | None = None) -> AnyNetwork:
+    """Build the network that a value describes without its numbers, which may be more than a memory holds.
+
+    Arguments and errors are those of `build`.
+    """
+    try:
+        with torch.device("meta"):
+            return build(spec, base=base and on_meta(base, ()).network)
+    except NotImplementedError:  # torchvision's RegNets look at numbers while they are built
+        return build(spec, base=base).to("meta")
+
+
 def blueprint_of(network: nn.Module) -> Blueprint:
     """Give the value that describes a network.
 
@@ -179,8 +191,7 @@ def check_takes(spec: Blueprint, image: Grid) -> None:
     if isinstance(spec, Backbone):
         spec.grids(image)
         return
-    with torch.device("meta"):
-        network = build(spec)
+    network = build_empty(spec)
     assert isinstance(network, ForeignNetwork)
     network.check_takes(image)
 

@@ -2,13 +2,12 @@
 
 from fnmatch import fnmatchcase
 
-import torch
 from torch import nn
 
 from visiongraft.errors import GraftError, nearest
 from visiongraft.network import FeatureInfo, Network
 from visiongraft.surgery.foreign import Blueprint
-from visiongraft.surgery.network import AnyNetwork, body_of, build
+from visiongraft.surgery.network import AnyNetwork, body_of, build_empty
 from visiongraft.train.recipe import NONE
 
 
@@ -43,8 +42,7 @@ def freeze(network: AnyNetwork, names: str) -> None:
 def check_parts(spec: Blueprint, names: str) -> None:
     """Refuse what `freeze` would, before there is a network."""
     if names != NONE:
-        with torch.device("meta"):
-            freeze(build(spec), names)
+        freeze(build_empty(spec), names)
 
 
 def set_learning(network: nn.Module) -> None:

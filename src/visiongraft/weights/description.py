@@ -17,6 +17,9 @@ FORMAT = "visiongraft.weights/1"
 DETECTORS = "visiongraft.detector-weights/1"
 """The same of files that hold a detector, which `visiongraft.detect` writes and reads."""
 
+DETECTOR = "_visiongraft_detector"
+"""The attribute in which a detector keeps the value that describes it."""
+
 
 def is_version_of(known: str, text: str) -> bool:
     """Tell whether a text names a format, whichever version of it."""

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, overload
 
-import torch
 from torch import Tensor
 
 from visiongraft.blocks.site import Runtime
@@ -17,8 +16,8 @@ from visiongraft.kernels.types import Grid
 from visiongraft.network import FeatureExtractor, Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone, way_to_other_strides
-from visiongraft.surgery.foreign import Foreign, Grafted, make
-from visiongraft.surgery.network import ForeignNetwork, build
+from visiongraft.surgery.foreign import Foreign, Grafted
+from visiongraft.surgery.network import ForeignNetwork, body_of, build, build_empty
 from visiongraft.weights import hub, store
 from visiongraft.weights.adapt import adapted, check_alike, classifier_of
 from visiongraft.weights.convert import convert, fitting_form
@@ -254,9 +253,7 @@ def read_weights_of_others(path: str | Path, spec: Foreign) -> Trained:
             raise WeightsError(f"{path} holds weights of {found.name}, and {spec.source} was asked for.")
         return trained
     foreign = read_state_dict(path)
-    with torch.device("meta"):
-        body = make(spec)
-    last = f"{classifier_of(body, spec.num_classes)}.weight"
+    last = f"{classifier_of(body_of(build_empty(spec)), spec.num_classes)}.weight"
     if last not in foreign.tensors:
         raise WeightsError(f"{path} holds no {last!r}, so it is not of {spec.source}.")
     spec = replace(spec, num_classes=foreign.tensors[last].shape[0])

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
@@ -16,10 +15,9 @@ from visiongraft.kernels.types import Grid
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.surgery.foreign import OWN, Blueprint, Foreign, Grafted
-from visiongraft.surgery.network import AnyNetwork, ForeignNetwork, blueprint_of, body_of, build
+from visiongraft.surgery.network import AnyNetwork, ForeignNetwork, blueprint_of, body_of, build, build_empty
 from visiongraft.surgery.operation import deeds_of
-from visiongraft.surgery.rehearsal import on_meta
-from visiongraft.weights.description import DETECTORS, FORMAT, Description, in_short, is_version_of
+from visiongraft.weights.description import DETECTOR, DETECTORS, FORMAT, Description, in_short, is_version_of
 from visiongraft.weights.paths import path_of
 from visiongraft.weights.tensor_file import check_tensors, describing, fault_of, read_tensors, write_tensors
 
@@ -100,6 +98,8 @@ def unwrapped(network: nn.Module) -> nn.Module:
     while inside is not None and not _is_described(inside):
         inside = getattr(inside, "_orig_mod", None) or getattr(inside, "module", None)
     if not isinstance(inside, nn.Module):
+        if hasattr(network, DETECTOR):
+            raise WeightsError(f"This {type(network).__name__} is a detector. visiongraft.detect.save writes it.")
         raise WeightsError(
             f"What is saved is a visiongraft.Network, and this is a {type(network).__name__}. Give one that"
             " create_model made, without features_only, or that graft gave; of others torch.save takes the"
@@ -152,9 +152,8 @@ def save_tensors(
 
 
 def _outline(spec: Blueprint, base: nn.Module | None = None) -> dict[str, Tensor]:
-    """Give the state dict of a network without its numbers, which may be more than a memory holds."""
-    with torch.device("meta"):
-        return body_of(build(spec, base=base and on_meta(base, ()).network)).state_dict()
+    """Give the state dict of a network without its numbers."""
+    return body_of(build_empty(spec, base=base)).state_dict()
 
 
 def _is_of_user(spec: Blueprint) -> bool:
