@@ -235,6 +235,18 @@ def test_a_box_is_clipped_only_where_that_is_asked_for(tmp_path):
     assert len(opened_with(tmp_path, FAULTS["outside"][0], fix=("drop", "clip")).train.labels) == 3
 
 
+def test_where_two_mendings_are_needed_both_are_named_as_the_option_takes_them(tmp_path):
+    def change(content):
+        FAULTS["outside"][0](content)
+        content["annotations"][1].update(bbox=[3, 4, 0, 9])
+
+    text = refusal_of(tmp_path, change)
+    assert text.endswith(
+        "2 faults in all. `graft doctor --data SET` lists them; --fix drop,clip mends them while reading, "
+        "and changes no file."
+    )
+
+
 def test_clipping_leaves_nothing_of_a_box_that_lies_outside(tmp_path):
     def change(content):
         content["annotations"][0].update(bbox=[50, 4, 5, 9])

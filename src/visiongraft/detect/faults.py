@@ -120,6 +120,6 @@ def refuse_faults(name: str, faults: Sequence[Fault]) -> None:
     fixes = [fix for fix in FIXES if any(SORTS[kind].fix == fix for kind in others)]
     raise DataError(
         f"{first}; {more} in all. `graft doctor --data {name}` lists "
-        f"{'it' if len(left) == 1 else 'them'}; --fix {' '.join(fixes)} mends {'it' if len(left) == 1 else 'them'} "
+        f"{'it' if len(left) == 1 else 'them'}; --fix {','.join(fixes)} mends {'it' if len(left) == 1 else 'them'} "
         "while reading, and changes no file."
     )
