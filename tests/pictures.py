@@ -36,11 +36,11 @@ def write_npz(path: Path, *, train: int = 64, val: int = 32) -> Path:
     return path
 
 
-def write_folder(root: Path, *, train: int = 32, val: int = 16) -> Path:
-    """Write stripes as files in ImageFolder layout."""
+def write_folder(root: Path, *, train: int = 32, val: int = 16, end: str = "png") -> Path:
+    """Write stripes as files in ImageFolder layout, in the format that the end of their names tells."""
     for part, count, seed in (("train", train, 0), ("val", val, 1)):
         for index, (image, label) in enumerate(zip(*stripes(count, seed), strict=True)):
             folder = root / part / ("upright", "lying")[label]
             folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image).save(folder / f"{index:03d}.png")
+            Image.fromarray(image).save(folder / f"{index:03d}.{end}")
     return root

@@ -1,6 +1,7 @@
 """`graft shards`: what it writes and says, and that the other verbs take what it wrote."""
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -42,6 +43,16 @@ def test_a_folder_becomes_shards_and_every_verb_takes_them(
     monkeypatch.setattr(delivery, "ROUNDS", 1)
     main(["doctor", "--data", data, "--image", "24", "--workers", "0", "--json"])
     assert json.loads(capsys.readouterr().out)["images"] == {"train": 39, "val": 16}
+
+
+def test_what_is_no_file_is_left_out_and_not_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    photos = write_folder(tmp_path / "größe (1)", train=8, val=4)
+    os.mkfifo(photos / "train" / "lying" / "pipe.jpg")
+    target = tmp_path / "größe (1)" / "shards of it"
+    assert main(["shards", "--data", str(photos), "--output", str(target), "--max-unreadable", "0.2"]) == 0
+    caught = capsys.readouterr()
+    assert "pipe.jpg" in caught.out + caught.err
+    assert f"graft train --data 'litdata:{target}'\n" in caught.out
 
 
 def test_json_gives_what_was_written(photos: Path, capsys: pytest.CaptureFixture) -> None:

@@ -189,7 +189,18 @@ def test_other_files_among_the_images_are_counted(tmp_path):
     (tmp_path / "train" / "b" / "Thumbs.db").touch()
     data = open_data(str(tmp_path))
     assert len(data.train) == 2
-    assert data.notes == (f"Passed over 2 files under {str(tmp_path / 'train')!r}: no images by their names.",)
+    train = str(tmp_path / "train")
+    assert data.notes == (f"Passed over 2 files (1 .txt, 1 .db) under {train!r}: no images by their names.",)
+
+
+@pytest.mark.parametrize(("files", "held"), [((), "nothing"), (("1.png",), "1 image"), (("a.txt",), "1 file")])
+def test_a_val_without_classes_is_a_failed_copy_and_not_its_absence(tmp_path, files, held):
+    fill(tmp_path, "train/a/1.png", "train/b/1.png")
+    (tmp_path / "val").mkdir()
+    for name in files:
+        fill(tmp_path, f"val/{name}") if name.endswith("png") else (tmp_path / "val" / name).touch()
+    with pytest.raises(DataError, match=rf"val' holds {held}, and no folders of classes\. Fill it as train/ is f"):
+        open_data(str(tmp_path))
 
 
 def test_linked_folders_and_files_are_followed(tmp_path):
@@ -254,7 +265,7 @@ def test_images_are_in_natural_order_and_files_before_folders(tmp_path):
     fill(tmp_path, "a/10.png", "a/9.png", "a/x2/1.png", "a/x10/1.png", "a/z.png", "a/٣.png", "a/01.png", "a/1.png")
     assert images_under(tmp_path / "a") == (
         ["01.png", "1.png", "٣.png", "9.png", "10.png", "z.png", "x2/1.png", "x10/1.png"],
-        0,
+        {},
     )
 
 
@@ -332,7 +343,8 @@ def test_a_folder_is_listed_whatever_is_wrong_with_it(tmp_path):
     (tmp_path / "train/eel").mkdir()
     (tmp_path / "train/cat/1.heic").write_bytes(b"of a telephone")
     listed = list_folder(tmp_path)
-    assert listed.notes == (f"Passed over 1 file under {str(tmp_path / 'train')!r}: no images by their names.",)
+    train = str(tmp_path / "train")
+    assert listed.notes == (f"Passed over 1 file (1 .heic) under {train!r}: no images by their names.",)
     assert listed.classes == ("cat", "dog", "eel")
     assert (listed.train.files, listed.val.files) == (("cat/1.png",), ("dog/1.png", "dog/2.png"))
     assert (listed.train.labels.tolist(), listed.val.labels.tolist()) == ([0], [1, 1])

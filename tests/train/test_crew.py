@@ -10,7 +10,7 @@ import torch
 from tests.cli.running import complaint
 from visiongraft.cli import main as cli
 from visiongraft.errors import GraftError
-from visiongraft.train import engine
+from visiongraft.train import fabric
 from visiongraft.train.crew import Crew, find_crew, leads, rank
 from visiongraft.train.devices import Hardware, find_device
 
@@ -83,8 +83,8 @@ def test_srun_in_a_shell_of_salloc_starts_one_training_and_that_shell_by_itself_
 def test_lightning_does_not_ask_for_srun_where_srun_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "srun").touch(0o755)
     told(monkeypatch, **SRUN, SLURM_STEP_NUM_TASKS="8", SLURM_JOB_NAME="interactive", PATH=str(tmp_path))
-    with engine._quiet():
-        engine._CLUSTERS["SLURM"]()  # warnings are errors here
+    with fabric.quiet():
+        fabric._CLUSTERS["SLURM"]()  # warnings are errors here
 
 
 def test_tasks_that_slurm_does_not_count_by_machine_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +168,8 @@ def test_a_process_that_lost_another_says_what_the_library_said(
     monkeypatch.setattr(cli, "_work_together", lambda: True)
     assert cli.main(["train"]) == 2
     assert capsys.readouterr().err == (
-        "graft: Another process of this training ended, and this one cannot go on alone; the other's message says why."
+        "graft: Another process of this training ended, and this one cannot go on alone; if the other left a"
+        " message, that says why."
         " Go on with `graft train --resume RUN`. ([tcp.cc:99] Connection closed by peer [::1].)\n"
     )
 

@@ -406,6 +406,28 @@ def test_data_that_changed_is_said(tmp_path: Path) -> None:
         go_on(folder, data)
 
 
+def test_data_whose_files_were_exchanged_for_others_of_their_sizes_are_told(tmp_path: Path) -> None:
+    data = write_folder(tmp_path / "stripes", end="bmp")
+    folder = plan_run(tmp_path / "run", name="")
+    killed(folder, data, after=2)
+    for one, other in zip(*(sorted((data / "train" / name).iterdir()) for name in ("lying", "upright")), strict=True):
+        first, second = one.read_bytes(), other.read_bytes()
+        one.write_bytes(second)
+        other.write_bytes(first)
+    with pytest.raises(RunError, match="its data has files of the same names and sizes to learn from that hold s"):
+        go_on(folder, data)
+
+
+def test_kept_weights_that_are_damaged_are_told_before_the_run_goes_on(tmp_path: Path, through: Outcome) -> None:
+    data = write_npz(tmp_path / "stripes.npz", train=32)
+    folder = RunFolder(Path(shutil.copytree(through.run.path, tmp_path / "copy")))
+    folder.best.write_bytes(folder.best.read_bytes()[:5000])
+    before = {each.name: each.read_bytes() for each in folder.path.iterdir()}
+    with pytest.raises(RunError, match=r"best\.safetensors is damaged, and the run cannot go on without it\. Put a"):
+        go_on(folder, data)
+    assert {each.name: each.read_bytes() for each in folder.path.iterdir()} == before
+
+
 def test_a_full_disk_leaves_the_state_before_and_says_what_to_do(
     tmp_path: Path, through: Outcome, monkeypatch: pytest.MonkeyPatch
 ) -> None:

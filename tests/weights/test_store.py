@@ -65,6 +65,15 @@ def test_a_file_is_the_same_whatever_the_memory_layout_was(tmp_path: Path, saved
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_the_same_network_is_the_same_bytes_each_time(tmp_path: Path, saved: Path) -> None:
+    """safetensors by itself writes texts in any order."""
+    model, whole = read(saved), saved.read_bytes()
+    for number in range(8):
+        again = tmp_path / f"{number}.safetensors"
+        save(model.network, again, preprocessing=model.preprocessing, classes=model.classes, scores=model.scores)
+        assert again.read_bytes() == whole
+
+
 def test_the_format_and_its_version_are_inside(saved: Path) -> None:
     with safe_open(saved, "pt") as file:
         metadata = file.metadata()

@@ -200,7 +200,7 @@ def _rows(found: Diagnosis | DetectionDiagnosis) -> Iterator[Sequence[str]]:
 def show(found: Diagnosis | DetectionDiagnosis) -> None:
     """Print what the images are, what was measured, and a line per finding."""
     for name, text in _facts(found):
-        print(f"{name:{11 if isinstance(found, DetectionDiagnosis) else 10}}{text}")
+        print(f"{name:{11 if isinstance(found, DetectionDiagnosis) else 10}}{printable(text)}")
     print()
     for finding in found.findings:
         print(f"{finding.severity:8}  {printable(_sentence(found, finding))}")

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         path = "" if error.filename is None else f"{error.filename!r}: "
         return _complain(f"{path}{error.strerror or error}. Give another path, or make room there.", 2)
     except (MemoryError, RuntimeError) as error:
-        shortage = _shortage(error)
+        shortage = _shortage(error, words)
         if shortage is None:
             raise
         return _complain(shortage, 2, wrong_in="this process")
@@ -55,19 +56,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain("stopped", 130)
 
 
-def _shortage(error: MemoryError | RuntimeError) -> str | None:
+def _shortage(error: MemoryError | RuntimeError, words: Sequence[str]) -> str | None:
     """Say what the machine has too little of, where that is what the error tells."""
     if isinstance(error, RuntimeError) and _LOST_WORKER.search(str(error)):
         return "A process that reads images died, as when memory or /dev/shm is full. Use --workers 0."
     if _work_together() and _LOST_PEER.search(str(error)) and not _MISUSE.search(str(error)):
-        said = str(error).splitlines()[0].rstrip(".")
+        said = str(error).splitlines()[0].partition(". ")[0].rstrip(".")
         return (
-            "Another process of this training ended, and this one cannot go on alone; the other's message says why. Go"
-            f" on with `graft train --resume RUN`. ({said}.)"
+            "Another process of this training ended, and this one cannot go on alone; if the other left a message,"
+            f" that says why. Go on with `graft {words[0]} --resume {_run_of(words)}`. ({said}.)"
         )
     if is_shortage(error):
         return "The memory does not suffice. Use a smaller --batch-size, --image or --model."
     return None
+
+
+def _run_of(words: Sequence[str]) -> str:
+    """Give the folder of the run that the words name, ready to be typed; RUN where they name none."""
+    for word, behind in zip(words, [*words[1:], ""], strict=True):
+        name, _, value = word.partition("=")
+        if name in ("--resume", "--output"):
+            return shlex.quote(value or behind)
+    return "RUN"
 
 
 def _dispatch(words: list[str]) -> int:

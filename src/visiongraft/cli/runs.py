@@ -1,11 +1,13 @@
 """Where runs go, and what they are called."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from visiongraft.data import flowers
 from visiongraft.data.packing import PREFIX
-from visiongraft.errors import GraftError
+from visiongraft.errors import DataError, GraftError
 from visiongraft.train.crew import is_a_restart, may_be_restarted
 from visiongraft.train.run import RunFolder
 
@@ -27,6 +29,24 @@ def known_run(output: Path | None, resume: Path | None, *, verb: str = RunFolder
         )
     folder = resume or (output if is_a_restart() else None)
     return RunFolder(folder, verb) if folder else None
+
+
+@contextmanager
+def saying_where_it_began(data: str | None, resume: Path | None) -> Iterator[None]:
+    """Say, where the data of a run that goes on is not found, that the run knows it by a path from some other folder.
+
+    Raises:
+        DataError: with that added.
+    """
+    try:
+        yield
+    except DataError as error:
+        if resume is None or data is None or Path(data).is_absolute() or Path(data).exists():
+            raise
+        raise DataError(
+            f"{error} The run was given --data {data} in the folder where it began: go there, or give --data beside"
+            " --resume."
+        ) from error
 
 
 def short_name(data: str | None) -> str:

@@ -1,6 +1,7 @@
 """`graft shards`."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Literal
@@ -89,4 +90,5 @@ def show(found: Packed) -> None:
         print(f"{part:5}  {images} in {counted(len(chunks), 'chunk')}, {size:,.1f} MB")
     for each in found.failures:
         print(f"left out, since it cannot be read: {printable(each.name)}: {each.reason}")
-    print(f"\nTo learn from it: graft train --data {PREFIX}{printable(str(found.folder))}")
+    place = shlex.quote(f"{PREFIX}{found.folder}")
+    print(f"\nTo learn from it: graft train --data {printable(place)}")

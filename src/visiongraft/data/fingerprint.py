@@ -1,7 +1,8 @@
 """What tells a data set from another, so that a run that goes on knows whether it is still the same one."""
 
 from hashlib import blake2b
-from typing import TypedDict
+from pathlib import Path
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
@@ -10,10 +11,11 @@ from visiongraft.data.shards import ShardImages
 
 
 class Part(TypedDict):
-    """One set of images: how many there are, and a digest of what they are."""
+    """One set of images: how many there are, a digest of what they are, and of files one of what some of them hold."""
 
     images: int
     digest: str
+    sample: NotRequired[str]  # states that were written before there was one lack it
 
 
 class Fingerprint(TypedDict):
@@ -27,9 +29,10 @@ class Fingerprint(TypedDict):
 def fingerprint(data: ImageData) -> Fingerprint:
     """Describe a data set: its classes, and for each of its sets count, labels and images.
 
-    Images in memory are described by their pixels; files by their paths below their folder and their sizes, since
-    reading all of a large set would take minutes. So a file that was changed to another of the same size is not
-    noticed. Shards are described by the checksums of their chunks, as their manifest has them.
+    Images in memory are described by their pixels; files by their paths below their folder, their sizes, and what the
+    first 256 KiB of 64 of them hold, since reading all of a large set would take minutes. So single files that were
+    changed to others of the same size are not noticed, and classes that were exchanged are. Shards are described by
+    the checksums of their chunks, as their manifest has them.
     """
     return {"classes": list(data.classes), "train": _part(data.train), "val": _part(data.val)}
 
@@ -53,7 +56,34 @@ def _part(images: ImageSet) -> Part:
     else:
         for index in range(len(images)):
             digest.update(images.name_of(index).encode("utf-8", "surrogateescape") + b"\0")
-    return {"images": len(images), "digest": digest.hexdigest()}
+    part: Part = {"images": len(images), "digest": digest.hexdigest()}
+    if isinstance(images, FileImages):
+        part["sample"] = _sample(images)
+    return part
+
+
+_SAMPLED = 64
+_HEAD = 1 << 18
+
+
+def _sample(images: FileImages) -> str:
+    """Digest the beginnings of some files, evenly spread over the set."""
+    digest = blake2b(digest_size=16)
+    count = len(images.files)
+    for place in sorted({place * count // _SAMPLED for place in range(min(_SAMPLED, count) and _SAMPLED)}):
+        digest.update(_beginning(images.root / images.files[place]))
+    return digest.hexdigest()
+
+
+def _beginning(path: Path) -> bytes:
+    """Read what a file begins with; nothing of what cannot be read, which is found and told elsewhere."""
+    try:
+        if not path.is_file():  # to open a pipe would wait for somebody who writes into it
+            return b""
+        with path.open("rb") as file:
+            return file.read(_HEAD)
+    except OSError:
+        return b""
 
 
 def changes(before: Fingerprint, now: Fingerprint) -> list[str]:
@@ -69,6 +99,8 @@ def changes(before: Fingerprint, now: Fingerprint) -> list[str]:
             found.append(f"had {then['images']:,} images to {_PURPOSE[part]} and has {since['images']:,}")
         elif then["digest"] != since["digest"]:
             found.append(f"has other images or labels to {_PURPOSE[part]} than it had")
+        elif "sample" in then and then["sample"] != since.get("sample"):
+            found.append(f"has files of the same names and sizes to {_PURPOSE[part]} that hold something else")
     return found
 
 

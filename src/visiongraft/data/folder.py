@@ -2,6 +2,7 @@
 
 import hashlib
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def _whatever_of(part: Path | None, classes: Sequence[str]) -> tuple[FileImages,
     """List the images of those classes that are there, and say how many other files were passed over."""
     files: list[str] = []
     labels: list[int] = []
-    strange = 0
+    strange: Counter[str] = Counter()
     for label, name in enumerate(classes):
         if part is None or not (part / name).is_dir():
             continue
@@ -82,7 +83,8 @@ def _whatever_of(part: Path | None, classes: Sequence[str]) -> tuple[FileImages,
         files += [f"{name}/{each}" for each in found]
         labels += [label] * len(found)
         strange += others
-    note = f"Passed over {counted(strange, 'file')} under {str(part)!r}: no images by their names."
+    what = ", ".join(f"{count} {end or 'without an end'}" for end, count in strange.most_common(3))
+    note = f"Passed over {counted(strange.total(), 'file')} ({what}) under {str(part)!r}: no images by their names."
     return FileImages(part or Path(), tuple(files), np.array(labels, np.int64)), (note,) if strange else ()
 
 
@@ -144,7 +146,15 @@ def _parts_of(root: Path) -> tuple[Path | None, Path | None]:
     train = folders.get(TRAIN_NAME)
     val = next((folders[name] for name in VAL_NAMES if name in folders), None)
     train = train if train is not None and folders_in(train) else None
-    val = val if val is not None and folders_in(val) else None
+    if val is not None and not folders_in(val):
+        if train is not None:  # a failed copy, rather than a class with that name
+            files, others = images_under(val)
+            held = counted(len(files), "image") if files else counted(others.total(), "file") if others else "nothing"
+            raise DataError(
+                f"{str(val)!r} holds {held}, and no folders of classes. Fill it as {TRAIN_NAME}/ is filled, or remove"
+                f" it: a fifth of {TRAIN_NAME}/ is then held out."
+            )
+        val = None
     return train, val
 
 
@@ -193,7 +203,7 @@ def _need_two_classes(folder: Path, classes: Sequence[str]) -> None:
         )
     if not classes:
         files, others = images_under(folder)
-        other = f"{counted(others, 'file')} but no image," if others else "nothing"
+        other = f"{counted(others.total(), 'file')} but no image," if others else "nothing"
         found = counted(len(files), "image") if files else other
         raise DataError(f"{str(folder)!r} holds {found} and no folders. {LAYOUT}.")
 
@@ -206,7 +216,7 @@ def _images_of(folder: Path, classes: Sequence[str]) -> tuple[FileImages, tuple[
         if label in present or not (folder / name).is_dir():  # a class that val/ lacks: the caller says so
             continue
         others = images_under(folder / name)[1]
-        what = f"{counted(others, 'file')} but no image" if others else "no file"
+        what = f"{counted(others.total(), 'file')} but no image" if others else "no file"
         known = " ".join(sorted(EXTENSIONS))
         raise DataError(
             f"The class folder {str(folder / name)!r} holds {what}. "

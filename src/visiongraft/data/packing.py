@@ -159,6 +159,8 @@ def _content(images: ImageSet, index: int) -> bytes:
     assert isinstance(images, FileImages), "what open_data gives"
     path = images.root / images.files[index]
     try:
+        if not path.is_file():  # to open a pipe would wait for somebody who writes into it
+            read_image(path)
         return path.read_bytes()
     except OSError:
         read_image(path)  # which says why

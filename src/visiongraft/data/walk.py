@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -21,8 +22,8 @@ def folders_in(folder: Path) -> list[Path]:
     return sorted((each for each in found if not _identities([each]) & above), key=lambda each: each.name)
 
 
-def images_under(folder: Path) -> tuple[list[str], int]:
-    """List the image files under a folder, and count the other files.
+def images_under(folder: Path) -> tuple[list[str], Counter[str]]:
+    """List the image files under a folder, and count the other files by the ends of their names.
 
     Links are followed, but never back into a folder that one is already inside: so a circle of links ends, and shows
     no image twice. Hidden files and folders (a leading dot), and what macOS puts into zip files, are passed over.
@@ -38,14 +39,14 @@ def images_under(folder: Path) -> tuple[list[str], int]:
         DataError: if a folder cannot be listed, where skipping it would lose images without a word.
     """
     images: list[str] = []
-    others = 0
+    others: Counter[str] = Counter()
     waiting = [(folder, "", _identities((folder, *folder.resolve().parents)))]
     while waiting:
         place, below, inside = waiting.pop()
         folders, names = _list(place)
         known = [name for name in names if Path(name).suffix.lower() in EXTENSIONS]
         images += [below + name for name in sorted(known, key=_natural)]
-        others += len(names) - len(known)
+        others.update(Path(name).suffix.lower() for name in names if Path(name).suffix.lower() not in EXTENSIONS)
         for each in sorted(folders, key=lambda each: _natural(each.name), reverse=True):  # the last one is taken first
             here = _identities([each])
             if not here & inside:

@@ -51,7 +51,7 @@ def find_images(inputs: Sequence[Path]) -> list[Path]:
             continue
         inside, others = images_under(each)
         if not inside:
-            held = f"{counted(others, 'file')}, but no image" if others else "no file"
+            held = f"{counted(others.total(), 'file')}, but no image" if others else "no file"
             raise DataError(
                 f"The folder {str(each)!r} holds {held}. Give image files (their names end in "
                 f"{' '.join(sorted(EXTENSIONS))}), or folders of them."

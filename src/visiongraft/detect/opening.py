@@ -143,7 +143,7 @@ def _contents(root: Path) -> str:
     files, others = images_under(root)
     words = [*folders[:_SHOWN], *(["..."] if len(folders) > _SHOWN else [])]
     inside = f" in {', '.join(words)}" if words else ""
-    return f"{counted(len(files), 'image')} and {counted(others, 'other file')}{inside}"
+    return f"{counted(len(files), 'image')} and {counted(others.total(), 'other file')}{inside}"
 
 
 _SHOWN = 4

@@ -1,5 +1,6 @@
 """Steps by machine code that is made for the network: `torch.compile`, kept to what a run can be taken up with."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal
@@ -39,6 +40,9 @@ def compiling(code: Code) -> Iterator[None]:
         return
     import torch._dynamo  # takes a second
 
+    remarks = logging.getLogger("torch.utils.cpp_extension")  # of a CUDA that is not there, to who wants none
+    level = remarks.level
+    remarks.setLevel(logging.ERROR)
     try:
         with torch._dynamo.config.patch(recompile_limit=_MOST_SIZES, accumulated_recompile_limit=_MOST_SIZES):
             yield
@@ -50,6 +54,8 @@ def compiling(code: Code) -> Iterator[None]:
             f"--compile does not work here: {why}. Install a C++ compiler (g++), if that is what is"
             " missing, or leave out --compile."
         ) from error
+    finally:
+        remarks.setLevel(level)
 
 
 def stance(code: Code, images: int, usual: int) -> AbstractContextManager[Any]:

@@ -1,10 +1,14 @@
 """What Lightning does for a training: processes, devices, precision and curves. The one file that knows Lightning."""
 
+import atexit
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+import torch
+import torch.distributed as dist
 from lightning.fabric import Fabric
 from lightning.fabric.loggers.tensorboard import TensorBoardLogger
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
@@ -14,9 +18,11 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning.fabric.strategies.ddp import DDPStrategy
 from lightning.fabric.strategies.model_parallel import ModelParallelStrategy
 from lightning.fabric.strategies.parallel import ParallelStrategy
+from torch.distributed import PrefixStore  # type: ignore[attr-defined]
+from torch.distributed.rendezvous import rendezvous
 
 from visiongraft.train.course import Course
-from visiongraft.train.crew import Crew, Launcher
+from visiongraft.train.crew import Crew, Launcher, is_a_restart
 from visiongraft.train.devices import Hardware, Strategy
 from visiongraft.train.run import RunFolder
 from visiongraft.train.sharding import shard
@@ -33,8 +39,29 @@ def launched(course: Course, hardware: Hardware, crew: Crew) -> Fabric:
         precision="bf16-mixed" if course.precision == "bfloat16" else "32-true",
         plugins=[_CLUSTERS[crew.launcher]()],  # Lightning by itself takes any process in a job of SLURM for srun's
     )
+    if crew.launcher == "torchrun" and is_a_restart():
+        _meet_again(fabric.device)
     fabric.launch()
     return fabric
+
+
+def _meet_again(device: torch.device) -> None:
+    """Let processes that torchrun has started again find one another, in a place that those before them did not use.
+
+    The usual one, unless torchrun was given --rdzv-backend c10d, is the same after a restart, with all that was
+    written there before: processes would call those that are dead (PyTorch 2.15, StaticTCPRendezvous).
+    """
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    store, number, size = next(rendezvous("env://"))
+    dist.init_process_group(
+        dist.get_default_backend_for_device(device),
+        store=PrefixStore(f"restart {os.environ['TORCHELASTIC_RESTART_COUNT']}", store),
+        rank=number,
+        world_size=size,
+        device_id=device if device.type == "cuda" else None,
+    )
+    atexit.register(dist.destroy_process_group)  # as Lightning does where it lets them meet
 
 
 _CLUSTERS: Mapping[Launcher, Callable[[], ClusterEnvironment]] = {

@@ -1,8 +1,9 @@
 """The loop of a training: steps, epochs, and what stands between them. It knows no library of loops."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from time import perf_counter
 from typing import Generic
 
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 from visiongraft.data.loader import Failure
-from visiongraft.errors import RunError, ToldToEndError
+from visiongraft.errors import RunError, ToldToEndError, WeightsError
 from visiongraft.train.clock import Clock
 from visiongraft.train.computing import Computing
 from visiongraft.train.course import Course
@@ -88,6 +89,8 @@ class Training(Generic[P, E]):
         kept = self.run.best, self.run.set_aside, self.run.coming
         if state.progress.best and not self.team.led(lambda: any(each.exists() for each in kept)):
             raise RunError(f"{self.run.best} is missing, and the run cannot go on without it. Put it back.")
+        if state.progress.best:
+            self.team.led(lambda: self._check_whole([each for each in kept if each.exists()]))
         self.ledger.progress, self._saved = state.progress, state.progress.step
         self.tally = state.tally(self.team.rank, self.team.size).to(self.device)
         load(self.task.network, self.steps.optimizer, state.tensors)
@@ -96,6 +99,17 @@ class Training(Generic[P, E]):
         self.team.gathered(None)  # all have read the state before one of its files takes the place of the other
         self.team.led(lambda: self._put_back(state, damaged=note is not None))
         return [*([note] if note else []), *others]
+
+    def _check_whole(self, kept: Sequence[Path]) -> None:
+        """Refuse weights that are damaged now, and not when the training is over and they are scored."""
+        for each in kept:
+            try:
+                self.task.read(each)
+            except WeightsError as error:
+                raise RunError(
+                    f"{each} is damaged, and the run cannot go on without it. Put a whole copy of it back, or train"
+                    f" anew by `{self.run.verb} --config {self.run.config} --output` and another folder. ({error})"
+                ) from error
 
     def _read(self) -> tuple[State, str | None]:
         """Read the state; where the network is spread, the first process alone holds its tensors."""

@@ -98,12 +98,17 @@ class RunFolder:
             raise RunError(f"{self.path} cannot be written: {error.strerror}. Give another --output.") from error
 
     def discard_if_fruitless(self) -> None:
-        """Remove what a run wrote that came to nothing: no weights, no list of unreadable images, no second state.
+        """Remove what a run wrote that came to nothing.
 
         So the same --output is free for the next try. What a run does not write is left alone.
         """
-        if not any(each.exists() for each in (self.best, self.coming, self.before, self.unreadable)):
+        if self.is_fruitless:
             self.discard()
+
+    @property
+    def is_fruitless(self) -> bool:
+        """Whether there are no weights, no list of unreadable images and no second state."""
+        return not any(each.exists() for each in (self.best, self.coming, self.before, self.unreadable))
 
     def discard(self) -> None:
         """Remove all that a run wrote. What a run does not write is left alone."""

@@ -139,7 +139,8 @@ def write_state(run: RunFolder, state: State) -> None:
         if refusal is None:  # as where a process that reads images died meanwhile
             raise
         why = refusal.strerror or str(refusal)
-        kept = f" The state before it is whole: go on with `{run.verb} --resume {run.path}`." if has_state(run) else ""
+        goes_on = has_state(run) and not run.is_fruitless  # or it is removed
+        kept = f" The state before it is whole: go on with `{run.verb} --resume {run.path}`." if goes_on else ""
         raise RunError(
             f"The state of the run cannot be written to {run.last}: {why}. Make room there.{kept}"
         ) from error

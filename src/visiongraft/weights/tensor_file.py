@@ -1,5 +1,6 @@
 """What all our weight files have in common: tensors that are whole, finite, and those of what the file describes."""
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from errno import EISDIR
@@ -29,9 +30,25 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], texts: Mapping[str,
             raise IsADirectoryError(EISDIR, "Is a directory")
         with draft_of(path) as draft:
             save_file(apart, draft, dict(texts))
+            _sort_texts(draft)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise WeightsError(f"{path} cannot be written: {reason}. Choose another place.") from error
+
+
+def _sort_texts(path: Path) -> None:
+    """Put the texts of a file into order: safetensors writes them in any, and the same weights gave other bytes."""
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(_SIZE), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        sorted_header = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(sorted_header) <= size:  # else it writes a character in some other way, and stays as it is
+            file.seek(_SIZE)
+            file.write(sorted_header.ljust(size))
+
+
+_SIZE = 8  # bytes of the length of the header, which comes first
 
 
 def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
