@@ -80,6 +80,11 @@ def register(word: Word) -> Word:
     return word
 
 
+def registered() -> dict[str, type]:
+    """Give every word by its name."""
+    return dict(_WORDS)
+
+
 def encode(word: object) -> dict[str, object]:
     """Give a word as plain values that `decode` and JSON take.
 
