@@ -3,8 +3,8 @@
 Shapes. The kernels, and what turns images into batches, say the shapes of their tensors as types. In production these
 cost nothing; here an import hook has jaxtyping and beartype check them at every call, and the values of dataclasses in
 those modules too. A checked function cannot be traced as it is: under `torch.compile(fullgraph=True)` and strict
-`torch.export`, Dynamo refuses the `isinstance` of a tensor with a type of jaxtyping's. So jaxtyping's own switch is
-tied to `torch.compiler.is_compiling()`. Eager calls stay checked, compiled graphs hold the kernel alone, and no test
+`torch.export`, Dynamo refuses the `isinstance` of a tensor with a type of jaxtyping's, and `torch.jit.trace` gives
+sizes as tensors. So jaxtyping's own switch is tied to both. Eager calls stay checked, compiled graphs hold the kernel alone, and no test
 has to do anything for it.
 """
 
@@ -43,7 +43,7 @@ class OffWhileTracing(type(jaxtyping.config)):
 
     @property
     def jaxtyping_disable(self) -> bool:
-        return torch.compiler.is_compiling()
+        return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
 jaxtyping.config.__class__ = OffWhileTracing

@@ -31,7 +31,7 @@ class PositionTables(nn.Module):
 
     def forward(self, grid: Grid) -> tuple[Tensor, ...]:
         """Give the tensors that attention takes for `grid`, height and width in cells."""
-        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        if self.training or torch.is_grad_enabled() or _is_recorded():
             return self._look_up(grid)
         tables = list(self.parameters())
         if any(each.is_inference() for each in tables):  # they do not count their changes
@@ -74,10 +74,19 @@ class PositionTables(nn.Module):
 
     def _is_native(self, grid: Grid) -> bool:
         # While a graph is recorded the grid may be symbolic: comparing it would fix the size.
-        return not torch.compiler.is_compiling() and grid == self.grid
+        return not _is_recorded() and grid == self.grid
+
+    def __getstate__(self) -> dict[str, object]:
+        """Give all but what was looked up: its keys are addresses, which mean nothing in a copy."""
+        return {**self.__dict__, "_kept": {}}
 
     def extra_repr(self) -> str:
         return f"grid={self.grid[0]}x{self.grid[1]}"
+
+
+def _is_recorded() -> bool:
+    """Tell whether what runs becomes a graph, by `torch.compile`, `torch.export` or `torch.jit.trace`."""
+    return torch.compiler.is_compiling() or bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
 
 
 _KEPT_GRIDS = 8  # sizes per module; a detector sees many

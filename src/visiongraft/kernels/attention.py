@@ -73,16 +73,13 @@ def axial_attention_fused(query: Heads, key: Heads | None, value: Values, rows: 
     logits and w column logits as extra features, and the key carries a one-hot code of its row and of its column:
     their product adds exactly the wanted terms inside any fused attention.
     """
-    batch, heads, cells, _ = query.shape
     height, width = rows.shape[0], columns.shape[0]
     row_logits, column_logits = _axis_logits(query, rows, columns)
     positions = torch.cat([row_logits, column_logits], dim=-1).flatten(2, 3).to(query.dtype)  # b n l h+w
-    row_code = torch.eye(height, dtype=query.dtype, device=query.device)[:, None].expand(-1, width, -1)
-    column_code = torch.eye(width, dtype=query.dtype, device=query.device)[None].expand(height, -1, -1)
-    codes = torch.cat([row_code, column_code], dim=-1).flatten(0, 1).expand(batch, heads, cells, -1)
+    codes = torch.cat(_codes(height, width, query), dim=-1).expand_as(positions)
     # Without the content a key of zeros takes its place. Left out, the query would have h+w features, and a recorded
     # graph, which must hold for every size, would be fixed to those where that is, or is not, the value's head_dim.
-    key = torch.zeros_like(query) if key is None else key.to(query.dtype)
+    key = query.new_zeros(()).expand_as(query) if key is None else key.to(query.dtype)
     wide_query = torch.cat([query, positions], dim=-1)
     wide_key = torch.cat([key, codes], dim=-1)
     return F.scaled_dot_product_attention(wide_query, wide_key, value, scale=1.0)
@@ -138,6 +135,14 @@ def _axis_logits(
     row_logits = torch.einsum("bnhwd,hkd->bnhwk", cells, rows.to(query.dtype))
     column_logits = torch.einsum("bnhwd,wkd->bnhwk", cells, columns.to(query.dtype))
     return row_logits, column_logits
+
+
+def _codes(height: int, width: int, like: Tensor) -> tuple[Float[Tensor, "l h"], Float[Tensor, "l w"]]:
+    """Give the one-hot codes of every cell's row and column, as `torch.jit.trace` can record it for any grid."""
+    cells = torch.arange(height * width, device=like.device)[:, None]
+    rows = cells // width == torch.arange(height, device=like.device)
+    columns = cells % width == torch.arange(width, device=like.device)
+    return rows.to(like.dtype), columns.to(like.dtype)
 
 
 def _softmax(logits: Tensor, dtype: torch.dtype) -> Tensor:

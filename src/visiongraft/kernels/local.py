@@ -25,7 +25,7 @@ def local_filter_plain(value: Maps, kernels: Kernels) -> Maps:
     """
     batch, channels, height, width = value.shape
     shared, taps = kernels.shape[1], kernels.shape[2]
-    side = round(taps**0.5)
+    side = _side(taps)
     neighbours = F.unfold(value, side, padding=side // 2)  # b c*taps l
     neighbours = neighbours.view(batch, channels // shared, shared, taps, height * width)
     mixed = torch.einsum("bgmkl,bmkl->bgml", neighbours, kernels.flatten(3).to(value.dtype))
@@ -36,13 +36,13 @@ def local_filter_fused(value: Maps, kernels: Kernels) -> Maps:
     """`local_filter_plain` as one multiply-add of the shifted map per tap: no neighbourhood is ever stored."""
     batch, channels, height, width = value.shape
     shared, taps = kernels.shape[1], kernels.shape[2]
-    side = round(taps**0.5)
+    side = _side(taps)
     margin = side // 2
     kernels = kernels.to(value.dtype)
     padded = F.pad(value, (margin, margin, margin, margin))
     padded = padded.unflatten(1, (channels // shared, shared))  # b g m h+2r w+2r
     mixed = None
-    for tap in range(taps):
+    for tap in range(side * side):
         top, left = divmod(tap, side)
         shifted = padded[..., top : top + height, left : left + width]
         weighted = shifted * kernels[:, None, :, tap]
@@ -55,3 +55,8 @@ def local_filter(value: Maps, kernels: Kernels, *, path: Path = "auto") -> Maps:
     """`local_filter_plain`, by the form that measured best."""
     chosen = local_filter_plain if path == "plain" else local_filter_fused
     return chosen(value, kernels)
+
+
+def _side(taps: int) -> int:
+    """Give the side of a square window. `torch.jit.trace` counts in tensors, and a window's size is none of them."""
+    return round(int(taps) ** 0.5)

@@ -10,7 +10,7 @@ class Carried:
     """A callback that does nothing but to be there.
 
     For several devices Ultralytics starts an interpreter for each, which reads the callbacks of the training before it
-    builds the model. Reading this one imports `visiongraft.yolo`, and registers the mixers that the user had registered.
+    builds the model. Reading this one imports `visiongraft.yolo`, and registers the mixers that the user registered.
     """
 
     def __call__(self, trainer: object) -> None:

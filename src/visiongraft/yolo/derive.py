@@ -4,8 +4,8 @@
     graft:
       - {behind: backbone, mixer: GridAttention(heads=4)}
 
-Rows of a model file name the rows that they take maps from by number. Each row that is put in shifts the numbers behind
-it; here that is done for all rows at once.
+Rows of a model file name the rows that they take maps from by number. Each row that is put in shifts the numbers
+behind it; here that is done for all rows at once.
 """
 
 import copy
@@ -65,12 +65,13 @@ def _changes(entry: object, base: Mapping[str, Any], rows: Sequence[Any], *, cal
     ways = [each for each in _WAYS if isinstance(entry, Mapping) and each in entry]
     if not isinstance(entry, Mapping) or len(ways) != 1 or entry.keys() != {ways[0], "mixer"}:
         raise SpecError(
-            f"{called}: a graft is {{behind: PLACE, mixer: MIXER}} or {{instead_of: PLACE, mixer: MIXER}}, not {entry!r}."
+            f"{called}: a graft is {{behind: PLACE, mixer: MIXER}} or {{instead_of: PLACE, mixer: MIXER}}, not"
+            f" {entry!r}."
         )
     try:
         word = encode(read_word(str(entry["mixer"])))
     except (GraftError, AssertionError) as error:
-        raise SpecError(f"{called}: {error or 'a mixer is written as GridAttention(heads=4).'}") from None
+        raise SpecError(f"{called}: {str(error) or 'a mixer is written as GridAttention(heads=4).'}") from None
     name = str(word.pop("kind"))
     places = _places(entry[ways[0]], base, rows, called=called)
     return [Change(at, (name, word), ways[0] == "instead_of") for at in places]
@@ -83,7 +84,9 @@ def _places(place: object, base: Mapping[str, Any], rows: Sequence[Any], *, call
         return [index for each in place for index in _places(each, base, rows, called=called)]
     if isinstance(place, int) and not isinstance(place, bool):
         if not 0 <= place < last:
-            raise SpecError(f"{called}: the base has rows 0 to {last}, and a mixer can be at 0 to {last - 1}, not {place}.")
+            raise SpecError(
+                f"{called}: the base has rows 0 to {last}, and a mixer can be at 0 to {last - 1}, not {place}."
+            )
         return [place]
     if place == BACKBONE:
         return [len(base["backbone"]) - 1]
@@ -94,8 +97,8 @@ def _places(place: object, base: Mapping[str, Any], rows: Sequence[Any], *, call
     found = [index for index, name in enumerate(names) if name == place]
     if not found:
         raise SpecError(
-            f"{called}: no row of the base is at {place!r}.{nearest(str(place), [BACKBONE, OUTPUTS, *names])} A place is"
-            f" the number of a row, the name of its layer, {BACKBONE!r} or {OUTPUTS!r}."
+            f"{called}: no row of the base is at {place!r}.{nearest(str(place), [BACKBONE, OUTPUTS, *names])} A place"
+            f" is the number of a row, the name of its layer, {BACKBONE!r} or {OUTPUTS!r}."
         )
     return found
 

@@ -2,8 +2,8 @@
 
 Ultralytics is under AGPL-3.0. It is the user's own, is imported as it is, and no line of it is here.
 
-Three functions of it are wrapped while this module is loaded: the one that builds a model from the rows of its file, the
-one that reads a model file, and those that fetch. Nothing in its folder is changed.
+Functions of it are wrapped while this module is loaded: the one that builds a model from the rows of its file, the one
+that reads a model file, and those that fetch. Nothing in its folder is changed.
 """
 
 import copy
@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from visiongraft.errors import MissingExtra, SpecError, WeightsError, printable
@@ -31,6 +32,8 @@ OFFLINE, INSTALLS = "YOLO_OFFLINE", "YOLO_AUTOINSTALL"
 os.environ.setdefault(OFFLINE, "true")
 os.environ.setdefault(INSTALLS, "false")
 
+_open, _save = Image.open, torch.save
+
 try:
     from ultralytics import utils
     from ultralytics.cfg import entrypoint
@@ -44,6 +47,16 @@ except ModuleNotFoundError as error:
         "visiongraft.yolo needs Ultralytics 8.4.190 or newer, which is under AGPL-3.0. Install it with: pip install"
         " 'visiongraft[yolo]'"
     ) from None
+except ImportError as error:
+    if "libGL" not in str(error):
+        raise
+    raise MissingExtra(
+        f"OpenCV, which Ultralytics needs, cannot be loaded: {error}. Install the system's libGL, on Debian by: apt"
+        " install libgl1"
+    ) from None
+finally:
+    # Importing it exchanges both for functions of its own, one of which would install a package for a broken image.
+    Image.open, torch.save = _open, _save
 
 __all__ = ["entrypoint", "is_yolo", "module_of", "read_checkpoint", "take_over"]
 
@@ -144,7 +157,9 @@ def module_of(model: object) -> nn.Module:
     """
     network = model.model if isinstance(model, Model) else model
     if not isinstance(network, nn.Module):
-        raise WeightsError(f"A YOLO model of PyTorch is wanted, and this is {network!r}. Give YOLO('yolo11n-mhsa.yaml').")
+        raise WeightsError(
+            f"A YOLO model of PyTorch is wanted, and this is {network!r}. Give YOLO('yolo11n-mhsa.yaml')."
+        )
     return network
 
 
@@ -223,4 +238,3 @@ def _exchange(old: Callable[..., Any], new: Callable[..., Any]) -> None:
 
 def _loaded() -> list[ModuleType]:
     return [each for name, each in sys.modules.items() if name.partition(".")[0] == "ultralytics" and each]
-

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
+import torch
 from torch import Tensor, nn
 
 from visiongraft.blocks.site import Block, Site
@@ -15,7 +16,8 @@ from visiongraft.vocabulary import check_choices, decode, registered, spelt
 class MixerLayer(nn.Module):
     """maps + scale * mixer(norm(maps)), with a scale of 0 for each channel: at first it gives what it was given.
 
-    Checkpoints of Ultralytics hold this class by its name, `visiongraft.yolo.layers.MixerLayer`, and its parts by theirs.
+    Checkpoints of Ultralytics hold this class by its name, `visiongraft.yolo.layers.MixerLayer`, and its parts by
+    theirs.
 
     Args:
         mixer: what is built, a word of the vocabulary.
@@ -89,7 +91,7 @@ def read_mixer(name: str, arguments: object, *, where: str) -> Block:
         SpecError: if its arguments cannot be.
     """
     word = mixers()[name]
-    order = [each.name for each in fields(word)]  # type: ignore[arg-type]  # the vocabulary has dataclasses alone
+    order = [each.name for each in fields(word)]
     given = arguments if isinstance(arguments, list) else [arguments]
     if len(given) == 1 and isinstance(given[0], Mapping):
         named: dict[str, object] = {str(key): each for key, each in given[0].items()}
@@ -115,7 +117,8 @@ def check_row(row: Row, width: int, grid: Grid) -> None:
         SpecError: if it cannot.
     """
     try:
-        MixerLayer(row.mixer, width, grid)
+        with torch.device("meta"):  # no random numbers are drawn
+            MixerLayer(row.mixer, width, grid)
     except GraftError as error:
         raise SpecError(
             f"Row {row.index} of the model file: {error} The width follows from the layers before, and is no argument."
@@ -125,4 +128,3 @@ def check_row(row: Row, width: int, grid: Grid) -> None:
 def mixers() -> dict[str, type]:
     """Give, by name, every word of the vocabulary that builds a module for a place in a network."""
     return {name: word for name, word in registered().items() if callable(getattr(word, "build", None))}
-

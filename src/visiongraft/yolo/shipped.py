@@ -21,7 +21,7 @@ def list_models() -> list[str]:
 
 
 def read_shipped(path: str | Path) -> dict[str, Any] | None:
-    """Read a model file of this package by its name; None where it has none of that name, or a file is at that path."""
+    """Read a model file of this package by its name; None where it has none of that name, or a file is there."""
     path = Path(path)
     file = FOLDER / _SCALE.sub("", path.name)
     if path.exists() or path.parent not in (Path(), FOLDER) or not file.is_file():

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from visiongraft.errors import WeightsError, counted, printable
 from visiongraft.yolo.door import is_yolo, module_of, read_checkpoint
+from visiongraft.yolo.layers import MixerLayer
 from visiongraft.yolo.matching import layer_of, match
 
 
@@ -24,7 +26,7 @@ class Transfer:
         new: names of those that were not, and are as they were.
         left: names of those that nobody took.
         share: of all numbers of the model, how many were filled, from 0 to 1.
-        fresh: for each layer that has new tensors, its number and its class.
+        fresh: for each layer that has new tensors, its number and what it is.
     """
 
     source: str
@@ -91,7 +93,9 @@ def _read(weights: object) -> tuple[str, Mapping[str, Tensor], object]:
 def _read_file(path: Path) -> tuple[str, Mapping[str, Tensor], object]:
     name = printable(path.name)
     if not path.is_file():
-        raise WeightsError(f"There is no file {printable(str(path))}. It is not fetched: put it there, or name another.")
+        raise WeightsError(
+            f"There is no file {printable(str(path))}. It is not fetched: put it there, or name another."
+        )
     if path.suffix == ".safetensors":
         try:
             return name, load_file(path), None
@@ -106,7 +110,7 @@ def _read_file(path: Path) -> tuple[str, Mapping[str, Tensor], object]:
     return name, _state(inside if isinstance(inside, Mapping) else found, name), None
 
 
-def _state(found: Mapping[object, object], called: str) -> Mapping[str, Tensor]:
+def _state(found: Mapping[Any, Any], called: str) -> Mapping[str, Tensor]:
     state = {key: each for key, each in found.items() if isinstance(key, str) and isinstance(each, Tensor)}
     if not state:
         raise WeightsError(f"There are no tensors in {called}. Give a checkpoint of a YOLO model.")
@@ -137,5 +141,8 @@ def _fresh(network: nn.Module, new: tuple[str, ...]) -> tuple[str, ...]:
     """Name the layers that new tensors are in."""
     modules = dict(network.named_modules())
     numbers = sorted({number for name in new if (number := layer_of(name)) is not None})
-    kinds = {number: modules.get(f"model.{number}") for number in numbers}
-    return tuple(f"{number} ({type(each).__name__})" for number, each in kinds.items())
+    layers = {number: modules.get(f"model.{number}") for number in numbers}
+    return tuple(
+        f"{number} ({each.spelt if isinstance(each, MixerLayer) else type(each).__name__})"
+        for number, each in layers.items()
+    )
