@@ -15,6 +15,8 @@ HEAVY = {
     "tensorboard",
     "torchmetrics",
     "huggingface_hub",
+    "ultralytics",
+    "cv2",
 }
 
 PROGRAM = """
@@ -40,6 +42,11 @@ try:
     import visiongraft.timm
 except Exception as error:
     found["timm"] = [type(error).__name__, str(error)]
+sys.modules["ultralytics"] = None
+try:
+    import visiongraft.yolo
+except Exception as error:
+    found["ultralytics"] = [type(error).__name__, str(error)]
 print(json.dumps(found))
 """
 
@@ -81,3 +88,11 @@ def test_importing_changes_no_setting_of_pillow(seen: dict[str, list]) -> None:
 def test_without_timm_the_door_says_how_to_get_it(seen: dict[str, list]) -> None:
     text = "visiongraft.timm needs timm 1.0.31 or newer. Install it with: pip install 'visiongraft[timm]'"
     assert seen["timm"] == ["MissingExtra", text]
+
+
+def test_without_ultralytics_the_door_says_how_to_get_it_and_its_licence(seen: dict[str, list]) -> None:
+    assert seen["ultralytics"] == [
+        "MissingExtra",
+        "visiongraft.yolo needs Ultralytics 8.4.190 or newer, which is under AGPL-3.0. Install it with: pip install"
+        " 'visiongraft[yolo]'",
+    ]

@@ -66,6 +66,14 @@ def test_files_of_either_kind_and_states_with_any_prefix_are_taken(tmp_path: Pat
         assert all(torch.equal(each, old.state_dict()[key]) for key, each in new.state_dict().items())
 
 
+def test_a_checkpoint_with_mixers_of_ours_is_read_without_running_anything(tmp_path: Path) -> None:
+    rows = [[2, 1, "GridAttention", [4]], [-1, 1, "ContextualTransformer", []]]
+    old, new = build(rows), build([[2, 1, "nn.Identity", []], *rows])
+    torch.save({"model": old}, tmp_path / "a.pt")
+    report = transfer(new, tmp_path / "a.pt")
+    assert (report.new, report.left) == ((), ())
+
+
 def test_class_names_come_with_a_whole_head() -> None:
     old, new, other = build([]), build([]), build([], classes=3)
     old.names = {0: "cat", 1: "dog"}

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from visiongraft.errors import MissingExtra, SpecError, WeightsError, printable
 from visiongraft.kernels.types import Grid
+from visiongraft.surgery.planting import Inserted
 from visiongraft.yolo.carried import Carried
 from visiongraft.yolo.derive import derived
 from visiongraft.yolo.layers import MixerLayer, Row, check_row, read_row
@@ -185,8 +186,17 @@ def take_over() -> None:
     _exchange(_parse_model, parse_model)
     _exchange(_yaml_model_load, yaml_model_load)
     callbacks.default_callbacks["on_pretrain_routine_start"].append(Carried())
+    torch.serialization.add_safe_globals(_modules_of_ours())
     if utils.env_bool(OFFLINE):
         _keep_offline()
+
+
+def _modules_of_ours() -> list[type]:
+    """Give the classes that our layers consist of: files that hold them and nothing else may be read as safe."""
+    homes = [each for name, each in sys.modules.items() if name.startswith("visiongraft.blocks.")]
+    parts = {each for home in homes for each in vars(home).values() if isinstance(each, type)}
+    ours = (each for each in parts if issubclass(each, nn.Module) and each.__module__.startswith("visiongraft."))
+    return [MixerLayer, Inserted, *ours]
 
 
 def _keep_offline() -> None:
