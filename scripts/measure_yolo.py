@@ -82,7 +82,8 @@ def as_yolo(folder: Path, place: Path) -> Path:
             text.write_text("\n".join(lines[number]) + "\n", encoding="utf-8")
     path = place / "data" / "data.yaml"
     path.write_text(
-        f"path: {place / 'data'}\ntrain: images/train\nval: images/val\nnames: {list(names.values())}\n", encoding="utf-8"
+        f"path: {place / 'data'}\ntrain: images/train\nval: images/val\nnames: {list(names.values())}\n",
+        encoding="utf-8",
     )
     return path
 

@@ -4,8 +4,8 @@ Shapes. The kernels, and what turns images into batches, say the shapes of their
 cost nothing; here an import hook has jaxtyping and beartype check them at every call, and the values of dataclasses in
 those modules too. A checked function cannot be traced as it is: under `torch.compile(fullgraph=True)` and strict
 `torch.export`, Dynamo refuses the `isinstance` of a tensor with a type of jaxtyping's, and `torch.jit.trace` gives
-sizes as tensors. So jaxtyping's own switch is tied to both. Eager calls stay checked, compiled graphs hold the kernel alone, and no test
-has to do anything for it.
+sizes as tensors. So jaxtyping's own switch is tied to both. Eager calls stay checked, compiled graphs hold the kernel
+alone, and no test has to do anything for it.
 """
 
 import ipaddress

@@ -26,7 +26,7 @@ BASE = "yolo11n.yaml"
 
 
 def small(rows: list[list], **more: object) -> dict:
-    """Give a model of few channels: an image of 64 pixels becomes maps of 16 channels and 8 by 8 cells, or 16 by 16."""
+    """Give a model of few channels: its rows 1 and 2 give 16, at a quarter and an eighth of the image."""
     backbone = [[-1, 1, "Conv", [8, 3, 2]], [-1, 1, "Conv", [16, 3, 2]], [-1, 1, "Conv", [16, 3, 2]]]
     return {"nc": 2, "backbone": backbone, "head": [*rows, [[1, 2], 1, "Detect", ["nc"]]], **more}
 

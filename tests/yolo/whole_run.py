@@ -2,8 +2,8 @@
 
     python -m tests.yolo.whole_run FOLDER
 
-Ultralytics reports nothing while it sees pytest, so what it does for users shows only here. The last line printed is
-JSON: what was found.
+Ultralytics reports nothing while it sees pytest, so what it does for users shows only here. What was found is written
+to FOLDER/found.json.
 """
 
 import json
@@ -60,7 +60,7 @@ def main(folder: Path) -> None:
     held = kind(overrides={**options, **common, "plots": False, "name": "spawned"}, _callbacks=trainer.callbacks)
     found["spawned"] = generate_ddp_file(held)
     found["asked"], found["started"] = asked, started
-    print(json.dumps(found))
+    (folder / "found.json").write_text(json.dumps(found))
 
 
 def exports(model: Any, folder: Path) -> list[float]:

@@ -186,7 +186,7 @@ def take_over() -> None:
     _exchange(_parse_model, parse_model)
     _exchange(_yaml_model_load, yaml_model_load)
     callbacks.default_callbacks["on_pretrain_routine_start"].append(Carried())
-    torch.serialization.add_safe_globals(_modules_of_ours())
+    torch.serialization.add_safe_globals([*_modules_of_ours()])
     if utils.env_bool(OFFLINE):
         _keep_offline()
 
