@@ -94,6 +94,9 @@ def test_a_batch_without_any_object_is_learnt_from(kind: Kind, heads: str) -> No
     losses = learnt_from(detector, images_of((64, 64), (64, 80)), [target([], (64, 64)), target([], (64, 80))])
     assert all(bool(each.isfinite()) for each in losses.values())
     assert all(bool(each.isfinite().all()) for each in detector.state_dict().values())
+    # Several processes wait for the gradient of each parameter.
+    assert [name for name, each in detector.named_parameters() if each.grad is None] == []
+    assert all(bool(each.grad.isfinite().all()) for each in detector.parameters())
 
 
 def torchvisions(kind: Kind) -> nn.Module:
