@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import partial
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -26,20 +26,32 @@ from visiongraft.errors import MissingExtra, SpecError, UnknownModel, WeightsErr
 from visiongraft.families.zoo import customized, get_spec, list_models
 from visiongraft.kernels.types import Grid
 from visiongraft.network import CLASSIFIER, FeatureExtractor, Network, chosen_maps
-from visiongraft.preprocessing import Preprocessing
+from visiongraft.preprocessing import Interpolation, Preprocessing
 from visiongraft.spec import Backbone, way_to_other_strides
 from visiongraft.surgery.foreign import LIBRARIES, Foreign
+from visiongraft.train.synced import FOLLOWED
 from visiongraft.weights.convert import convert, fitting_form, made_ours
 from visiongraft.weights.faults import checked, faults_of
 from visiongraft.weights.folder import save_pretrained
 from visiongraft.weights.hub import fetch
+from visiongraft.weights.libraries import PUBLISHERS
 from visiongraft.weights.origins import SOURCES
+from visiongraft.weights.publication import Keeping, Publication
 from visiongraft.weights.renaming import wanted_by
-from visiongraft.weights.sources import get_weight_set
+from visiongraft.weights.sources import WeightSet, get_weight_set
 from visiongraft.weights.timm_config import PREFIX, published_cfgs
 
 try:
-    from timm.models import FeatureInfo, build_model_with_cfg, generate_default_cfgs, is_model, register_model
+    from timm.layers.norm_act import BatchNormAct2d
+    from timm.models import (
+        FeatureInfo,
+        build_model_with_cfg,
+        generate_default_cfgs,
+        get_arch_pretrained_cfgs,
+        get_pretrained_cfg,
+        is_model,
+        register_model,
+    )
     from timm.models import create_model as create_timm_model
     from timm.models import list_models as timm_models
     from timm.models._input import update_model_input_size  # its own resizable networks report their size by it
@@ -339,15 +351,55 @@ def _entrypoint(spec: Backbone) -> Callable[..., nn.Module]:
     return build
 
 
+def _check_is_model(name: str) -> None:
+    if not is_model(name):
+        raise UnknownModel(f"timm has no network {name!r}.{nearest(name, timm_models())}")
+
+
 def _of_timm(spec: Foreign) -> nn.Module:
     """Build a network of timm's for `Foreign("timm:NAME")`, with random weights."""
     name = spec.source.partition(":")[2]
-    if not is_model(name):
-        raise UnknownModel(f"timm has no network {name!r}.{nearest(name, timm_models())}")
+    _check_is_model(name)
     return create_timm_model(name, num_classes=spec.num_classes, in_chans=spec.in_chans)
 
 
 LIBRARIES["timm"] = _of_timm
+
+
+def _publication_of_timm(source: str, tag: str, keeping: Keeping) -> Publication:
+    """Give weights that timm publishes for a network of its own, by its table; see `load_published`."""
+    name = source.partition(":")[2]
+    _check_is_model(name)
+    known = {each.partition(".")[2]: cfg for each, cfg in get_arch_pretrained_cfgs(name).items()}
+    chosen = tag or str(getattr(get_pretrained_cfg(name), "tag", ""))
+    cfg, there = known.get(chosen), [each for each, cfg in known.items() if cfg.hf_hub_id]
+    if cfg is None or cfg.hf_hub_id != f"timm/{name}.{chosen}" or cfg.interpolation not in get_args(Interpolation):
+        told = f" There are: {', '.join(there)}." if there else " It publishes none that can be fetched."
+        raise UnknownModel(f"timm has no weights {chosen!r} for {source}.{nearest(chosen, there)}{told}")
+    shown = Preprocessing.from_dict(
+        {
+            "image": cfg.input_size[1:],
+            "mean": cfg.mean,
+            "std": cfg.std,
+            "interpolation": cfg.interpolation,
+            "crop": cfg.crop_pct,
+            "fit": "squash" if cfg.crop_mode == "squash" else "crop",
+        }
+    )
+    file = fetch(WeightSet(name, chosen, shown), folder=keeping.folder, offline=keeping.offline)
+    return Publication(Foreign(source, cfg.num_classes, shown.image, cfg.input_size[0]), file, shown)
+
+
+PUBLISHERS["timm"] = _publication_of_timm
+
+
+def _drop_and_act(norm: nn.Module, maps: Tensor) -> Tensor:
+    """Do what timm's batch-norm does with its normalised maps."""
+    found: Tensor = norm.get_submodule("act")(norm.get_submodule("drop")(maps))
+    return found
+
+
+FOLLOWED[BatchNormAct2d] = _drop_and_act
 
 for _name in list_models():
     _function = register_model(_entrypoint(get_spec(_name)))  # which adds its name to __all__

@@ -66,8 +66,8 @@ def test_weights_of_our_networks_go_into_their_grafted_form() -> None:
         (
             Grafted(BARE, (REPLACE,)),
             BARE,
-            "These are weights of timm_test_resnet+gridattention, whose grafts timm_test_resnet does not have. Give"
-            " all of them, in their order, or weights without grafts.",
+            "These are weights of timm_test_resnet+gridattention-at-layer4.conv2, whose grafts timm_test_resnet does"
+            " not have. Give all of them, in their order, or weights without grafts.",
         ),
         (
             BARE,
@@ -87,12 +87,32 @@ def test_weights_of_something_else_are_refused(source: Blueprint, wanted: Bluepr
     assert str(refusal.value) == text
 
 
+class Strange(nn.BatchNorm2d):
+    """One of a class that nobody here knows."""
+
+
 def test_batch_norms_of_others_are_not_left_apart_in_several_processes() -> None:
-    network = made(replace(BARE, source="timm:regnety_002"))
+    network = made(BARE)
+    network.body.layer4[0].bn1 = Strange(network.body.layer4[0].bn1.num_features)
     with pytest.raises(GraftError) as refusal:
         synchronised(network, torch.device("cpu"))
     assert str(refusal.value) == (
-        "timm_regnety_002 has a BatchNormAct2d, whose means several processes cannot share here. Train it with one."
+        "timm_test_resnet has a Strange, whose means several processes cannot share here. Train it with one."
     )
     kinds = {type(each) for each in network.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)}
     assert not any("Synced" in each.__name__ for each in kinds)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_batch_norms_that_activate_as_well_still_do_when_processes_share_their_means(device: str) -> None:
+    network = made(replace(BARE, source="timm:test_efficientnet"))
+    images = torch.rand(2, 3, 64, 64)
+    before, names = network(images), network.state_dict().keys()
+    kinds = {type(each).__name__ for each in network.modules() if isinstance(each, nn.BatchNorm2d)}
+    assert kinds == {"BatchNormAct2d"}
+    shared = synchronised(network, torch.device(device))
+    norms = [each for each in shared.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)]
+    assert {type(each).__name__ for each in norms} == {"SyncedBatchNormAct2d"}
+    if device == "cpu":  # PyTorch's own refuses tensors of a CPU
+        torch.testing.assert_close(shared(images), before)
+    assert shared.state_dict().keys() == names

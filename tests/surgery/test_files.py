@@ -43,10 +43,31 @@ def squeezenet() -> ForeignNetwork:
 def test_a_grafted_network_is_a_value_that_a_document_holds() -> None:
     value = Grafted(SQUEEZENET, (REPLACE, INSERT, Graft("features.3", vg.Conv(5), lose=("groups",))))
     assert read_blueprint(value.to_dict()) == value
-    assert value.name == "torchvision_squeezenet1_1+gridattention+gridattention+conv"
+    assert [each.name for each in value.grafts] == [
+        "gridattention-at-features.12.expand3x3",
+        "gridattention-after-features.89",
+        "conv-kernel=5-at-features.3",
+    ]
+    assert Grafted(SQUEEZENET, (REPLACE,)).name == "torchvision_squeezenet1_1+gridattention-at-features.12.expand3x3"
     assert value.at(96).image == (96, 96)
     own = Grafted(vg.get_spec("botnet_pico"), (INSERT,))
     assert read_blueprint(own.to_dict()) == own
+
+
+def test_the_name_of_a_grafted_network_may_be_that_of_a_folder_and_tells_grafts_apart() -> None:
+    grafts = [
+        Graft("**.conv2", vg.GridAttention(heads=2, position="absolute")),
+        Graft("*", vg.GridAttention(heads=2), "insert"),
+        Graft("stages.[!01].blocks.*.conv_dw", vg.Conv(5)),
+    ]
+    assert [each.name for each in grafts] == [
+        "gridattention-heads=2-position=absolute-at-conv2",
+        "gridattention-heads=2-after-all",
+        "conv-kernel=5-at-stages.01.blocks.conv_dw",
+    ]
+    long, longer = (Grafted(SQUEEZENET, tuple(grafts * times)).name for times in (2, 3))
+    assert long != longer
+    assert max(len(long), len(longer)) < 130
 
 
 def test_a_file_of_a_grafted_network_is_all_that_is_needed(squeezenet: ForeignNetwork, tmp_path: Path) -> None:
@@ -234,10 +255,7 @@ def test_what_no_library_builds_is_refused_in_one_line(make: object, kind: type[
 
 def test_a_file_of_a_grafted_network_is_no_network_of_the_zoo(squeezenet: ForeignNetwork, tmp_path: Path) -> None:
     path = vg.save(squeezenet, tmp_path / "grafted.safetensors")
-    text = (
-        f"{path} holds torchvision_squeezenet1_1+gridattention+gridattention, which is no network of the zoo."
-        " visiongraft.load reads it."
-    )
+    text = f"{path} holds {squeezenet.spec.name}, which is no network of the zoo. visiongraft.load reads it."
     for ask in ({"weights": path}, {"weights": path, "model": "resnet50"}):
         with pytest.raises(WeightsError) as refusal:
             vg.create_model(**ask)

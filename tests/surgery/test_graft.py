@@ -306,14 +306,16 @@ REFUSALS: list[tuple[Callable[[], nn.Module], str, object, dict[str, object], st
         "layer4.*.conv2",
         ATTENTION,
         {},
-        "'layer4.0.conv2' has 8 groups, which GridAttention cannot keep. If they may go, say lose=('groups',).",
+        "'layer4.0.conv2' has 8 groups, which GridAttention cannot keep. If they may go, say lose=('groups',), or"
+        " --graft-lose groups.",
     ),
     (
         dilated,
         "0",
         ATTENTION,
         {},
-        "'0' has a dilation of 2x2, which GridAttention cannot keep. If it may go, say lose=('dilation',).",
+        "'0' has a dilation of 2x2, which GridAttention cannot keep. If it may go, say lose=('dilation',),"
+        " or --graft-lose dilation.",
     ),
     (
         dilated,

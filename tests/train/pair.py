@@ -34,6 +34,26 @@ MISSING = (
 """What a run on images that cannot be read is told."""
 
 
+PLUGIN = """
+from dataclasses import dataclass
+from torch import nn
+
+@dataclass(frozen=True)
+class Window:
+    kernel: int = 3
+
+    def build(self, site):
+        return nn.Conv2d(site.in_width, site.width, self.kernel, stride=site.stride, padding=self.kernel // 2)
+"""
+"""A mixer in a file of a user's."""
+
+GRAFTED = (
+    *("--model", "timm:test_efficientnet", "--model-ema-decay", "0.5", "--opt", "muon", "--graft-lose", "groups"),
+    *("--graft", "blocks.4.*.conv_dw=Window(kernel=5); blocks.3.0+=GridAttention(heads=2)"),
+)
+"""A network of others, with batch-norms of a class of its own, and what is grafted into it."""
+
+
 def rows(folder: RunFolder) -> list[dict[str, float]]:
     with folder.metrics.open() as file:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
@@ -51,14 +71,23 @@ def train_together(place: Path) -> None:
         run, again = str(place / way), str(place / f"{way}, resumed")
         train = ["graft", "train", "--data", str(data), "--output", run, "--strategy", strategy]
         steps += [[*train, *OPTIONS.split(), *words], ["copy", run, again], ["graft", "train", "--resume", again]]
+    steps += _grafted(place, data)
     spoil(place / "spoilt")
     missing = ["graft", "train", "--data", str(place / "spoilt"), "--output", str(place / "missing"), *MISSING.split()]
     steps.append([*missing, "--devices", "2"])
     program = [sys.executable, "-m", "tests.train.together", json.dumps(steps)]
     done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("val top-1") == 2 * len(WAYS) + 1  # one process speaks for both
-    assert done.stderr.count("epoch   1") == len(WAYS) + 1
+    assert done.stdout.count("val top-1") == 2 * len(WAYS) + 3  # one process speaks for both
+    assert done.stderr.count("epoch   1") == len(WAYS) + 2
+
+
+def _grafted(place: Path, data: Path) -> list[list[str]]:
+    """Give the steps of a grafted network with a mixer of a user's own."""
+    plugin, run, again = place / "mine.py", str(place / "grafted"), str(place / "grafted, resumed")
+    plugin.write_text(PLUGIN)
+    train = ["graft", "train", "--data", str(data), "--output", run, "--plugin", str(plugin)]
+    return [[*train, *OPTIONS.split(), *GRAFTED], ["copy", run, again], ["graft", "train", "--resume", again]]
 
 
 def spoil(data: Path) -> None:

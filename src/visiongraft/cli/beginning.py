@@ -16,7 +16,8 @@ from visiongraft.surgery.network import check_takes, fitted
 from visiongraft.surgery.words import Graft
 from visiongraft.train.run import RunFolder
 from visiongraft.train.state import belongings
-from visiongraft.weights.models import read_weights, read_weights_of_others
+from visiongraft.weights.libraries import read_weights_of_others, source_and_tag
+from visiongraft.weights.models import read_weights
 from visiongraft.weights.sources import WEIGHT_FILES, names_weights
 from visiongraft.weights.store import Trained
 
@@ -88,8 +89,7 @@ def _read(path: Path, model: str | None, size: Grid | None) -> Trained:
     """Read a weight file, with the network that it is of, where it does not say that itself."""
     if model is None or ":" not in model:
         return read_weights(path, model=model, image=size)
-    spec = blueprint_named(model)
-    assert isinstance(spec, Foreign)
+    spec = Foreign(source_and_tag(model)[0])
     return read_weights_of_others(path, spec if size is None else spec.at(size))
 
 
@@ -99,15 +99,15 @@ def _check_names(model: str | None, *, pretrained: bool, weights: Path | None) -
         raise GraftError(
             f"--model takes a name of `graft list`, and got {model!r}. A weight file is given as --weights."
         )
-    if pretrained and model is not None and ":" in model:
-        raise GraftError(
-            f"--pretrained is for networks of the zoo, and --model is {model}. Give its library's weight file as"
-            " --weights."
-        )
     if pretrained and weights is not None:
         raise GraftError("--pretrained and --weights are two places to take weights from. Give one of them.")
-    if model is not None and not (pretrained or weights) and "." in model and names_weights(model):
+    if model is not None and not (pretrained or weights) and _has_a_tag(model):
         raise GraftError(f"--model {model} names weights. To begin with them, add --pretrained; or leave out the tag.")
+
+
+def _has_a_tag(model: str) -> bool:
+    """Tell whether the name of a network goes on with the tag of some of its weights."""
+    return bool(source_and_tag(model)[1]) and (":" in model or names_weights(model))
 
 
 def _former(run: RunFolder, model: str | None, *, pretrained: bool, weights: Path | None) -> Beginning | None:

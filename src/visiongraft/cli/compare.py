@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from visiongraft.cli.arguments import Spread, flat, usual
-from visiongraft.cli.grafting import blueprint_named, grafted, parse_grafts, run_plugin
+from visiongraft.cli.grafting import blueprint_named, grafted, parse_variants, run_plugin
 from visiongraft.cli.progress import progress_bar
 from visiongraft.cli.runs import RUNS, short_name
 from visiongraft.cli.values import (
@@ -94,6 +94,7 @@ def run(
         graft compare --models resnet50,botnet50,cotnet50 --data photos/ --image 224 --epochs 90
         graft compare --models resnet_pico,coatnet_pico --data photos/ --seeds 5 --budget 1h30m
         graft compare --models torchvision:resnet18 --graft "layer4.*.conv2=GridAttention(heads=4)" --data photos/
+        graft compare --models resnet_pico --graft "stages.3+=GridAttention() | stages.3+=ContextualTransformer()"
         graft compare --preset botnet-position-pico
         graft compare --preset coatnet-layout --data imagenet --data-dir imagenet/ --epochs 90
 
@@ -101,8 +102,8 @@ def run(
         recipe: a name of `graft list --recipes`, for all models; options that are given beside it win
         models: names of `graft list`, or a library's, as torchvision:resnet18, with commas between them; the others
             are compared with the first
-        graft: what to graft into the first model: PLACE=MIXER in the place of a convolution, PLACE+=MIXER behind a
-            module, several with ; between them; it is compared grafted and as it is
+        graft: what to graft into the first model, which is compared as it is and grafted: PLACE=MIXER in the place of
+            a convolution, PLACE+=MIXER behind a module; several have ; between them, and | where another model begins
         graft_lose: what of these convolutions may go with them, of groups,dilation
         plugin: a file of Python with mixers of your own, frozen dataclasses with build(site); it is run
         preset: an ablation of a paper in place of --models, as botnet-position, botnet-c5, coatnet-layout, non-local,
@@ -136,7 +137,7 @@ def run(
     check_workers(workers)
     place = find_device(device)
     run_plugin(plugin)
-    specs = _networks(models, preset, image, seeds, parse_grafts(graft, graft_lose))
+    specs = _networks(models, preset, image, seeds, parse_variants(graft, graft_lose))
     reference = _reference(against, specs)
     plain = Preprocessing()
     shown = preprocessed(plain, plain.image, mean=mean, std=std, interpolation=interpolation, crop_pct=crop_pct)
@@ -201,7 +202,7 @@ def _budget(epochs: int | None, budget: str | None) -> float | None:
 
 
 def _networks(
-    models: str | None, preset: str | None, image: ImageSize | None, seeds: int, grafts: tuple[Graft, ...]
+    models: str | None, preset: str | None, image: ImageSize | None, seeds: int, variants: Sequence[tuple[Graft, ...]]
 ) -> list[Blueprint]:
     """Give the networks to be compared.
 
@@ -219,8 +220,7 @@ def _networks(
     else:
         names = [name.strip() for name in (models or MODELS).split(",") if name.strip()]
         specs = [fitted(blueprint_named(name), image=size) for name in names]
-    if grafts and specs:
-        specs.insert(1, grafted(specs[0], grafts))
+    specs[1:1] = [grafted(specs[0], grafts) for grafts in variants] if specs else []
     check_question([spec.name for spec in specs], seeds)
     for spec in specs:
         check_takes_rgb(spec)
@@ -249,6 +249,7 @@ def _of_each_run(options: Mapping[str, object], recipe: Recipe) -> dict[str, obj
     """Give the options with which `graft train` repeats a run of the comparison, but its model, epochs and seed."""
     shared = (
         "recipe",
+        "plugin",
         "data",
         "data_dir",
         "image",

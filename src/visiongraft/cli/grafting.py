@@ -43,6 +43,10 @@ def parse_grafts(text: str | None, lose: str | None) -> tuple[Graft, ...]:
         GraftError: if it is no such thing.
     """
     may_go = tuple(each.strip() for each in (lose or "").split(",") if each.strip())
+    if "|" in (text or ""):
+        raise GraftError(
+            "--graft has | between grafts of several networks for `graft compare`, and ; for one network."
+        )
     if may_go and not text:
         raise GraftError("--graft-lose came without --graft, and means nothing then.")
     found = []
@@ -60,6 +64,18 @@ def parse_grafts(text: str | None, lose: str | None) -> tuple[Graft, ...]:
             raise GraftError(f"--graft takes a mixer, and got {spelt(mixer)}, which builds nothing at a place.")
         found.append(Graft(parts[1], mixer, "replace" if parts[2] == "=" else "insert", _losses(may_go)))
     return tuple(found)
+
+
+def parse_variants(text: str | None, lose: str | None) -> list[tuple[Graft, ...]]:
+    """Read --graft of a comparison: what is grafted into one network as in `parse_grafts`, with | between networks.
+
+    Raises:
+        GraftError: if it is no such thing.
+    """
+    if text is None:
+        parse_grafts(None, lose)
+        return []
+    return [found for each in text.split("|") if (found := parse_grafts(each, lose))]
 
 
 def _losses(may_go: tuple[str, ...]) -> tuple[Loss, ...]:

@@ -15,7 +15,7 @@ from visiongraft.families.zoo import list_models
 from visiongraft.kernels.types import Grid
 from visiongraft.preprocessing import RGB, Interpolation, Preprocessing
 from visiongraft.spec import LARGEST_IMAGE
-from visiongraft.surgery.foreign import Blueprint
+from visiongraft.surgery.foreign import DOORS, LIBRARIES, Blueprint
 from visiongraft.train.devices import workers_for
 from visiongraft.train.run import RunFolder
 from visiongraft.weights.models import load_pretrained
@@ -143,6 +143,8 @@ def _may_be_a_name(text: str) -> bool:
     Raises:
         WeightsError: if it looks like a name and is none.
     """
+    if text.partition(":")[0] in {*LIBRARIES, *DOORS}:
+        return True
     if names_weights(text) or os.sep in text or text.lower().endswith(WEIGHT_FILES):
         return names_weights(text)
     near = nearest(text.partition(".")[0], list_models())

@@ -121,7 +121,7 @@ def _mark(axes: "Axes", place: Place) -> None:
 def _label(axes: "Axes", place: Place, side: str, shift: float) -> None:
     height = 72 * 0.72 * _INCHES[1]  # of the axes, in points
     axes.annotate(
-        place.name,
+        _label_of(place.name),
         (place.cost, place.mean),
         xytext=(8 if side == "left" else -8, shift * height),
         textcoords="offset points",
@@ -144,6 +144,15 @@ def _apart(spots: Sequence[tuple[float, float]]) -> list[float]:
     return [height - excess / 2 if excess else height for height in heights]
 
 
+def _label_of(name: str) -> str:
+    """Shorten a name for a drawing, where the table beside it has it whole: of a grafted network the grafts stay."""
+    short = name[name.find("+") :] if "+" in name else name
+    return short if len(short) <= _LONGEST_LABEL else f"{short[: _LONGEST_LABEL - 1]}…"
+
+
+_LONGEST_LABEL = 34
+
+
 def forest(name: str, gains: Sequence[Gain]) -> str:
     """Draw differences and their intervals below each other, with a line at 0.
 
@@ -160,7 +169,7 @@ def forest(name: str, gains: Sequence[Gain]) -> str:
             tone = color("right" if each.low > 0 else "wrong" if each.high < 0 else "muted")
             axes.plot([each.low, each.high], [place] * 2, color=tone, linewidth=2.2, solid_capstyle="butt")
             axes.plot(each.mean, place, "o", color=tone, markersize=7)
-        axes.set_yticks(range(len(gains)), [each.name for each in gains], color=color("ink"))
+        axes.set_yticks(range(len(gains)), [_label_of(each.name) for each in gains], color=color("ink"))
         axes.set_ylim(len(gains) - 0.4, -0.6)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=7))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:+g}" if round(value, 9) else "0"))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from importlib import import_module
 
 from torch import nn
@@ -65,6 +66,10 @@ class Foreign:
         return json.dumps(self.to_dict())
 
 
+_LONGEST_NAME = 120
+"""Folders are called after networks, and after more."""
+
+
 @register
 @dataclass(frozen=True)
 class Grafted:
@@ -80,8 +85,11 @@ class Grafted:
 
     @property
     def name(self) -> str:
-        """The name of the base with each mixer, as "torchvision_resnet50+gridattention"."""
-        return "+".join([self.base.name, *(type(each.mixer).__name__.lower() for each in self.grafts)])
+        """The name of the base with each graft, as "torchvision_resnet50+gridattention-at-layer4.conv2"."""
+        name = "+".join([self.base.name, *(each.name for each in self.grafts)])
+        if len(name) <= _LONGEST_NAME:
+            return name
+        return f"{name[:_LONGEST_NAME]}-{blake2b(name.encode(), digest_size=3).hexdigest()}"
 
     @property
     def image(self) -> Grid:
@@ -139,13 +147,14 @@ def _of_torchvision(spec: Foreign) -> nn.Module:
         raise UnknownModel(f"torchvision has no classifier {name!r}.{nearest(name, known)}")
     if spec.in_chans != _RGB:
         raise SpecError(f"Networks of torchvision take 3 channels, and {spec.in_chans} are asked for.")
-    if name in _TWO_HEADED:  # in training they would give more than logits
+    if name in TWO_HEADED:  # in training they would give more than logits
         return models.get_model(name, num_classes=spec.num_classes, aux_logits=False, init_weights=True)
     return models.get_model(name, num_classes=spec.num_classes)
 
 
 _RGB = 3
-_TWO_HEADED = ("googlenet", "inception_v3")
+TWO_HEADED = ("googlenet", "inception_v3")
+"""Those of torchvision with further heads, which are left out here."""
 
 LIBRARIES: dict[str, Callable[[Foreign], nn.Module]] = {"torchvision": _of_torchvision}
 """What builds the networks of a library, with random weights."""
@@ -167,6 +176,15 @@ def make(spec: Foreign) -> nn.Module:
         raise SurgeryError(
             f"{spec.source!r} is a network that only you can build. Give it, as in visiongraft.load(FILE, base=NET)."
         )
-    if library in DOORS:
-        import_module(DOORS[library])  # adds it to LIBRARIES
+    open_door(library)
     return LIBRARIES[library](spec)
+
+
+def open_door(library: str) -> None:
+    """Import what adds a library, where that is not always there.
+
+    Raises:
+        MissingExtra: if it is not installed.
+    """
+    if library in DOORS:
+        import_module(DOORS[library])

@@ -158,6 +158,18 @@ def body_of(network: nn.Module) -> nn.Module:
     return network.body if isinstance(network, ForeignNetwork) else network
 
 
+def fill(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Put tensors into a network, by the names of a file. All of them must be there, and no others.
+
+    Those of others may ask of which version of theirs the tensors are, which a file does not tell: of today's.
+    """
+    body = body_of(network)
+    own = body.state_dict()
+    assert own.keys() == tensors.keys(), "what is checked before"
+    own.update(tensors)  # it keeps the versions, which a plain dict has not
+    body.load_state_dict(own)
+
+
 def named_as_in_files(spec: Blueprint, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """Give a network's tensors the names that they have in a file: those of the module inside."""
     if isinstance(spec, Backbone):

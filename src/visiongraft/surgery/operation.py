@@ -94,8 +94,14 @@ def repeat(network: nn.Module, grafts: Iterable[Graft], native: Shape) -> None:
     """
     for graft in grafts:
         names = find(network, graft)
-        shown = (torch.zeros(1, *native, dtype=dtype_of(network), device="meta"),)
-        stage, seen = _followed(network, shown, names, by_example=False, counting=False)
+        stage = on_meta(network, (torch.zeros(1, *native, dtype=dtype_of(network), device="meta"),))
+        try:
+            seen = stage.watch(names)
+        except Stopped as error:
+            raise SurgeryError(
+                f"This {type(network).__name__} cannot be followed with images of {_by(native)} on the meta device"
+                f" ({error}). Give another size of images, or another network."
+            ) from error
         places = [_place(stage.network, name, seen, graft) for name in names]
         _plant_all(network, graft, places, (1, *native))
 

@@ -76,12 +76,12 @@ def _check_convolution(name: str, module: nn.Module, graft: Graft, modules: dict
     if module.groups > 1 and "groups" not in graft.lose and module.groups != getattr(graft.mixer, "groups", 1):
         raise SurgeryError(
             f"{name!r} has {module.groups} groups, which {type(graft.mixer).__name__} cannot keep. If they may go, say"
-            " lose=('groups',)."
+            " lose=('groups',), or --graft-lose groups."
         )
     if max(module.dilation) > 1 and "dilation" not in graft.lose:
         raise SurgeryError(
             f"{name!r} has a dilation of {_by(module.dilation)}, which {type(graft.mixer).__name__} cannot keep. If it"
-            " may go, say lose=('dilation',)."
+            " may go, say lose=('dilation',), or --graft-lose dilation."
         )
     if not _rounds_up(module):
         raise SurgeryError(

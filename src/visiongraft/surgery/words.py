@@ -1,11 +1,12 @@
 """What somebody chose when a mixer was grafted, as a word of the vocabulary."""
 
+import re
 from dataclasses import dataclass, is_dataclass
 from typing import Literal, get_args
 
 from visiongraft.blocks.site import Block
 from visiongraft.errors import SurgeryError
-from visiongraft.vocabulary import check_choices, register
+from visiongraft.vocabulary import check_choices, register, spelt
 
 Mode = Literal["replace", "insert"]
 """A mixer in the place of a spatial convolution, or a residual one behind a module."""
@@ -44,3 +45,15 @@ class Graft:
         check_choices(self)
         if odd := [each for each in self.lose if each not in get_args(Loss)]:
             raise SurgeryError(f"A mixer may lose 'groups' and 'dilation', not {odd[0]!r}.")
+
+    @property
+    def name(self) -> str:
+        """What was grafted and where, as a name of a file may be: "gridattention-heads=8-at-layer4.conv2"."""
+        where = "at" if self.mode == "replace" else "after"
+        return f"{_plain(spelt(self.mixer))}-{where}-{_plain(self.at) or 'all'}"
+
+
+def _plain(text: str) -> str:
+    """Leave of a text what the name of a file may hold anywhere; the stars of a pattern go."""
+    found = re.sub("[^a-z0-9_.=]+", "-", re.sub(r"\*|[^\w.]*[\[\]]+[^\w.]*", "", text.lower()))
+    return re.sub(r"\.{2,}", ".", found.replace("=-", "=")).strip("-.")

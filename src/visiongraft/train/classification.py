@@ -78,8 +78,8 @@ class Classifying:
         """Refuse, for networks of others and grafted ones, what only ours tell enough of themselves for."""
         if isinstance(self.asked, Backbone):
             return
-        name = self.asked.name
-        if self.recipe.layer_decay < 1.0:
+        name, base = self.asked.name, self.asked.base if isinstance(self.asked, Grafted) else None
+        if self.recipe.layer_decay < 1.0 and not isinstance(base, Backbone):
             raise GraftError(f"--layer-decay needs to know the depth of each block, which {name} does not tell.")
         if hardware.strategy == "fsdp":
             raise GraftError(f"--strategy fsdp spreads the blocks of our networks. Use ddp for {name}.")

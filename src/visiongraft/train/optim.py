@@ -10,6 +10,7 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from visiongraft.blocks.positions import PositionTables
 from visiongraft.network import Trunk
+from visiongraft.surgery.network import body_of
 from visiongraft.train.course import Course
 from visiongraft.train.lamb import Lamb
 from visiongraft.train.muon import MuonAdamW
@@ -22,8 +23,9 @@ def make_optimizer(network: nn.Module, course: Course) -> Optimizer:
     """
     optimizer = _optimizer(network, course)
     if course.layer_decay < 1.0:
-        assert isinstance(network, Trunk), "depth is what our networks tell"
-        scales = rate_scales(network, course.layer_decay)
+        trunk = body_of(network)
+        assert isinstance(trunk, Trunk), "depth is what our networks tell"
+        scales = rate_scales(trunk, course.layer_decay)
         optimizer.param_groups[:] = [part for group in optimizer.param_groups for part in _by_scale(group, scales)]
     return optimizer
 

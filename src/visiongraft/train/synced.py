@@ -1,7 +1,8 @@
 """Batch normalisation over the parts of a batch that several processes hold."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import torch
 import torch.distributed as dist
@@ -12,7 +13,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from visiongraft.errors import GraftError
 
-_KNOWN = (nn.BatchNorm2d, nn.SyncBatchNorm)
+FOLLOWED: dict[type[object], Callable[[nn.Module, Tensor], Tensor]] = {}
+"""Batch-norms of others that do more than normalise: what such a module does with its normalised maps."""
 
 
 def synchronised(network: nn.Module, device: torch.device) -> nn.Module:
@@ -24,24 +26,39 @@ def synchronised(network: nn.Module, device: torch.device) -> nn.Module:
     Raises:
         GraftError: for a network of others with batch-norms of a class of its own, whose means would stay apart.
     """
-    own = [each for each in network.modules() if isinstance(each, _BatchNorm) and type(each) not in _KNOWN]
-    if own:
+    norms = [each for each in network.modules() if isinstance(each, _BatchNorm)]
+    odd = [each for each in norms if type(each) not in (nn.BatchNorm2d, nn.SyncBatchNorm, *FOLLOWED)]
+    if odd:
         raise GraftError(
-            f"{_name_of(network)} has a {type(own[0]).__name__}, whose means several processes cannot share here."
+            f"{_name_of(network)} has a {type(odd[0]).__name__}, whose means several processes cannot share here."
             " Train it with one."
         )
-    if device.type == "cuda":
-        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-    for each in network.modules():  # nothing but what it computes while training is another
-        if type(each) is nn.BatchNorm2d:
-            each.__class__ = SyncedBatchNorm2d
-        elif type(each) is nn.SyncBatchNorm:
-            each.__class__ = _OfGPUs
+    for each in norms:  # nothing but what it computes while training is another
+        each.__class__ = _shared_form(type(each), device.type)
     return network
 
 
 def _name_of(network: nn.Module) -> str:
     return str(getattr(getattr(network, "spec", None), "name", type(network).__name__))
+
+
+@cache
+def _shared_form(kind: type[object], device: str) -> type[_BatchNorm]:
+    """Give the class whose means are those of all processes in the place of another one."""
+    own = _OfGPUs if device == "cuda" or kind is nn.SyncBatchNorm else SyncedBatchNorm2d
+    if kind not in FOLLOWED:
+        return own
+    follow = FOLLOWED[kind]
+
+    class Followed(own):  # type: ignore[misc, valid-type]
+        """It, and what the other one does with normalised maps."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            """Normalise maps (b, c, h, w) and go on; every process must take part."""
+            return follow(self, super().forward(x))
+
+    Followed.__name__ = Followed.__qualname__ = f"Synced{kind.__name__}"
+    return Followed
 
 
 @contextmanager
@@ -73,6 +90,7 @@ class _OfGPUs(nn.SyncBatchNorm):
     """PyTorch's, in which a process may keep out."""
 
     counts = True
+    process_group = None  # all processes
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise maps (b, c, h, w); every process must take part."""

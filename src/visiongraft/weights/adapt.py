@@ -13,7 +13,7 @@ from visiongraft.errors import WeightsError
 from visiongraft.network import CLASSIFIER, Network
 from visiongraft.spec import Backbone
 from visiongraft.surgery.foreign import Blueprint, Foreign, Grafted
-from visiongraft.surgery.network import AnyNetwork, blueprint_of, body_of, build
+from visiongraft.surgery.network import AnyNetwork, blueprint_of, body_of, build, fill
 from visiongraft.surgery.operation import repeat
 from visiongraft.surgery.places import find
 from visiongraft.surgery.rehearsal import on_meta
@@ -52,7 +52,7 @@ def adapted_to(source: AnyNetwork, spec: Blueprint, *, classifier: Literal["kept
     kept = {name: each for name, each in found.items() if not name.startswith(gone)}
     if odd := [name for name, each in kept.items() if name not in own or own[name].shape != each.shape]:
         raise WeightsError(f"These weights of {source.spec.name} do not fit {spec.name}: {odd[0]!r} is another there.")
-    body_of(network).load_state_dict(own | kept)
+    fill(network, own | kept)
     return network
 
 

@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal, overload
 
@@ -14,16 +13,15 @@ from visiongraft.families import zoo
 from visiongraft.families.zoo import customized, get_spec
 from visiongraft.kernels.types import Grid
 from visiongraft.network import FeatureExtractor, Network
-from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone, way_to_other_strides
-from visiongraft.surgery.foreign import Foreign, Grafted
-from visiongraft.surgery.network import ForeignNetwork, body_of, build, build_empty
 from visiongraft.weights import hub, store
-from visiongraft.weights.adapt import adapted, check_alike, classifier_of
+from visiongraft.weights.adapt import adapted, check_alike
 from visiongraft.weights.convert import convert, fitting_form
 from visiongraft.weights.foreign import read_state_dict
 from visiongraft.weights.imagenet import IMAGENET, imagenet_classes
+from visiongraft.weights.libraries import load_published
 from visiongraft.weights.paths import path_of
+from visiongraft.weights.publication import Keeping
 from visiongraft.weights.sources import WeightSet, find_weight_sets, get_weight_set, names_weights, preprocessing_of
 from visiongraft.weights.store import Trained
 
@@ -173,9 +171,11 @@ def load_pretrained(
     """Give a network with published weights, in eval mode, and what images go through before it.
 
     Args:
-        name: of a network, for the first of its published weights, or with a tag: "coatnet_0_rw_224.sw_in1k".
+        name: of a network, for the first of its published weights, or with a tag: "coatnet_0_rw_224.sw_in1k"; or of a
+            library's, as "torchvision:resnet50" or "timm:resnet50.a1_in1k".
         image: native size in pixels to resample the position tables for; by default that of the weights.
-        weights_dir: where weights are kept, in the layout of Hugging Face's cache; by default that cache.
+        weights_dir: where weights are kept, in the layout of Hugging Face's cache; by default that cache. For those of
+            torchvision, a folder with its files; by default torch.hub's.
         offline: fetch nothing.
 
     Returns:
@@ -187,6 +187,9 @@ def load_pretrained(
         WeightsError: if there are none, or they cannot be fetched or do not fit.
         ImageSizeError: if the network cannot take `image`.
     """
+    if ":" in name:
+        folder = None if weights_dir is None else Path(weights_dir).expanduser()
+        return load_published(name, image=image, keeping=Keeping(folder, offline))
     weights = get_weight_set(name)
     network = _published(weights, weights_dir=weights_dir, offline=offline)
     native = network.spec.image
@@ -232,46 +235,6 @@ def read_weights(path: str | Path, *, model: str | Backbone | None = None, image
     foreign = read_state_dict(path)
     with foreign.telling_of_others():
         return _of_timm(foreign.tensors, model, image)
-
-
-def read_weights_of_others(path: str | Path, spec: Foreign) -> Trained:
-    """Read a weight file for a network that a library builds: one of ours, or a checkpoint of that library.
-
-    Args:
-        path: the file.
-        spec: the network; how many classes it has follows from the weights, and its image size is used.
-
-    Raises:
-        WeightsError: if the file is missing, damaged, or of another network.
-    """
-    path = path_of(path)
-    if store.is_ours(path):
-        trained = store.read(path, image=spec.image)
-        found = trained.network.spec
-        base = found.base if isinstance(found, Grafted) else found
-        if isinstance(base, Backbone) or base.source != spec.source:
-            raise WeightsError(f"{path} holds weights of {found.name}, and {spec.source} was asked for.")
-        return trained
-    foreign = read_state_dict(path)
-    last = f"{classifier_of(body_of(build_empty(spec)), spec.num_classes)}.weight"
-    if last not in foreign.tensors:
-        raise WeightsError(f"{path} holds no {last!r}, so it is not of {spec.source}.")
-    spec = replace(spec, num_classes=foreign.tensors[last].shape[0])
-    network = build(spec)
-    assert isinstance(network, ForeignNetwork)
-    own = network.body.state_dict()
-    odd = sorted(name for name in own.keys() | foreign.tensors.keys() if _differ(own, foreign.tensors, name))
-    if odd:
-        raise WeightsError(
-            f"{path} does not fit {spec.source}: {odd[0]!r} is missing, left over, or of another shape."
-        )
-    network.body.load_state_dict(foreign.tensors)
-    classes = imagenet_classes() if spec.num_classes == IMAGENET else ()
-    return Trained(network.eval(), Preprocessing(spec.image), classes)
-
-
-def _differ(own: Mapping[str, Tensor], found: Mapping[str, Tensor], name: str) -> bool:
-    return name not in own or name not in found or own[name].shape != found[name].shape
 
 
 def _of_timm(tensors: Mapping[str, Tensor], model: str | Backbone, image: int | Grid | None) -> Trained:

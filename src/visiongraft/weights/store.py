@@ -15,7 +15,7 @@ from visiongraft.kernels.types import Grid
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.surgery.foreign import OWN, Blueprint, Foreign, Grafted
-from visiongraft.surgery.network import AnyNetwork, ForeignNetwork, blueprint_of, body_of, build, build_empty
+from visiongraft.surgery.network import AnyNetwork, ForeignNetwork, blueprint_of, body_of, build, build_empty, fill
 from visiongraft.surgery.operation import deeds_of
 from visiongraft.weights.description import DETECTOR, DETECTORS, FORMAT, Description, in_short, is_version_of
 from visiongraft.weights.paths import path_of
@@ -196,7 +196,7 @@ def read(path: str | Path, *, image: int | Grid | None = None, base: nn.Module |
         wanted = _outline(about.spec, base)
     check_tensors(wanted, tensors, path)
     network = build(about.spec, base=base)
-    body_of(network).load_state_dict(tensors)
+    fill(network, tensors)
     trained = Trained(network.eval(), about.preprocessing, tuple(about.classes), about.scores)
     return trained if image is None else trained.at(image)
 
