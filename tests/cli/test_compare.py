@@ -167,7 +167,7 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(
         (["--recipe", "botnet_cifer"], "No recipe is named 'botnet_cifer'. Did you mean 'botnet_cifar'"),
         (
             ["--recipe", "coatnet_in1k_384"],
-            "begins with trained weights, and a comparison with none. Give another one.",
+            "begins with trained weights. Add --pretrained or --weights FILE.",
         ),
         (["--mean", "0.5"], "--mean takes a number for each of red, green and blue"),
         (["--max-unreadable", "2"], "--max-unreadable must be in [0, 1], not 2.0."),

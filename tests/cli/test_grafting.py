@@ -145,6 +145,30 @@ def test_a_network_is_compared_with_its_grafted_forms(
     assert f"plugin: {plugin}\n" in config
 
 
+def test_grafted_forms_are_compared_from_one_file_of_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trials, "measure_speeds", lambda *args, **more: measure_speeds(*args, **more, patience=0.0))
+    checkpoint, data = tmp_path / "mine.pth", few(tmp_path / "stripes.npz")
+    network = timm.create_model("test_resnet")
+    torch.save(network.state_dict(), checkpoint)
+    model, still = ("--models", "timm:test_resnet", *SHORT), ("--lr", "1e-9", "--seeds", "2", "--data", data)
+    asked = ("compare", *model, *still, "--graft", "layer3+=Conv()", "--output", tmp_path / "found")
+    answer(capsys, *asked, "--weights", checkpoint)
+    folder = ComparisonFolder(tmp_path / "found")
+    for name in ("timm_test_resnet", "timm_test_resnet+conv-after-layer3"):
+        body = read(folder.run(name, 1).best).network.body
+        torch.testing.assert_close(body.layer4[0].conv2.weight, network.layer4[0].conv2.weight)
+        assert f"weights: {checkpoint}\n" in folder.run(name, 1).config.read_text()
+    text = complaint(capsys, *asked)
+    assert "holds another comparison: it has other weights to begin with." in text
+    two = (*asked[:2], "timm:test_resnet,resnet_pico", *asked[3:], "--weights", checkpoint)
+    assert complaint(capsys, *two) == (
+        f"graft: --weights {checkpoint} is of one network, and --models names 2. Name that one, or use --pretrained,"
+        " by which each begins with its own.\n"
+    )
+
+
 def test_info_tells_of_a_network_of_others(capsys: pytest.CaptureFixture) -> None:
     options = ("--image", "64", "--num-classes", "5", "--graft", "layer4.*.conv2=GridAttention(heads=4)")
     found = answer(capsys, "info", "torchvision:resnet18", *options)

@@ -8,13 +8,21 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from visiongraft.cli.arguments import Spread, flat, usual
-from visiongraft.cli.grafting import blueprint_named, grafted, parse_variants, run_plugin
+from visiongraft.cli.entrants import (
+    MODELS,
+    Entrants,
+    Source,
+    check_entrants,
+    entrants_named,
+    entrants_of_preset,
+    reference_among,
+)
+from visiongraft.cli.grafting import parse_variants, run_plugin
 from visiongraft.cli.progress import progress_bar
 from visiongraft.cli.runs import RUNS, short_name
 from visiongraft.cli.values import (
     ImageSize,
     check_share,
-    check_takes_rgb,
     check_workers,
     check_writable,
     parse_image,
@@ -22,27 +30,21 @@ from visiongraft.cli.values import (
 )
 from visiongraft.compare.budget import parse_budget
 from visiongraft.compare.folder import ComparisonFolder, Failed, Result
-from visiongraft.compare.plan import Entry, Plan, check_question, mark_of
-from visiongraft.compare.presets import get_preset
+from visiongraft.compare.plan import Entry, Plan, mark_of, mark_of_weights
 from visiongraft.compare.table import Comparison, Row, points
 from visiongraft.compare.trials import Circumstances, run_comparison
 from visiongraft.data.kept import kept_in_memory
 from visiongraft.data.sources import open_data
-from visiongraft.errors import DataError, GraftError, counted, nearest, printable
+from visiongraft.errors import DataError, GraftError, counted, printable
 from visiongraft.explain.comparison import write_comparison
-from visiongraft.families.zoo import customized
-from visiongraft.preprocessing import Interpolation, Preprocessing
-from visiongraft.surgery.foreign import Blueprint
-from visiongraft.surgery.network import check_takes, fitted
+from visiongraft.kernels.types import Grid
+from visiongraft.preprocessing import Interpolation
 from visiongraft.surgery.words import Graft
 from visiongraft.train.crew import check_alone
 from visiongraft.train.devices import find_device, keep_freed_memory, workers_for
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.recipes import DEFAULT, find_recipe
 from visiongraft.train.step import taken_at_once
-
-MODELS = "resnet_pico,botnet_pico,cotnet_pico,coatnet_pico"
-"""What is compared where nobody says."""
 
 BUDGET = "17m"
 """How long all runs take where nobody says."""
@@ -65,6 +67,10 @@ def run(
     graft: str | None = None,
     graft_lose: str | None = None,
     plugin: Path | None = None,
+    pretrained: bool = False,
+    weights: Path | None = None,
+    weights_dir: Path | None = None,
+    offline: bool = False,
     preset: str | None = None,
     against: str | None = None,
     data: str | None = None,
@@ -106,6 +112,11 @@ def run(
             a convolution, PLACE+=MIXER behind a module; several have ; between them, and | where another model begins
         graft_lose: what of these convolutions may go with them, of groups,dilation
         plugin: a file of Python with mixers of your own, frozen dataclasses with build(site); it is run
+        pretrained: let each model begin with weights that others published, which are fetched once and kept; grafted
+            forms begin with those of their model
+        weights: let the one model and its grafted forms begin with those of a file or a run folder
+        weights_dir: where published weights are kept; by default the cache of Hugging Face's libraries
+        offline: fetch no weights
         preset: an ablation of a paper in place of --models, as botnet-position, botnet-c5, coatnet-layout, non-local,
             convmixer-patch-kernel or cot-fusion; with -pico behind it, of networks that two cores can train
         against: the model that the others are compared with; by default the first
@@ -133,13 +144,15 @@ def run(
     check_alone("graft compare")
     check_share(max_unreadable, of="--max-unreadable")
     seconds = _budget(epochs, budget)
-    how = _as_compared(how, recipe, epochs)
+    source = Source(pretrained, weights, weights_dir, offline)
+    how = _as_compared(how, recipe, epochs, source)
     check_workers(workers)
     place = find_device(device)
     run_plugin(plugin)
-    specs = _networks(models, preset, image, seeds, parse_variants(graft, graft_lose))
-    reference = _reference(against, specs)
-    plain = Preprocessing()
+    entrants = _entrants(models, preset, parse_image(image), parse_variants(graft, graft_lose), source)
+    check_entrants(entrants, seeds)
+    specs, plain = entrants.specs, entrants.preprocessing
+    reference = reference_among(against, specs)
     shown = preprocessed(plain, plain.image, mean=mean, std=std, interpolation=interpolation, crop_pct=crop_pct)
     check_writable(output or RUNS, "--output", kind="folder")
     images = kept_in_memory(open_data(data, data_dir=data_dir, download=download), "auto")
@@ -156,6 +169,7 @@ def run(
         device=place.type,
         preset=preset.lower() if preset else None,
         preprocessing=shown,
+        begun=mark_of_weights(entrants.starts),
     )
     folder = ComparisonFolder(output or RUNS / _name(plan, data))
     keep_freed_memory()
@@ -168,6 +182,7 @@ def run(
             max_unreadable=max_unreadable,
             options=_of_each_run(options, how),
             witness=teller,
+            starts=entrants.starts,
         )
         try:
             found = run_comparison(plan, around, reference=reference)
@@ -178,15 +193,32 @@ def run(
     return found
 
 
-def _as_compared(recipe: Recipe, name: str, epochs: int | None) -> Recipe:
+def _entrants(
+    models: str | None, preset: str | None, size: Grid | None, variants: Sequence[tuple[Graft, ...]], source: Source
+) -> Entrants:
+    """Give what is compared.
+
+    Raises:
+        GraftError: if nothing of that kind can be.
+    """
+    if preset is None:
+        return entrants_named(models or MODELS, size, variants, source)
+    if models is not None:
+        raise GraftError("--models and --preset both say what to compare. Give one of them.")
+    if source:
+        raise GraftError("--preset compares networks from random weights. Leave out --pretrained and --weights.")
+    return entrants_of_preset(preset, size, variants)
+
+
+def _as_compared(recipe: Recipe, name: str, epochs: int | None, source: Source) -> Recipe:
     """Give a recipe as a comparison trains by it.
 
     Raises:
-        GraftError: if the one of that name begins with trained weights.
+        GraftError: if the one of that name begins with trained weights, and there are none.
     """
     named = find_recipe(name)
-    if named.weights:
-        raise GraftError(f"--recipe {name} begins with trained weights, and a comparison with none. Give another one.")
+    if named.weights and not source:
+        raise GraftError(f"--recipe {name} begins with trained weights. Add --pretrained or --weights FILE.")
     return replace(recipe, epochs=named.recipe.epochs if epochs is None else epochs, keep="last")
 
 
@@ -201,55 +233,15 @@ def _budget(epochs: int | None, budget: str | None) -> float | None:
     return None if epochs is not None else parse_budget(budget or BUDGET)
 
 
-def _networks(
-    models: str | None, preset: str | None, image: ImageSize | None, seeds: int, variants: Sequence[tuple[Graft, ...]]
-) -> list[Blueprint]:
-    """Give the networks to be compared.
-
-    Raises:
-        GraftError: if they are none that can be compared.
-        UnknownModel: if a name is not in the zoo.
-        ImageSizeError: if one cannot take the images.
-    """
-    if models is not None and preset is not None:
-        raise GraftError("--models and --preset both say what to compare. Give one of them.")
-    size = parse_image(image)
-    specs: list[Blueprint]
-    if preset is not None:
-        specs = [customized(spec, image=size) for spec in get_preset(preset).specs]
-    else:
-        names = [name.strip() for name in (models or MODELS).split(",") if name.strip()]
-        specs = [fitted(blueprint_named(name), image=size) for name in names]
-    specs[1:1] = [grafted(specs[0], grafts) for grafts in variants] if specs else []
-    check_question([spec.name for spec in specs], seeds)
-    for spec in specs:
-        check_takes_rgb(spec)
-        check_takes(spec, spec.image)
-    return specs
-
-
-def _reference(against: str | None, specs: Sequence[Blueprint]) -> str:
-    """Give the name of the network that the others are compared with.
-
-    Raises:
-        GraftError: if it is not among them.
-    """
-    names = [spec.name for spec in specs]
-    if against is None:
-        return names[0]
-    if against.lower() not in names:
-        raise GraftError(
-            f"--against names {against!r}, which is not compared.{nearest(against, names)} Name one of"
-            f" {', '.join(names)}."
-        )
-    return against.lower()
-
-
 def _of_each_run(options: Mapping[str, object], recipe: Recipe) -> dict[str, object]:
     """Give the options with which `graft train` repeats a run of the comparison, but its model, epochs and seed."""
     shared = (
         "recipe",
         "plugin",
+        "pretrained",
+        "weights",
+        "weights_dir",
+        "offline",
         "data",
         "data_dir",
         "image",

@@ -6,12 +6,15 @@ from dataclasses import asdict, dataclass, fields, replace
 from hashlib import blake2b
 from typing import Any
 
+import torch
+
 from visiongraft.data.fingerprint import fingerprint
 from visiongraft.data.sets import ImageData
 from visiongraft.errors import DataError, GraftError, RunError, SpecError, counted
 from visiongraft.preprocessing import RGB, Preprocessing
 from visiongraft.surgery.foreign import Blueprint, read_blueprint
 from visiongraft.train.recipe import Recipe
+from visiongraft.weights.store import Trained
 
 FORMAT = "visiongraft.comparison/2"
 """Name and version of the plan and of what is written about a run. It rises when an older one would be misread."""
@@ -74,6 +77,7 @@ class Plan:
         device: the kind that computes, such as "cpu".
         preset: which ablation it is, if it is one.
         preprocessing: what images go through, at the size of each network.
+        begun: what tells the weights that networks begin with from others; empty for random ones.
     """
 
     entries: tuple[Entry, ...]
@@ -84,6 +88,7 @@ class Plan:
     device: str
     preset: str | None = None
     preprocessing: Preprocessing = Preprocessing()
+    begun: str = ""
 
     def __post_init__(self) -> None:
         """Check that no image chooses what it scores.
@@ -120,6 +125,8 @@ class Plan:
             for each in self.entries
         ]
         others = {name: value for name, value in asdict(self).items() if name != "entries"}
+        if not self.begun:  # so plans of random weights are called what they always were
+            del others["begun"]
         return json.dumps({"format": FORMAT, **others, "entries": entries}, indent=1, ensure_ascii=False) + "\n"
 
     @staticmethod
@@ -148,6 +155,7 @@ class Plan:
             found += _other_images(self.data, other.data)
         if _names(self) == _names(other):
             found += _other_networks(self, other)
+        found += ["other weights to begin with"] if self.begun != other.begun else []
         found += _other_preprocessing(self.preprocessing, other.preprocessing)
         return found + _other_recipe(self.recipe, other.recipe)
 
@@ -221,6 +229,16 @@ def mark_of(data: ImageData) -> DataMark:
         part.pop("sample", None)  # which comparisons that were begun before do not have; each run has its own
     digest = blake2b(json.dumps(found).encode(), digest_size=16).hexdigest()
     return DataMark(data.name, len(data.classes), len(data.train), len(data.val), digest)
+
+
+def mark_of_weights(starts: Mapping[str, Trained]) -> str:
+    """Give a text that tells the weights that networks begin with, by the networks' names, from all others."""
+    digest = blake2b(digest_size=16)
+    for name, each in sorted(starts.items()):
+        digest.update(name.encode())
+        for tensor in each.network.state_dict().values():
+            digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest() if starts else ""
 
 
 def check_question(names: list[str], seeds: int) -> None:

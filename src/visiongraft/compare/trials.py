@@ -1,7 +1,7 @@
 """Runs a comparison: plans it, trains what is not trained yet, and measures how fast the networks answer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -19,6 +19,7 @@ from visiongraft.surgery.typed import as_typed
 from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import Outcome, train
 from visiongraft.train.state import Metrics, has_state
+from visiongraft.weights.store import Trained
 
 BATCH = 32
 """Images at a time where it is measured how many a network answers in a second."""
@@ -58,6 +59,7 @@ class Circumstances:
         max_unreadable: share of the images that may be unreadable before a run stops.
         options: for the config.yaml of each run, beside its model, epochs and seed.
         witness: told of what happens.
+        starts: the weights that networks begin with, by the network's name; none for random ones.
     """
 
     data: ImageData
@@ -67,6 +69,7 @@ class Circumstances:
     max_unreadable: float
     options: Mapping[str, object]
     witness: Witness
+    starts: Mapping[str, Trained] = field(default_factory=dict)
 
 
 def run_comparison(asked: Plan, around: Circumstances, *, reference: str | None = None) -> Comparison:
@@ -167,6 +170,7 @@ def _run(plan: Plan, entry: Entry, seed: int, around: Circumstances) -> Result |
             preprocessing=plan.preprocessing.at(entry.spec.image),
             hardware=Hardware(around.device, workers=around.workers),
             options={**as_typed(entry.spec), **around.options, "epochs": entry.epochs, "seed": seed},
+            start=around.starts.get(entry.name),
             max_unreadable=around.max_unreadable,
             resume="allowed",
             listener=_Relay(around.witness),

@@ -17,7 +17,8 @@ from visiongraft.spec import Backbone
 from visiongraft.surgery.foreign import Blueprint, Foreign, Grafted
 from visiongraft.surgery.network import AnyNetwork, body_of
 from visiongraft.weights.adapt import adapted_to
-from visiongraft.weights.models import load_pretrained, read_weights, read_weights_of_others
+from visiongraft.weights.libraries import read_weights_of_others
+from visiongraft.weights.models import load_pretrained, read_weights
 from visiongraft.weights.store import Trained
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 
 import torch
 import torch.distributed as dist
@@ -33,8 +32,9 @@ def synchronised(network: nn.Module, device: torch.device) -> nn.Module:
             f"{_name_of(network)} has a {type(odd[0]).__name__}, whose means several processes cannot share here."
             " Train it with one."
         )
+    forms = {kind: _shared_form(kind, device.type) for kind in dict.fromkeys(map(type, norms))}
     for each in norms:  # nothing but what it computes while training is another
-        each.__class__ = _shared_form(type(each), device.type)
+        each.__class__ = forms[type(each)]
     return network
 
 
@@ -42,7 +42,6 @@ def _name_of(network: nn.Module) -> str:
     return str(getattr(getattr(network, "spec", None), "name", type(network).__name__))
 
 
-@cache
 def _shared_form(kind: type[object], device: str) -> type[_BatchNorm]:
     """Give the class whose means are those of all processes in the place of another one."""
     own = _OfGPUs if device == "cuda" or kind is nn.SyncBatchNorm else SyncedBatchNorm2d
