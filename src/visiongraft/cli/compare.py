@@ -100,7 +100,7 @@ def run(
         graft compare --models resnet50,botnet50,cotnet50 --data photos/ --image 224 --epochs 90
         graft compare --models resnet_pico,coatnet_pico --data photos/ --seeds 5 --budget 1h30m
         graft compare --models torchvision:resnet18 --graft "layer4.*.conv2=GridAttention(heads=4)" --data photos/
-        graft compare --models resnet_pico --graft "stages.3+=GridAttention() | stages.3+=ContextualTransformer()"
+        graft compare --models resnet_pico --graft "stages.2+=GridAttention() | stages.2+=ContextualTransformer()"
         graft compare --preset botnet-position-pico
         graft compare --preset coatnet-layout --data imagenet --data-dir imagenet/ --epochs 90
 

@@ -1,4 +1,4 @@
-"""Files from a hub, by huggingface_hub: the one file that knows it, and the only one here that fetches weights.
+"""Files from a hub, by huggingface_hub: the one file that knows it. Nothing else fetches weights, but of_torchvision.
 
 It honours the variables of that library: HF_ENDPOINT (a mirror), HF_HOME and HF_HUB_CACHE (where files are kept),
 HF_HUB_OFFLINE, HF_TOKEN. What it would tell the hub of this machine beyond its own and Python's version is switched
