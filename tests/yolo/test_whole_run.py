@@ -27,7 +27,11 @@ def python(*arguments: str, **environment: str) -> str:
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=REPOSITORY,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        env={
+            **{key: each for key, each in os.environ.items() if not key.startswith("PYTEST")},
+            "OMP_NUM_THREADS": "1",
+            **environment,
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -52,6 +56,7 @@ def found(folder: Path) -> dict:
 
 def test_nothing_is_asked_of_any_host_and_no_package_is_installed(found: dict) -> None:
     assert found["asked"] == []
+    assert found["reports"] == [False, False]  # it does not see pytest, and yet reports nothing
     assert [each for each in found["started"] if "pip" in each] == []
 
 

@@ -59,6 +59,10 @@ def main(folder: Path) -> None:
     kind = trainer._smart_load("trainer")
     held = kind(overrides={**options, **common, "plots": False, "name": "spawned"}, _callbacks=trainer.callbacks)
     found["spawned"] = generate_ddp_file(held)
+    from ultralytics.utils import TESTS_RUNNING
+    from ultralytics.utils.events import events
+
+    found["reports"] = [TESTS_RUNNING, events.enabled]
     found["asked"], found["started"] = asked, started
     (folder / "found.json").write_text(json.dumps(found))
 
@@ -111,7 +115,7 @@ def _forbid(asked: list[str], started: list[str]) -> None:
     """Refuse every host, and note each program that is started."""
 
     def refuse(*arguments: object, **_: object) -> None:
-        asked.append(str(arguments[-1]))
+        asked.append(str(arguments))
         raise OSError("no network here")
 
     for name in ("create_connection", "getaddrinfo"):
