@@ -10,8 +10,10 @@ from tests.cli.running import answer, complaint
 from visiongraft.cli import compare, train
 from visiongraft.cli.arguments import flat, gathered, options_of, usual
 from visiongraft.cli.main import main
+from visiongraft.cli.options import parse
 from visiongraft.cli.verbs import VERBS
 from visiongraft.train.recipe import Recipe
+from visiongraft.train.recipes import DEFAULT, find_recipe
 
 
 def explain(verb: str, width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> str:
@@ -49,6 +51,12 @@ def test_each_choice_of_a_recipe_is_an_option_wherever_networks_are_trained_with
     assert chosen.items() <= usual(train.run).items()
     chosen = {name: value for name, value in chosen.items() if name not in {"epochs", "seed", "keep"}}
     assert chosen.items() <= usual(compare.run).items()  # which has epochs and seeds of its own
+
+
+def test_a_command_without_a_word_behind_its_verb_has_every_default() -> None:
+    chosen = parse(next(each for each in VERBS if each.name == "train"), [])
+    assert chosen is not None
+    assert chosen.arguments["how"] == find_recipe(DEFAULT).recipe
 
 
 def test_what_options_are_made_of_can_be_put_together_and_taken_apart() -> None:

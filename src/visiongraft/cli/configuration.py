@@ -63,7 +63,7 @@ def recipe_of(words: Sequence[str], hints: Mapping[str, object]) -> str | None:
 def _behind(option: str, words: Sequence[str]) -> list[str]:
     """Give what came behind an option, each time that it came; what begins with a dash is another option."""
     found = []
-    for word, behind in zip(words, [*words[1:], ""], strict=True):
+    for word, behind in zip(words, [*words, ""][1:], strict=True):
         name, _, value = word.partition("=")
         if name == option and (value or not behind.startswith("-")):
             found.append(value or behind)

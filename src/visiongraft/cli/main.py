@@ -89,12 +89,17 @@ def _dispatch(words: list[str]) -> int:
         with _arriving():
             print(f"visiongraft {__version__}")
         return 0
-    verb = _find(words[0])
+    group = [verb for verb in VERBS if verb.name.startswith(f"{words[0]} ")]
+    if group and words[1:] in ([], ["-h"], ["--help"]):
+        with _arriving():
+            print(_overview(group))
+        return 0 if words[1:] else 2
+    verb, options = _found(words)
     from visiongraft.cli.options import parse
 
     chosen = None
     with _arriving():  # the help or the configuration, where those are asked for
-        chosen = parse(verb, words[1:])
+        chosen = parse(verb, options)
     if chosen is None:
         return 0
     module = verb.load()
@@ -151,16 +156,20 @@ def _work_together() -> bool:
     return distributed is not None and distributed.is_available() and distributed.is_initialized()
 
 
-def _find(name: str) -> Verb:
-    names = [verb.name for verb in VERBS]
-    if name not in names:
-        raise GraftError(f"There is no verb {name!r}.{nearest(name, names)} The verbs are {', '.join(names)}.")
-    return VERBS[names.index(name)]
+def _found(words: Sequence[str]) -> tuple[Verb, list[str]]:
+    """Give the verb, which has one word or two, and the words behind it."""
+    verbs = {verb.name: verb for verb in VERBS}
+    for length in (2, 1):
+        if verb := verbs.get(" ".join(words[:length])):
+            return verb, list(words[length:])
+    group = [each for each in verbs if each.startswith(f"{words[0]} ")]
+    name, known = (" ".join(words[:2]), group) if group else (words[0], list(verbs))
+    raise GraftError(f"There is no verb {name!r}.{nearest(name, known)} The verbs are {', '.join(known)}.")
 
 
-def _overview() -> str:
-    width = max(len(verb.name) for verb in VERBS)
-    lines = (f"  {verb.name:{width}}  {verb.purpose}" for verb in VERBS)
+def _overview(verbs: Sequence[Verb] = VERBS) -> str:
+    width = max(len(verb.name) for verb in verbs)
+    lines = (f"  {verb.name:{width}}  {verb.purpose}" for verb in verbs)
     return "\n".join(
         [
             USAGE,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Verb(NamedTuple):
-    """One verb: its name, what it does in a few words, and where it lives.
+    """One verb: its name, of one word or two, what it does in a few words, and where it lives.
 
     Its module has `run`, whose arguments are the options and whose docstring is the help, `as_json`, which turns what
     `run` gave into plain values, and `show`, which prints it for a person. Where a result that is worth printing can
@@ -32,5 +32,8 @@ VERBS = (
     Verb("compare", "find out which of several networks is better on your data, and how sure that is", "compare"),
     Verb("bench", "time networks beside the same networks of others", "bench"),
     Verb("predict", "classify files and folders of images", "predict"),
+    Verb("detect train", "train a detector on images with boxes or masks", "detect_train"),
+    Verb("detect eval", "score a trained detector on images with boxes or masks", "detect_eval"),
+    Verb("detect predict", "find objects on files and folders of images", "detect_predict"),
     Verb("convert", "turn a weight file of others into one of ours", "convert"),
 )

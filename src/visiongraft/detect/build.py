@@ -83,6 +83,7 @@ def _two_stages(spec: Detector, pyramid: Pyramid) -> nn.Module:
         "box_head": TwoMLPHead(spec.width * _BOX_CELLS**2, hidden) if plain else _convolved_head(spec.width, hidden),
         "box_predictor": FastRCNNPredictor(hidden, logits),
         "box_detections_per_img": spec.detections,
+        "box_batch_size_per_image": spec.regions,
     }
     if spec.kind == "faster_rcnn":
         return FasterRCNN(pyramid, **choices)

@@ -22,7 +22,7 @@ from visiongraft.weights.models import load_pretrained, read_weights
 from visiongraft.weights.store import Trained
 
 
-def create_detector(
+def create_detector(  # noqa: PLR0913 - the choices of a detector, one by one
     kind: Kind | Detector,
     *,
     backbone: str | Blueprint | None = None,
@@ -32,6 +32,7 @@ def create_detector(
     norm: Norm | None = None,
     heads: Heads | None = None,
     width: int | None = None,
+    regions: int | None = None,
     image: int | Grid | None = None,
     pretrained: bool | str = False,
     weights: str | Path | None = None,
@@ -54,6 +55,7 @@ def create_detector(
             with such; "train" and "sync" learn, each process by itself or all together.
         heads: "plain", or "normalised" by groups, with a deeper box head.
         width: channels of pyramid and heads, 256 by default.
+        regions: of an image, from which the heads of detectors in two stages learn, 512 by default.
         image: native size in pixels of the backbone's position tables; by default a square of the shorter side. Any
             other size works as well.
         pretrained: begin with published weights of the backbone, True or their tag, as `visiongraft.create_model`.
@@ -81,6 +83,7 @@ def create_detector(
         "norm": norm,
         "heads": heads,
         "width": width,
+        "regions": regions,
     }
     value = _value(kind, spec, {name: each for name, each in choices.items() if each is not None}, start)
     if image is not None or given is backbone:

@@ -1,39 +1,14 @@
-"""The set-ups of the papers for detectors, by name: sizes, scales, length and rates, each with where it comes from."""
+"""How detectors are trained, by name: the set-ups of papers, and one for few images, each with where it comes from."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
+from visiongraft.detect.course import DetectionCourse
 from visiongraft.detect.value import Heads, Kind, Norm
 from visiongraft.errors import GraftError, nearest
-from visiongraft.train.recipe import Recipe
 from visiongraft.train.recipes import UNMEASURED
 
-
-@dataclass(frozen=True)
-class Sizes:
-    """How large images are shown.
-
-    Args:
-        min_size: as in `Detector`: pixels of the shorter side, from which training draws if there are several.
-        max_size: pixels that the longer side is at most.
-        jitter: smallest and largest factor by which training scales an image around that size, drawn for each image;
-            what is then too large is cropped. (1.0, 1.0) for none.
-    """
-
-    min_size: tuple[int, ...]
-    max_size: int
-    jitter: tuple[float, float] = (1.0, 1.0)
-
-    def __post_init__(self) -> None:
-        """Check the range.
-
-        Raises:
-            GraftError: if it is none.
-        """
-        smallest, largest = self.jitter
-        if not 0.0 < smallest <= largest:
-            raise GraftError(
-                f"A scale jitter goes from a number above 0 to one that is not smaller, not {self.jitter}."
-            )
+DEFAULT = "small"
+"""The recipe of a training that names none."""
 
 
 @dataclass(frozen=True)
@@ -42,32 +17,64 @@ class DetectionRecipe:
 
     Args:
         name: on the command line.
-        recipe: steps, rates and the like; what it says of crops, mixing and labels is of classification alone.
-        kind: of the detector.
+        course: steps, rates, and how images are shown.
+        kind: of the detector; None for one that suits the data.
         backbone: a name of the zoo.
-        sizes: of the images.
-        norm: as in `Detector`.
+        min_size: as in `Detector`: pixels of the shorter side, from which training draws if there are several.
+        max_size: pixels that the longer side is at most.
+        norm: as in `Detector`; None for "frozen" with trained weights, and else "sync".
         heads: as in `Detector`.
         source: the paper with its section, or the repository.
         published: what the source says that it gives.
+        width: as in `Detector`.
+        regions: as in `Detector`.
         measured: what it gave here, or that it is unmeasured.
         departures: where it differs from the source, one sentence each.
     """
 
     name: str
-    recipe: Recipe
-    kind: Kind
+    course: DetectionCourse
+    kind: Kind | None
     backbone: str
-    sizes: Sizes
-    norm: Norm
+    min_size: tuple[int, ...]
+    max_size: int
+    norm: Norm | None
     heads: Heads
     source: str
     published: str
+    width: int = 256
+    regions: int = 512
     measured: str = UNMEASURED
     departures: tuple[str, ...] = ()
 
+    @property
+    def options(self) -> dict[str, object]:
+        """The options of `graft detect train` whose defaults it gives."""
+        own = {name: getattr(self, name) for name in ("max_size", "heads", "width", "regions")}
+        shown = {"min_size": ",".join(map(str, self.min_size))}
+        names = (
+            each.name for each in fields(DetectionCourse) if each.name != "layer_decay"
+        )  # which is for classifiers
+        chosen = {name: getattr(self.course, name) for name in names}
+        return chosen | own | shown
 
-_COCO_1X = Recipe(
+
+_SMALL = DetectionRecipe(
+    name=DEFAULT,
+    course=DetectionCourse(),
+    kind=None,
+    backbone="botnet_pico",
+    min_size=(256,),
+    max_size=512,
+    norm=None,
+    heads="plain",
+    width=64,
+    regions=128,
+    source="found here: what some hundred images and two cores of a CPU give from random weights",
+    published="nothing",
+)
+
+_COCO_1X = DetectionCourse(
     epochs=12,
     batch_size=16,
     opt="sgd",
@@ -78,22 +85,17 @@ _COCO_1X = Recipe(
     sched="late_steps",
     warmup_epochs=0.14,
     warmup_lr=2e-5,
-    label_smoothing=0.0,
-    drop_path=0.0,
-    grow_from=1.0,
-    grow_to=1.0,
-    rotation=0.0,
-    color_jitter=0.0,
     val_every=1,
 )
 """90,000 steps of 16 images of COCO, which are 12.3 epochs of its 117,266 images with objects."""
 
 _BOTNET = DetectionRecipe(
     name="botnet_72_strong",
-    recipe=replace(_COCO_1X, epochs=72),
+    course=replace(_COCO_1X, epochs=72, jitter="0.1,2.0"),
     kind="mask_rcnn",
     backbone="botnet50",
-    sizes=Sizes((1024,), 1024, (0.1, 2.0)),
+    min_size=(1024,),
+    max_size=1024,
     norm="sync",
     heads="normalised",
     source="arXiv:2101.11605, section 4",
@@ -107,12 +109,12 @@ _BOTNET = DetectionRecipe(
 RECIPES: dict[str, DetectionRecipe] = {
     each.name: each
     for each in (
+        _SMALL,
         *(
             replace(
                 _BOTNET,
                 name=f"botnet_{epochs}",
-                recipe=replace(_COCO_1X, epochs=epochs),
-                sizes=Sizes((1024,), 1024, (0.8, 1.25)),
+                course=replace(_COCO_1X, epochs=epochs, jitter="0.8,1.25"),
                 published="not known here",
                 departures=(*_BOTNET.departures, "The jitter of 0.8 to 1.25 is as we remember it, and not looked up."),
             )
@@ -121,10 +123,11 @@ RECIPES: dict[str, DetectionRecipe] = {
         _BOTNET,
         DetectionRecipe(
             name="cotnet_1x",
-            recipe=_COCO_1X,
+            course=_COCO_1X,
             kind="mask_rcnn",
             backbone="cotnet50",
-            sizes=Sizes((640, 672, 704, 736, 768, 800), 1333),
+            min_size=(640, 672, 704, 736, 768, 800),
+            max_size=1333,
             norm="sync",
             heads="normalised",
             source="github.com/JDAI-CV/CoTNet-ObjectDetection-InstanceSegmentation, README",

@@ -63,9 +63,39 @@ class DetectionBatch(NamedTuple):
         images = [each.to(device, non_blocking=True) for each in self.images]
         return self._replace(images=images, targets=[_target_on(device, each) for each in self.targets])
 
+    @property
+    def readable(self) -> int:
+        """How many images there are."""
+        return len(self.images)
+
+    @property
+    def size(self) -> str:
+        """The largest height and the largest width of the images, in words."""
+        return " x ".join(str(max(each.shape[axis] for each in self.images)) for axis in (1, 2))
+
+    def first(self, number: int) -> "DetectionBatch":
+        """Keep the first images."""
+        return self._replace(images=self.images[:number], targets=self.targets[:number], indices=self.indices[:number])
+
+    def blank(self) -> "DetectionBatch":
+        """Give one black image that shows nothing, in place of a batch of none."""
+        target: Target = {
+            "boxes": torch.zeros(0, 4),
+            "labels": torch.zeros(0, dtype=torch.int64),
+            "image_id": -1,
+            "name": "",
+            "area": torch.zeros(0),
+            "iscrowd": torch.zeros(0, dtype=torch.int64),
+            "masks": torch.zeros(0, _BLANK, _BLANK, dtype=torch.uint8),
+        }
+        return DetectionBatch([torch.zeros(3, _BLANK, _BLANK, dtype=torch.uint8)], [target], (-1,), ())
+
     def inputs(self) -> list[Float32[Tensor, "3 h w"]]:
         """Give the images as torchvision's detectors take them, in [0, 1]."""
         return [each.float() / 255 for each in self.images]
+
+
+_BLANK = 64  # pixels a side
 
 
 def _target_on(device: torch.device, target: Target) -> Target:

@@ -42,6 +42,7 @@ class Detector:
             pyramid and heads, a box head of four convolutions and one layer, and a proposal head of two.
         width: channels of pyramid and heads. The box head's hidden layer has four times as many.
         detections: most objects that are found in an image.
+        regions: of an image, from which the heads of detectors in two stages learn.
         mean: of the pixels from 0 to 1, subtracted.
         std: of these pixels, divided by.
     """
@@ -55,6 +56,7 @@ class Detector:
     heads: Heads = "plain"
     width: int = 256
     detections: int = 100
+    regions: int = 512
     mean: RGB = IMAGENET_MEAN
     std: RGB = IMAGENET_STD
 
@@ -87,7 +89,9 @@ class Detector:
     def _check_numbers(self) -> None:
         if not isinstance(self.min_size, tuple) or not self.min_size:
             raise SpecError(f"The min_size of a Detector is a tuple of pixels, as (800,), not {self.min_size!r}.")
-        numbers = [(name, getattr(self, name)) for name in ("num_classes", "max_size", "width", "detections")]
+        numbers = [
+            (name, getattr(self, name)) for name in ("num_classes", "max_size", "width", "detections", "regions")
+        ]
         for name, value in (*numbers, *(("min_size", each) for each in self.min_size)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise SpecError(f"The {name} of a Detector is a whole number of at least 1, not {value!r}.")

@@ -16,11 +16,11 @@ def command(verb: str, words: Sequence[object], options: Mapping[str, object]) -
     """Write a command of `graft` for a shell.
 
     Args:
-        verb: such as "train".
+        verb: such as "train", or "detect train".
         words: what stands without a name, in order.
         options: by their names in Python; those that are None or False are left out.
     """
-    parts = ["graft", verb, *map(str, words)]
+    parts = ["graft", *verb.split(), *map(str, words)]
     for name, value in options.items():
         if value is True:
             parts.append(flag(name))
@@ -50,3 +50,13 @@ from visiongraft.deploy.predict import predict
 model = vg.read_weights({str(weights)!r})
 for each in predict(model, [Path("photo.jpg")], device=torch.device("cpu")):
     print(each.file, each.top)"""
+
+
+def as_detector(weights: Path) -> str:
+    """Write how a detector is loaded, and asked for the objects of an image."""
+    return f"""import torch
+import visiongraft as vg
+
+detector = vg.detect.load({str(weights)!r})  # of torchvision's class, in eval mode, on the CPU
+(found,) = detector([torch.rand(3, 480, 640)])  # an image from 0 to 1, of any size
+print(found["boxes"], found["labels"], found["scores"])"""

@@ -261,7 +261,11 @@ def _without_classes(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _name_of(spec: Mapping[str, Any]) -> str:
-    return _name_of(spec["base"]) + " with grafts" if "base" in spec else spec.get("name") or spec["source"]
+    if "base" in spec:
+        return _name_of(spec["base"]) + " with grafts"
+    if "backbone" in spec:
+        return f"{spec['kind']}_{_name_of(spec['backbone'])}"
+    return spec.get("name") or spec["source"]
 
 
 def _first_line(error: BaseException) -> str:

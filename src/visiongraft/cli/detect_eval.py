@@ -1,0 +1,90 @@
+"""`graft detect eval`."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from visiongraft.cli.detecting import find_detector, in_numbers, lines_of, mended, parse_fix
+from visiongraft.cli.grafting import run_plugin
+from visiongraft.cli.progress import counting
+from visiongraft.cli.values import check_workers
+from visiongraft.detect.judging import DetectionEvaluation, judge
+from visiongraft.detect.opening import open_detection
+from visiongraft.errors import DataError, counted, printable
+from visiongraft.train.devices import find_device, workers_for
+
+
+def run(
+    weights: Path,
+    *,
+    data: str,
+    fix: str | None = None,
+    workers: Literal["auto"] | int = "auto",
+    device: str = "auto",
+    plugin: Path | None = None,
+) -> DetectionEvaluation:
+    """Score a trained detector on images with boxes or masks: the validation part of a data set.
+
+    Scores are COCO's: average precision over overlaps from 0.5 to 0.95, for images of their own size.
+
+    Examples:
+        graft detect eval runs/mask_rcnn_botnet_pico-nuclei --data nuclei/
+        graft detect eval best.safetensors --data cells/ --json
+
+    Args:
+        weights: a .safetensors file of `graft detect train`, or its run folder
+        data: a folder of images with annotations, with the categories of the training
+        fix: what to do about faulty annotations, which are refused otherwise: drop what has faults, clip boxes at the
+            edges of their image, or drop,clip; the files stay as they are
+        workers: processes that read images; auto for one per spare core
+        device: auto, cpu, cuda, cuda:1 or mps
+        plugin: a file of Python with mixers of your own that the backbone has; it is run
+    """
+    run_plugin(plugin)
+    check_workers(workers)
+    place, mending = find_device(device), parse_fix(fix)
+    model = find_detector(weights)
+    images = open_detection(data, parts="val", fix=mending)
+    if model.classes and tuple(images.categories) != model.classes:
+        raise DataError(
+            f"{weights} finds {_listed(model.classes)}, and {data!r} has {_listed(images.categories)}. Use data with"
+            " the categories of the training, in their order."
+        )
+    with counting(len(images.val), "scored") as advance:
+        found = judge(
+            model.network.to(place),
+            images.val,
+            categories=len(images.categories),
+            workers=workers_for(workers, in_memory=False),
+            on_image=advance,
+        )
+    for note in [*images.notes, *mended(images.faults)]:
+        print(printable(note), file=sys.stderr)
+    return found
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:_SHOWN])} ({counted(len(names), 'category')})"
+
+
+_SHOWN = 5
+
+
+def as_json(found: DetectionEvaluation) -> dict[str, object]:
+    """Give the scores."""
+    return {
+        **in_numbers(found.scores),
+        "images": found.scores.images,
+        "images_per_second": found.scores.images / found.seconds,
+        "unreadable": [{"file": each.name, "error": each.reason} for each in found.failures],
+    }
+
+
+def show(found: DetectionEvaluation) -> None:
+    """Print the scores."""
+    for line in lines_of(found.scores):
+        print(line)
+    print(f"{counted(found.scores.images, 'image')}, {found.scores.images / found.seconds:.1f} per second")
+    for each in found.failures:
+        print(f"not read: {printable(each.name)}: {each.reason}")

@@ -1,0 +1,212 @@
+"""`graft detect train`."""
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+
+from visiongraft.cli.arguments import Spread, flat, usual
+from visiongraft.cli.detecting import in_numbers, lines_of, mended, parse_fix, parse_sizes, score_in_words
+from visiongraft.cli.grafting import blueprint_named, grafted, parse_grafts, run_plugin
+from visiongraft.cli.narrator import Narrator
+from visiongraft.cli.runs import RUNS, known_run, short_name
+from visiongraft.cli.values import best_of, check_positive, check_share, check_workers, check_writable
+from visiongraft.detect.build import build_detector, spec_of
+from visiongraft.detect.course import DetectionCourse
+from visiongraft.detect.models import create_detector
+from visiongraft.detect.opening import open_detection
+from visiongraft.detect.recipes import DEFAULT, get_recipe
+from visiongraft.detect.training import DetectionOutcome, train_detector
+from visiongraft.detect.value import Detector, Heads, Kind, Norm
+from visiongraft.errors import GraftError, counted
+from visiongraft.explain.detection import write_detection_report
+from visiongraft.train.crew import is_a_restart, leads
+from visiongraft.train.devices import Hardware, find_device, keep_freed_memory, workers_for
+from visiongraft.train.run import RunFolder, plan_run
+from visiongraft.train.state import belongings
+
+VERB = "graft detect train"
+
+
+def defaults(recipe: str) -> dict[str, object]:
+    """Give what the options of `run` are where nobody gives them, under a recipe.
+
+    Raises:
+        GraftError: if there is no such recipe.
+    """
+    return get_recipe(recipe).options
+
+
+def run(
+    *,
+    data: str,
+    recipe: str = DEFAULT,
+    kind: Kind | None = None,
+    backbone: str | None = None,
+    graft: str | None = None,
+    graft_lose: str | None = None,
+    plugin: Path | None = None,
+    pretrained: bool = False,
+    weights: Path | None = None,
+    weights_dir: Path | None = None,
+    offline: bool = False,
+    fix: str | None = None,
+    output: Path | None = None,
+    min_size: str = "256",
+    max_size: int = 512,
+    norm: Norm | None = None,
+    heads: Heads = "plain",
+    width: int = 64,
+    regions: int = 128,
+    how: Annotated[DetectionCourse, Spread(without=("layer_decay",))],
+    workers: Literal["auto"] | int = "auto",
+    device: str = "auto",
+    devices: int = 1,
+    max_unreadable: float = 0.01,
+    save_minutes: float = 1.0,
+    resume: Path | None = None,
+) -> DetectionOutcome:
+    """Train a detector on images with boxes, and with masks where there are any.
+
+    Annotations are COCO's json, YOLO's text files or Pascal VOC's xml; which of them lies in the folder is found out.
+    With --recipe NAME, the other options' defaults are that recipe's.
+
+    Examples:
+        graft detect train --data nuclei/
+        graft detect train --data nuclei/ --kind mask_rcnn --backbone botnet50 --min-size 512 --max-size 512
+        graft detect train --data cells/ --kind faster_rcnn --weights runs/coatnet_pico-photos --norm frozen
+        graft detect train --data coco/ --recipe cotnet_1x --pretrained
+        graft detect train --resume runs/mask_rcnn_botnet_pico-nuclei
+
+    Args:
+        data: a folder of images with annotations
+        recipe: small, for few images and weights that begin at random, or the set-up of a paper; options that are
+            given beside it win
+        kind: of the detector; by default mask_rcnn where all objects have masks, else faster_rcnn
+        backbone: a name of `graft list`, or a library's, as torchvision:resnet50; by default the recipe's, or what
+            --weights is of
+        graft: what to graft into it: PLACE=MIXER puts a mixer where a convolution is, PLACE+=MIXER behind a module;
+            several have ; between them
+        graft_lose: what of these convolutions may go with them, of groups,dilation
+        plugin: a file of Python with mixers of your own, frozen dataclasses with build(site); it is run
+        pretrained: begin with a backbone that others trained, which is fetched once and kept
+        weights: begin with the backbone of a file or a run folder of `graft train`
+        weights_dir: where published weights are kept; by default the cache of Hugging Face's libraries
+        offline: fetch no weights
+        fix: what to do about faulty annotations, which are refused otherwise: drop what has faults, clip boxes at the
+            edges of their image, or drop,clip; the files stay as they are
+        output: folder for everything that the run writes; by default a new one in runs/
+        min_size: pixels of the shorter side that images are resized to; of several, as 480,512,544, training draws
+            one for each image, and the last one is taken otherwise
+        max_size: pixels that the longer side is at most
+        norm: what the backbone's batch normalisations do: frozen keeps what trained weights say, and is the default
+            with these; sync learns from what all devices see, and is the default otherwise; train learns on each
+            device from what it sees itself
+        heads: plain as in the papers of 2017, or normalised by groups, with a deeper head for boxes
+        width: channels of pyramid and heads
+        regions: of an image, from which the heads of detectors in two stages learn
+        how: under the recipe's name, and with its defaults, each field of it
+        workers: processes that read images; auto for one per spare core
+        device: auto, cpu, cuda, cuda:1 or mps
+        devices: how many of that kind train together on this machine; each batch is shared among them
+        max_unreadable: share of the images that may be unreadable before the run stops
+        save_minutes: time between two writings of the state that --resume goes on from; 0 for every step, or every
+            tenth on a GPU or several devices
+        resume: go on with the run in this folder, with its options, as if it had never been stopped
+    """
+    options = flat(run, locals())
+    # All that can be refused without reading the data is, since many annotations take a while to read.
+    check_share(max_unreadable, of="--max-unreadable")
+    if save_minutes < 0:
+        raise GraftError(f"--save-minutes must be at least 0, not {save_minutes}.")
+    check_positive(devices, "--devices")
+    check_workers(workers)
+    place = find_device(device)
+    hardware = Hardware(place, devices, workers=workers_for(workers, in_memory=False))
+    hardware.crew()
+    run_plugin(plugin)
+    grafts, sizes, mending = parse_grafts(graft, graft_lose), parse_sizes(min_size), parse_fix(fix)
+    named = get_recipe(recipe)
+    backbone = options["backbone"] = backbone if weights else backbone or named.backbone
+    check_writable(resume or output or RUNS, "--output", kind="folder")
+    known = known_run(output, resume, verb=VERB)
+    images = open_detection(data, fix=mending)
+    kind = options["kind"] = kind or named.kind or ("mask_rcnn" if images.has_masks else "faster_rcnn")
+    torch.manual_seed(how.seed)
+    former = belongings(known) if known else None
+    if former is not None:  # trained weights are not read again: the state takes their place, and they may be gone
+        detector = build_detector(Detector.from_dict(former["spec"]))
+    else:
+        begun = pretrained or weights is not None
+        detector = create_detector(
+            kind,
+            backbone=grafted(blueprint_named(backbone), grafts) if backbone and grafts else backbone,
+            num_classes=len(images.categories),
+            min_size=sizes,
+            max_size=max_size,
+            norm=norm or named.norm or ("frozen" if begun else "sync"),
+            heads=heads,
+            width=width,
+            regions=regions,
+            pretrained=pretrained,
+            weights=best_of(weights) if weights else None,
+            weights_dir=weights_dir,
+            offline=offline,
+        )
+    # Processes beside the first one are told its folder, which may be there by now.
+    name = f"{spec_of(detector).name}-{short_name(data)}"
+    free = plan_run(output, name=name, parent=RUNS, verb=VERB) if leads() and not known else None
+    keep_freed_memory()
+    notes = [*images.notes, *mended(images.faults)]
+    with Narrator(notes, score=score_in_words) if leads() else nullcontext() as narrator:
+        outcome = train_detector(
+            detector,
+            images,
+            how,
+            known or free or RunFolder(RUNS, VERB),
+            hardware=hardware,
+            options=options,
+            max_unreadable=max_unreadable,
+            save_minutes=save_minutes,
+            resume="allowed" if resume or is_a_restart() else "never",
+            listener=narrator,
+        )
+    if not leads():
+        raise SystemExit(0)  # the first process reports
+    when_nobody_says = usual(run) | defaults(recipe)
+    write_detection_report(outcome, images, options=options, defaults=when_nobody_says, device=place)
+    return outcome
+
+
+def as_json(outcome: DetectionOutcome) -> dict[str, object]:
+    """Give the scores and where everything lies."""
+    return {
+        **{f"val_{name}": value for name, value in in_numbers(outcome.evaluation.scores).items()},
+        "epochs": outcome.epochs,
+        "stopped": outcome.stopped,
+        "train_seconds": outcome.seconds,
+        "weights": str(outcome.run.best),
+        "report": str(outcome.run.report),
+        "notes": list(outcome.notes),
+        "unreadable": [{"file": each.name, "error": each.reason} for each in outcome.unreadable],
+    }
+
+
+def show(outcome: DetectionOutcome) -> None:
+    """Print the scores and where everything lies."""
+    after = f"after {counted(outcome.epochs, 'epoch')} and {outcome.seconds:.0f} s"
+    print(f"{', '.join(lines_of(outcome.evaluation.scores))} {after}")
+    if outcome.stopped:
+        print(f"stopped before its end: `{VERB} --resume {outcome.run.path}` goes on")
+    for note in outcome.notes:
+        print(note)
+    if outcome.unreadable:
+        print(f"{counted(len(outcome.unreadable), 'image')} could not be read: {outcome.run.unreadable}")
+    print(f"weights   {outcome.run.best}")
+    print(f"report    {outcome.run.report}")
+
+
+def check(outcome: DetectionOutcome) -> int:
+    """Give the exit code: that of Ctrl-C where it ended the run."""
+    return 130 if outcome.stopped else 0

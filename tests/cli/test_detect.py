@@ -1,0 +1,140 @@
+"""`graft detect` from end to end."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.cli.running import answer, complaint
+from tests.detect.test_training import write_scenes
+from tests.train.endings import ending, same
+from visiongraft.cli.main import main
+from visiongraft.train.run import RunFolder
+
+SMALL = [
+    *("--backbone", "resnet_pico", "--min-size", "32", "--max-size", "48", "--width", "32", "--epochs", "1"),
+    *("--batch-size", "2", "--val-every", "1", "--workers", "0", "--warmup-epochs", "0"),
+]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_scenes(tmp_path_factory.mktemp("scenes"))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    assert main(["detect", "train", "--data", str(data), "--output", str(folder), *SMALL]) == 0
+    return folder
+
+
+def test_what_training_tells_is_what_eval_tells_of_its_file(
+    trained: Path, data: Path, capsys: pytest.CaptureFixture
+) -> None:
+    scored = answer(capsys, "detect", "eval", trained, "--data", data, "--workers", "0")
+    told = answer(capsys, "detect", "train", "--resume", trained)
+    assert set(scored) >= {"box_ap", "box_ap50", "mask_ap", "mask_ap50", "images", "unreadable"}
+    assert {name: told[f"val_{name}"] for name in scored if "_a" in name and "image" not in name} == {
+        name: value for name, value in scored.items() if "_a" in name and "image" not in name
+    }
+    assert scored["images"] == 3
+    assert Path(told["report"]).read_text().startswith("<!doctype html>")
+
+
+def test_the_page_shows_pictures_curves_and_precision(trained: Path) -> None:
+    page = (trained / "report.html").read_text()
+    assert page.count('<img src="data:image/jpeg;base64,') == 6
+    for words in ("Mask AP50", "AP50, at an overlap of 0.5", "What it sees", "graft detect eval", "кошка"):
+        assert words in page
+
+
+def test_objects_are_found_drawn_and_listed(
+    trained: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "bad.png").write_bytes(b"junk")
+    drawn = tmp_path / "drawn"
+    words = ["detect", "predict", trained, data / "val2017", tmp_path / "bad.png", "--output", drawn, "--least", "0"]
+    found = answer(capsys, *words)
+    assert [each.get("error") is None for each in found] == [True, True, True, False]
+    assert json.loads((drawn / "found.json").read_text()) == found
+    for each in found[:3]:
+        with Image.open(each["picture"]) as picture:
+            assert picture.size == (40, 30)
+        for thing in each["objects"]:
+            assert thing["label"] in ("кошка", "dog")
+            assert 0 <= thing["box"][0] <= thing["box"][2] <= 40
+            assert thing["mask"]["size"] == [30, 40]
+    scores = [thing["score"] for thing in found[0]["objects"]]
+    assert scores == sorted(scores, reverse=True)
+    assert "is not empty. Give a new or an empty folder." in complaint(capsys, *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["detect"], ""),
+        (["detect", "fly"], "There is no verb 'detect fly'. "),
+        (["detect", "trian"], "There is no verb 'detect trian'. Did you mean 'detect train'"),
+        (["detect", "train"], "--data is missing."),
+        (["detect", "train", "--data", "nowhere"], "'nowhere' cannot be opened: No such file or directory."),
+        (["detect", "train", "--data", "DATA", "--min-size", "big"], "--min-size takes pixels, as 512 or as 480,512,"),
+        (
+            ["detect", "train", "--data", "DATA", "--jitter", "2"],
+            "--jitter takes two factors, as 0.1,2.0, the",
+        ),
+        (
+            ["detect", "train", "--data", "DATA", "--fix", "all"],
+            "--fix takes drop and clip, with a comma between,",
+        ),
+        (["detect", "train", "--data", "DATA", "--batch-size", "0"], "--batch-size must be at least 1, not 0."),
+        (["detect", "train", "--data", "DATA", "--batch-size", "9"], "The largest that it can fill is 6: use"),
+        (["detect", "train", "--data", "DATA", "--backbone", "botnet51"], "botnet51"),
+        (["detect", "train", "--data", "DATA", "--max-size", "8"], "max_size"),
+        (["detect", "train", "--data", "DATA", "--recipe", "best"], "No recipe for detectors is named 'best'."),
+        (["detect", "eval", "nowhere", "--data", "DATA"], "nowhere"),
+        (["detect", "predict", "nowhere", "a.png"], "nowhere"),
+        (["detect", "predict", "RUN", "a.png", "--least", "2"], "--least must be in [0, 1], not 2.0."),
+    ],
+)
+def test_bad_input_gets_one_line(words: list[str], text: str, data: Path, capsys: pytest.CaptureFixture) -> None:
+    if words == ["detect"]:
+        assert main(words) == 2
+        assert "detect predict" in capsys.readouterr().out
+        return
+    assert text in complaint(capsys, *[data if each == "DATA" else each for each in words])
+
+
+def test_weights_of_a_classifier_are_no_detector(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture) -> None:
+    import visiongraft as vg
+
+    file = vg.save(vg.create_model("resnet_pico", num_classes=2), tmp_path / "classifier.safetensors")
+    assert "holds a network that tells classes apart" in complaint(capsys, "detect", "eval", file, "--data", data)
+
+
+def test_a_detector_begins_with_the_backbone_of_a_classifier(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture
+) -> None:
+    import visiongraft as vg
+
+    file = vg.save(vg.create_model("resnet_pico", num_classes=2, image=32), tmp_path / "classifier.safetensors")
+    small = SMALL[2:]  # without --backbone
+    words = ["detect", "train", "--data", data, "--weights", file, "--output", tmp_path / "run", *small]
+    assert answer(capsys, *words)["epochs"] == 1
+    file.unlink()
+    assert answer(capsys, "detect", "train", "--resume", tmp_path / "run")["epochs"] == 1
+
+
+def test_two_processes_train_together_and_go_on_as_if_they_had_never_been_stopped(tmp_path: Path, data: Path) -> None:
+    run, again = str(tmp_path / "run"), str(tmp_path / "again")
+    train = ["graft", "detect", "train", "--data", str(data), "--output", run, *SMALL]
+    more = ["--devices", "2", "--device", "cpu", "--save-minutes", "0", "--epochs", "2", "--model-ema-decay", "0.5"]
+    steps = [[*train, *more], ["copy", run, again], ["graft", "detect", "train", "--resume", again]]
+    program = [sys.executable, "-m", "tests.train.together", json.dumps(steps)]
+    done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("box AP") == 2  # one process speaks for both
+    assert same(ending(RunFolder(Path(again))), ending(RunFolder(Path(run))))
