@@ -72,9 +72,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Write a number of things, with thousands apart: 1 image, 2 images, 1,000 classes."""
-    plural = "" if number == 1 else "es" if noun.endswith("s") else "s"
-    return f"{number:,} {noun}{plural}"
+    """Write a number of things, with thousands apart: 1 image, 2 images, 1,000 classes, 3 categories."""
+    if number != 1:
+        noun = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{number:,} {noun}"
 
 
 def printable(text: str) -> str:
