@@ -271,3 +271,14 @@ def test_damaged_bytes_give_an_image_or_one_line_and_nothing_else():
             refused += 1
             assert len(str(error).splitlines()) == 1
     assert refused > 100
+
+
+def test_what_others_put_in_the_place_of_pillows_opener_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def install(*_: object, **__: object) -> Image.Image:
+        raise ModuleNotFoundError("No module named 'pi_heif'")
+
+    monkeypatch.setattr(Image, "open", install)
+    image = encoded(photo(), "PNG")
+    assert read_image(image).size == photo().size
+    with pytest.raises(UnreadableImage, match="no image of a known format"):
+        read_image(b"GIF87 no image")

@@ -18,7 +18,18 @@ GRAFTED = vg.Grafted(FOREIGN, (vg.Graft("layer4.*.conv2", vg.GridAttention(heads
 def test_a_detector_is_a_value_that_a_document_holds(network: vg.Backbone) -> None:
     plain = Detector("fcos", network, num_classes=7)
     chosen = Detector(
-        "mask_rcnn", network, 80, (640, 800), 1333, "sync", "normalised", 64, 300, (0.5, 0.4, 0.3), (0.2, 0.3, 0.25)
+        "mask_rcnn",
+        network,
+        num_classes=80,
+        min_size=(640, 800),
+        max_size=1344,
+        norm="sync",
+        heads="normalised",
+        width=64,
+        detections=300,
+        regions=256,
+        mean=(0.5, 0.4, 0.3),
+        std=(0.2, 0.3, 0.25),
     )
     for each in (plain, chosen):
         assert Detector.from_json(each.to_json()) == each

@@ -2,13 +2,15 @@
 
 import contextlib
 import io
+import struct
 import warnings
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from visiongraft.errors import DataError
 from visiongraft.files import DAMAGE
@@ -45,6 +47,9 @@ UPRIGHT = {
 
 Orientation = Literal["upright", "stored"]
 """How an image is given: as the camera was held, or as the file has its rows."""
+
+_Reader = tuple[Callable[[IO[bytes], str | bytes], ImageFile.ImageFile], Callable[[bytes], bool | str] | None]
+"""How Pillow opens a format, and how it knows it by its first bytes."""
 
 _LYING = tuple(turn for tag, turn in UPRIGHT.items() if tag >= 5)
 """The turns that make a width of a height."""
@@ -117,7 +122,7 @@ def image_size(path: Path, *, orientation: Orientation = "upright") -> tuple[int
     try:
         if not path.is_file():
             return None
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=known_formats()) as image:
+        with path.open("rb") as stream, warnings.catch_warnings(action="ignore"), opened(stream) as image:
             width, height = image.size
             turn = _needed_turn(image) if orientation == "upright" else None
     except (OSError, *DECODER_ERRORS):
@@ -135,7 +140,7 @@ def _read_stream(stream: io.BytesIO | io.BufferedReader, name: str, orientation:
     try:
         # Pillow's warnings (a large header, odd EXIF data) are for a program's author. What matters of them is an
         # error below, and must not depend on how this process filters warnings.
-        with warnings.catch_warnings(action="ignore"), Image.open(stream, formats=known_formats()) as image:
+        with warnings.catch_warnings(action="ignore"), opened(stream) as image:
             _refuse_gigantic(image.size, name)
             image.load()
             turn = _needed_turn(image) if orientation == "upright" else None
@@ -143,8 +148,8 @@ def _read_stream(stream: io.BytesIO | io.BufferedReader, name: str, orientation:
             return rgb if turn is None else rgb.transpose(turn)
     except UnreadableImage:
         raise
-    except Image.DecompressionBombError:
-        raise UnreadableImage(name, f"it has {_declared_size(stream)} pixels; {_LIMIT}") from None
+    except Image.DecompressionBombError:  # such as a frame of an animation that is larger than the animation
+        raise UnreadableImage(name, f"it has more than {2 * MAX_PIXELS:,} pixels; {_LIMIT}") from None
     except UnidentifiedImageError:
         reason = f"it is damaged, or no image of a known format (it starts with {start!r})"
         raise UnreadableImage(name, reason) from None
@@ -154,10 +159,34 @@ def _read_stream(stream: io.BytesIO | io.BufferedReader, name: str, orientation:
 
 
 @cache
-def known_formats() -> tuple[str, ...]:
-    """Give the formats that this Pillow was built with; one that it lacks would be a KeyError in the middle."""
+def _readers() -> tuple[_Reader, ...]:
+    """Give how each of `FORMATS` is opened that this Pillow was built with."""
     Image.init()
-    return tuple(each for each in FORMATS if each in Image.OPEN)
+    return tuple(Image.OPEN[each] for each in FORMATS if each in Image.OPEN)
+
+
+def opened(stream: IO[bytes]) -> ImageFile.ImageFile:
+    """Open an image, of which only the header is read.
+
+    `Image.open` is not asked. Other libraries put functions of their own in its place: Ultralytics one that installs a
+    package for a file that it cannot read. And it would refuse a gigantic image without saying how large that is.
+
+    Raises:
+        UnidentifiedImageError: if the content is of no format in `FORMATS`, or damaged at its beginning.
+        OSError: or another of `DECODER_ERRORS`, if it is damaged there in a way that its format tells.
+    """
+    stream.seek(0)
+    start = stream.read(_SIGNATURE)
+    for factory, accepts in _readers():
+        if accepts is None or accepts(start) is True:  # otherwise it may be a warning
+            stream.seek(0)
+            with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):
+                return factory(stream, "")
+    raise UnidentifiedImageError("It is an image of no known format.")
+
+
+_SIGNATURE = 16
+"""Bytes by which formats are told apart."""
 
 
 _LIMIT = f"at most {MAX_PIXELS:,} are read, so shrink it first"
@@ -168,17 +197,6 @@ def _refuse_gigantic(size: tuple[int, int], name: str) -> None:
     width, height = size
     if width * height > MAX_PIXELS:
         raise UnreadableImage(name, f"it has {width} x {height} pixels; {_LIMIT}")
-
-
-def _declared_size(stream: io.BytesIO | io.BufferedReader) -> str:
-    """Say how large an image is that Pillow refuses to open: by its own readers of headers, without their check."""
-    for factory, accepts in (Image.OPEN[each] for each in known_formats()):
-        stream.seek(0)
-        if accepts is not None and accepts(stream.read(16)) is True:
-            stream.seek(0)
-            with contextlib.suppress(*DECODER_ERRORS):
-                return "{} x {}".format(*factory(stream, "").size)
-    return f"more than {2 * MAX_PIXELS:,}"  # such as a frame of an animation that is larger than the animation
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:

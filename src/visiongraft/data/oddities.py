@@ -9,7 +9,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from visiongraft.data.findings import Severity
-from visiongraft.data.images import DECODER_ERRORS, ORIENTATION, UPRIGHT, known_formats
+from visiongraft.data.images import DECODER_ERRORS, ORIENTATION, UPRIGHT, opened
 
 
 class Oddity(NamedTuple):
@@ -89,7 +89,7 @@ def oddities_of(path: Path) -> frozenset[str]:
     Only transparency is looked for in the pixels. A file that changes or goes in the meantime has no oddities.
     """
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=known_formats()) as image:
+        with path.open("rb") as stream, warnings.catch_warnings(action="ignore"), opened(stream) as image:
             found = set(_of_header(image, path))
             if image.format in UNGUARDED and _ends_in_zeros(path):
                 found.add("hollow")

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from visiongraft.detect.scenes import Step, steps_for
-from visiongraft.detect.value import Detector
 from visiongraft.errors import GraftError
 from visiongraft.train.course import Course, Optimiser, Range, check_ranges
 from visiongraft.train.recipe import NONE
@@ -41,10 +39,10 @@ class DetectionCourse(Course):
             raise GraftError(f"A detector has no --layer-decay, and {self.layer_decay} came. Leave it out.")
         parse_jitter(self.jitter)
 
-    def steps(self, detector: Detector) -> tuple[Step, ...]:
-        """Give what is done to each image, in turn; it then has the size at which it is shown."""
-        scales = parse_jitter(self.jitter)
-        return steps_for(detector.min_size, detector.max_size, scales, flip=self.flip, color=self.color_jitter)
+    @property
+    def scales(self) -> tuple[float, float]:
+        """Smallest and largest factor of `jitter`; 1 and 1 for none."""
+        return parse_jitter(self.jitter)
 
 
 _RANGES = (Range("in [0, 1]", lambda value: 0 <= value <= 1, "flip color_jitter"),)

@@ -16,6 +16,7 @@ from visiongraft.detect.course import DetectionCourse
 from visiongraft.detect.fingerprint import detection_fingerprint
 from visiongraft.detect.judging import DetectionEvaluation, judge
 from visiongraft.detect.samples import DetectionBatch, DetectionSamples, make_detection_loader
+from visiongraft.detect.scenes import steps_for
 from visiongraft.detect.store import read, save_tensors
 from visiongraft.detect.value import Detector, Kind
 from visiongraft.errors import GraftError
@@ -161,10 +162,10 @@ class Detection:
 
     def batches(self, first_step: int) -> Iterable[DetectionBatch]:
         """Hand out the parts of this process, of all steps from one on."""
-        recipe = self.job.recipe
+        recipe, spec = self.job.recipe, self.job.spec
         samples = DetectionSamples(
             self.job.data.train,
-            recipe.steps(self.job.spec),
+            steps_for(spec.min_size, spec.max_size, recipe.scales, flip=recipe.flip, color=recipe.color_jitter),
             wanted="masks" if "mask" in self.wanted else "boxes",
             seed=recipe.seed,
         )
