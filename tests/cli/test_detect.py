@@ -1,8 +1,6 @@
 """`graft detect` from end to end."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,14 +8,11 @@ from PIL import Image
 
 from tests.cli.running import answer, complaint
 from tests.detect.test_training import write_scenes
+from tests.once import Once
 from tests.train.endings import ending, same
+from tests.train.pair import DETECTOR, train_together
 from visiongraft.cli.main import main
 from visiongraft.train.run import RunFolder
-
-SMALL = [
-    *("--backbone", "resnet_pico", "--min-size", "32", "--max-size", "48", "--width", "32", "--epochs", "1"),
-    *("--batch-size", "2", "--val-every", "1", "--workers", "0", "--warmup-epochs", "0"),
-]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +23,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
-    assert main(["detect", "train", "--data", str(data), "--output", str(folder), *SMALL]) == 0
+    assert main(["detect", "train", "--data", str(data), "--output", str(folder), *DETECTOR]) == 0
     return folder
 
 
@@ -121,20 +116,13 @@ def test_a_detector_begins_with_the_backbone_of_a_classifier(
     import visiongraft as vg
 
     file = vg.save(vg.create_model("resnet_pico", num_classes=2, image=32), tmp_path / "classifier.safetensors")
-    small = SMALL[2:]  # without --backbone
+    small = DETECTOR[2:]  # without --backbone
     words = ["detect", "train", "--data", data, "--weights", file, "--output", tmp_path / "run", *small]
     assert answer(capsys, *words)["epochs"] == 1
     file.unlink()
     assert answer(capsys, "detect", "train", "--resume", tmp_path / "run")["epochs"] == 1
 
 
-def test_two_processes_train_together_and_go_on_as_if_they_had_never_been_stopped(tmp_path: Path, data: Path) -> None:
-    run, again = str(tmp_path / "run"), str(tmp_path / "again")
-    train = ["graft", "detect", "train", "--data", str(data), "--output", run, *SMALL]
-    more = ["--devices", "2", "--device", "cpu", "--save-minutes", "0", "--epochs", "2", "--model-ema-decay", "0.5"]
-    steps = [[*train, *more], ["copy", run, again], ["graft", "detect", "train", "--resume", again]]
-    program = [sys.executable, "-m", "tests.train.together", json.dumps(steps)]
-    done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=600)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("box AP") == 2  # one process speaks for both
-    assert same(ending(RunFolder(Path(again))), ending(RunFolder(Path(run))))
+def test_two_processes_train_together_and_go_on_as_if_they_had_never_been_stopped(once: Once) -> None:
+    place = once("two processes", train_together)
+    assert same(ending(RunFolder(place / "detector, resumed")), ending(RunFolder(place / "detector")))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.detect.test_training import write_scenes
 from tests.pictures import write_folder, write_npz
 from visiongraft.data.loader import Share, StepSampler
 from visiongraft.data.sources import open_data
@@ -54,6 +55,13 @@ GRAFTED = (
 """A network of others, with batch-norms of a class of its own, and what is grafted into it."""
 
 
+DETECTOR = (
+    *("--backbone", "resnet_pico", "--min-size", "32", "--max-size", "48", "--width", "32", "--epochs", "1"),
+    *("--batch-size", "2", "--val-every", "1", "--workers", "0", "--warmup-epochs", "0"),
+)
+"""A detector that learns in seconds."""
+
+
 def rows(folder: RunFolder) -> list[dict[str, float]]:
     with folder.metrics.open() as file:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
@@ -71,15 +79,16 @@ def train_together(place: Path) -> None:
         run, again = str(place / way), str(place / f"{way}, resumed")
         train = ["graft", "train", "--data", str(data), "--output", run, "--strategy", strategy]
         steps += [[*train, *OPTIONS.split(), *words], ["copy", run, again], ["graft", "train", "--resume", again]]
-    steps += _grafted(place, data)
+    steps += _grafted(place, data) + _detecting(place)
     spoil(place / "spoilt")
     missing = ["graft", "train", "--data", str(place / "spoilt"), "--output", str(place / "missing"), *MISSING.split()]
     steps.append([*missing, "--devices", "2"])
     program = [sys.executable, "-m", "tests.train.together", json.dumps(steps)]
-    done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("val top-1") == 2 * len(WAYS) + 3  # one process speaks for both
-    assert done.stderr.count("epoch   1") == len(WAYS) + 2
+    assert done.stdout.count("box AP") == 2
+    assert done.stderr.count("epoch   1") == len(WAYS) + 3
 
 
 def _grafted(place: Path, data: Path) -> list[list[str]]:
@@ -88,6 +97,14 @@ def _grafted(place: Path, data: Path) -> list[list[str]]:
     plugin.write_text(PLUGIN)
     train = ["graft", "train", "--data", str(data), "--output", run, "--plugin", str(plugin)]
     return [[*train, *OPTIONS.split(), *GRAFTED], ["copy", run, again], ["graft", "train", "--resume", again]]
+
+
+def _detecting(place: Path) -> list[list[str]]:
+    """Give the steps of a detector."""
+    data, run, again = write_scenes(place / "scenes"), str(place / "detector"), str(place / "detector, resumed")
+    train = ["graft", "detect", "train", "--data", str(data), "--output", run, *DETECTOR]
+    more = ["--devices", "2", "--device", "cpu", "--save-minutes", "0", "--epochs", "2", "--model-ema-decay", "0.5"]
+    return [[*train, *more], ["copy", run, again], ["graft", "detect", "train", "--resume", again]]
 
 
 def spoil(data: Path) -> None:
