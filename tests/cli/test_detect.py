@@ -1,18 +1,25 @@
 """`graft detect` from end to end."""
 
 import json
+import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from tests.cli.running import answer, complaint
+from tests.detect.judged import found_alone
+from tests.detect.test_coco import bundled, roboflow, with_prefixes
 from tests.detect.test_training import write_scenes
 from tests.once import Once
 from tests.train.endings import ending, same
 from tests.train.pair import DETECTOR, train_together
 from visiongraft.cli.main import main
 from visiongraft.train.run import RunFolder
+from visiongraft.train.state import read_state
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +45,45 @@ def test_what_training_tells_is_what_eval_tells_of_its_file(
     }
     assert scored["images"] == 3
     assert Path(told["report"]).read_text().startswith("<!doctype html>")
+
+
+def test_categories_of_data_to_be_scored_on_are_known_by_their_names(
+    trained: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    first = answer(capsys, "detect", "eval", trained, "--data", data, "--workers", "0")
+    other = tmp_path / "other"
+    shutil.copytree(data, other)
+    file = other / "annotations" / "instances_val2017.json"
+    content = json.loads(file.read_text("utf-8"))
+    content["categories"] = [{"id": 3, "name": "dog"}, {"id": 7, "name": "кошка"}, {"id": 1, "name": "bird"}]
+    for each in content["annotations"]:
+        each["category_id"] = 10 - each["category_id"]
+    file.write_text(json.dumps(content))
+    again = answer(capsys, "detect", "eval", trained, "--data", other, "--workers", "0")
+    assert {name: again[name] for name in first if "_a" in name} == {
+        name: value for name, value in first.items() if "_a" in name
+    }
+    content["annotations"][0]["category_id"] = 1
+    file.write_text(json.dumps(content))
+    refusal = complaint(capsys, "detect", "eval", trained, "--data", other, "--workers", "0")
+    assert "has a category 1 that is not listed: known are кошка, dog (2 categories)." in refusal
+
+
+def test_a_run_does_not_go_on_with_other_options_of_its_detector(trained: Path, capsys: pytest.CaptureFixture) -> None:
+    assert complaint(capsys, "detect", "train", "--resume", trained, "--max-size", "64", "--kind", "fcos") == (
+        f"graft: The run in {trained} cannot go on: its --kind is mask_rcnn, not fcos; its --max-size is 48, not 64."
+        " Put that back, or begin a new run with another --output.\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["faster-coco-eval", "pycocotools"])
+def test_what_scores_detectors_is_asked_for_before_the_first_step(
+    data: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.delitem(sys.modules, "pycocotools.mask", raising=False)
+    monkeypatch.setitem(sys.modules, name.replace("-", "_"), None)
+    refusal = complaint(capsys, "detect", "train", "--data", data, *DETECTOR)
+    assert refusal == f"graft: Scores of detectors need {name}. Install it with: pip install 'visiongraft[detect]'\n"
 
 
 def test_the_page_shows_pictures_curves_and_precision(trained: Path) -> None:
@@ -103,6 +149,23 @@ def test_bad_input_gets_one_line(words: list[str], text: str, data: Path, capsys
     assert text in complaint(capsys, *[data if each == "DATA" else each for each in words])
 
 
+@pytest.mark.parametrize(
+    ("lay_out", "text"),
+    [
+        (roboflow, "'SET' has no classes, but 'test' and 'train' and 'valid' with boxes of objects."),
+        (bundled, "'SET' holds only one class, 'images'. "),
+        (with_prefixes, "The class folder 'SET/annotations' holds 3 files but no image."),
+    ],
+)
+def test_a_training_of_classes_points_to_that_of_detectors_where_there_are_boxes(
+    tmp_path: Path, capsys: pytest.CaptureFixture, lay_out: Callable[[Path], None], text: str
+) -> None:
+    lay_out(tmp_path)
+    refusal = complaint(capsys, "train", "--data", tmp_path).replace(str(tmp_path), "SET")
+    assert refusal.startswith(f"graft: {text}")
+    assert refusal.endswith("`graft detect train --data SET` learns these.\n")
+
+
 def test_weights_of_a_classifier_are_no_detector(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture) -> None:
     import visiongraft as vg
 
@@ -126,3 +189,16 @@ def test_a_detector_begins_with_the_backbone_of_a_classifier(
 def test_two_processes_train_together_and_go_on_as_if_they_had_never_been_stopped(once: Once) -> None:
     place = once("two processes", train_together)
     assert same(ending(RunFolder(place / "detector, resumed")), ending(RunFolder(place / "detector")))
+
+
+def test_a_run_of_one_process_goes_on_with_two(once: Once) -> None:
+    state, note = read_state(RunFolder(once("two processes", train_together) / "detector alone"))
+    assert (note, state.progress.step, state.belongs["devices"]) == (None, 6, 2)
+    assert [row["epoch"] for row in state.progress.rows] == [1, 2]
+
+
+def test_two_processes_find_together_what_the_first_one_finds_alone(once: Once) -> None:
+    place = once("two processes", train_together)
+    both, one = torch.load(place / "judged.pt"), found_alone(place / "scenes")
+    assert list(both) == list(one) == [0, 1, 2]
+    assert all(torch.equal(both[each], one[each]) and len(one[each]) for each in one)

@@ -22,6 +22,7 @@ from visiongraft.detect.regions import LevelAnchors, LevelOfRegion
 from visiongraft.detect.value import Kind
 from visiongraft.errors import SpecError
 from visiongraft.network import Network
+from visiongraft.surgery.network import build
 
 CLASSES = {"mask_rcnn": MaskRCNN, "faster_rcnn": FasterRCNN, "retinanet": RetinaNet, "fcos": FCOS}
 MIXED = [(64, 64), (50, 90), (33, 47)]
@@ -268,6 +269,25 @@ def test_frozen_norms_compute_what_they_did_and_learn_nothing() -> None:
     torch.testing.assert_close(network(images), expected)
     torch.testing.assert_close(network.train()(images), expected)
     assert not [name for name, _ in network.named_parameters() if "norm" in name]
+
+
+def test_frozen_norms_of_timm_go_on_activating() -> None:
+    torch.manual_seed(0)
+    network = build(vg.Foreign("timm:test_efficientnet", 10)).eval()
+    images = torch.rand(2, 3, 64, 64)
+    expected = network(images)
+    freeze_norms(network)
+    torch.testing.assert_close(copy.deepcopy(network).train()(images), expected)
+    assert not [name for name, _ in network.named_parameters() if "bn" in name]
+
+
+def test_norms_that_do_more_than_anybody_knows_are_not_frozen() -> None:
+    class Doubling(nn.BatchNorm2d):
+        def forward(self, x: Tensor) -> Tensor:
+            return 2 * super().forward(x)
+
+    with pytest.raises(SpecError, match=r"^A Doubling does more than normalise, and cannot be frozen here\. Give"):
+        freeze_norms(nn.Sequential(Doubling(3)))
 
 
 @pytest.mark.parametrize(("norm", "still"), [("frozen", True), ("train", False), ("sync", False)])

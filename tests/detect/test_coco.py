@@ -385,6 +385,45 @@ def test_letters_with_accents_are_found_however_they_are_spelt(tmp_path):
     assert open_detection(root).train.files[0] == "caf\u00e9.png"
 
 
+def test_an_image_that_is_listed_again_stays_however_its_accents_are_spelt(tmp_path):
+    content = document()
+    content["images"][0]["file_name"] = "cafe\u0301.png"
+    content["images"].append(content["images"][0])
+    root = write_coco(tmp_path / "set", content)
+    picture(0).save(root / "train2017" / "caf\u00e9.png")
+    data = open_detection(root, fix=("drop",))
+    assert [each.detail for each in data.faults] == ["was listed before"]
+    assert data.train.ids == (1, 2, 3)
+
+
+@pytest.mark.parametrize(("flag", "crowd"), [("0", False), ("false", False), (0.0, False), ("1", True), (True, True)])
+def test_crowds_are_known_by_numbers_and_by_text(tmp_path, flag, crowd):
+    data = opened_with(tmp_path, lambda content: content["annotations"][0].update(iscrowd=flag))
+    assert data.train.crowd.tolist() == [crowd, False, False]
+
+
+@pytest.mark.parametrize("area", [10**400, float("inf"), float("nan"), 0, -1, "64", None])
+def test_an_area_that_is_none_is_measured(tmp_path, area):
+    data = opened_with(tmp_path, lambda content: content["annotations"][0].update(area=area))
+    assert data.train.areas.tolist() == [64, 64, 64]
+
+
+def test_categories_that_are_given_are_those_of_the_labels(tmp_path):
+    root = write_coco(tmp_path / "set")
+    data = open_detection(root, parts="val", categories=("bird", *reversed(NAMES)))
+    assert data.categories == ("bird", "dog", NAMES[0])
+    assert data.category_ids == ("bird", 7, 3)
+    assert data.val.labels.tolist() == [3, 3, 2]
+    with pytest.raises(DataError) as raised:
+        open_detection(root, parts="val", categories=NAMES[1:])
+    text = str(raised.value).replace(f"{root}/", "")
+    assert text == (
+        "'annotations/instances_val2017.json': annotation 1100 of '11.png' has a category 3 that is not listed: known"
+        " are dog (1 category). Use data with these categories; --fix drop leaves out 2 objects of others."
+    )
+    assert len(open_detection(root, parts="val", categories=NAMES[1:], fix=("drop",)).val.labels) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "counts", "masks"),
     [("nuclei", (265, 69, 7514, 2029), True), ("bccd", (205, 87, 2804, 1137), False)]

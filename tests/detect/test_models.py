@@ -128,6 +128,25 @@ def test_published_weights_are_asked_for_by_their_name(monkeypatch: pytest.Monke
     assert asked == [("coatnet_pico", None, True), ("coatnet_pico.sw_in1k", "kept", False)]
 
 
+def test_published_weights_of_libraries_are_asked_for_by_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    theirs = vg.build(vg.Foreign("torchvision:resnet18", 7)).eval()
+
+    def load_pretrained(name: str, **_: object) -> vg.Trained:
+        asked.append(name)
+        return vg.Trained(theirs, GRAY)
+
+    monkeypatch.setattr(models, "load_pretrained", load_pretrained)
+    detector = create_detector("fcos", backbone="torchvision:resnet18.imagenet1k_v1", pretrained=True, **SMALL)
+    assert spec_of(detector).backbone == vg.Foreign("torchvision:resnet18", 7, (64, 64))
+    assert torch.equal(detector.backbone.body.conv1.weight, theirs.body.conv1.weight)
+    grafted = vg.Grafted(vg.Foreign("torchvision:resnet18"), (vg.Graft("layer4.1.conv2", vg.GridAttention(heads=4)),))
+    hybrid = create_detector("fcos", backbone=grafted, pretrained="imagenet1k_v1", **SMALL)
+    assert torch.equal(hybrid.backbone.body.conv1.weight, theirs.body.conv1.weight)
+    assert not isinstance(hybrid.backbone.body.layer4[1].conv2, nn.Conv2d)
+    assert asked == ["torchvision:resnet18.imagenet1k_v1"] * 2
+
+
 @pytest.mark.parametrize(
     ("choices", "kind", "text"),
     [
@@ -144,11 +163,6 @@ def test_published_weights_are_asked_for_by_their_name(monkeypatch: pytest.Monke
             {"pretrained": True, "weights": "x"},
             SpecError,
             "pretrained and weights are two places to take weights from",
-        ),
-        (
-            {"pretrained": True, "backbone": "torchvision:resnet18"},
-            SpecError,
-            "pretrained is for networks of the zoo, and the backbone is torchvision:resnet18. Give its library's",
         ),
     ],
 )

@@ -1,5 +1,6 @@
 """The training of a detector: each bit follows from the step, and what is kept is what is scored."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from visiongraft.detect.value import Kind
 from visiongraft.errors import DataError, GraftError, RunError
 from visiongraft.train.devices import Hardware
 from visiongraft.train.run import RunFolder, plan_run
-from visiongraft.train.state import read_state
+from visiongraft.train.state import Progress, State, Tally, read_state
 
 QUICK = DetectionCourse(
     epochs=2,
@@ -162,6 +163,27 @@ def test_the_networks_of_others_and_fixed_norms_learn_as_well(tmp_path: Path, da
 def test_a_detector_of_other_categories_is_refused(data: Path) -> None:
     with pytest.raises(GraftError, match=r"is for 3 categories, and .* has 2\. Make it for as many\."):
         Detecting(built("fcos"), open_detection(data), QUICK)
+
+
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_masks_that_some_object_lacks_are_not_learnt_and_not_scored(tmp_path: Path, part: str) -> None:
+    data = write_scenes(tmp_path / "scenes")
+    file = data / "annotations" / f"instances_{part}2017.json"
+    content = json.loads(file.read_text("utf-8"))
+    del content["annotations"][1]["segmentation"]
+    write_json(file, content)
+    opened = open_detection(data)
+    Detecting(built("fcos", num_classes=2), opened, QUICK)
+    with pytest.raises(DataError, match=rf"Masks are to be learnt, and 1 of \d+ objects have none, the first.*{part}"):
+        Detecting(built("mask_rcnn", num_classes=2), opened, QUICK)
+
+
+def test_where_more_processes_go_on_each_has_a_sum_of_every_term() -> None:
+    tally = Tally(torch.tensor(3.0), 2, terms=(torch.tensor(1.0), torch.tensor(2.0)))
+    state = State({}, Progress(), [tally], {})
+    first, second = (state.tally(rank, 2) for rank in range(2))
+    assert [float(each) for each in (first.loss, *first.terms)] == [3, 1, 2]
+    assert [float(each) for each in (second.loss, *second.terms)] == [0, 0, 0]
 
 
 def test_a_batch_may_be_of_one_image_on_each_device(data: Path) -> None:

@@ -80,6 +80,13 @@ def test_images_that_were_renamed_after_their_xml_files_are_found(tmp_path):
     assert open_detection(root).train.files == ("1.png", "2.png")
 
 
+def test_names_in_lists_may_have_spaces(tmp_path):
+    root = write_voc(tmp_path / "set")
+    (root / "Annotations" / "1.xml").rename(root / "Annotations" / "slide 1.xml")
+    (root / "ImageSets" / "Main" / "train.txt").write_text("slide 1\n2  1\n")
+    assert open_detection(root).train.files == ("1.png", "2.png")
+
+
 def test_a_size_of_zero_is_measured(tmp_path):
     data = open_detection(write_voc(tmp_path / "set", xml("1.png", size=(0, 0))))
     assert data.train.sizes.tolist() == [[HEIGHT, WIDTH]] * 2

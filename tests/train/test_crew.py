@@ -172,6 +172,8 @@ def test_a_process_that_lost_another_says_what_the_library_said(
         " message, that says why."
         " Go on with `graft train --resume RUN`. ([tcp.cc:99] Connection closed by peer [::1].)\n"
     )
+    assert cli.main(["detect", "train", "--resume", "runs/a"]) == 2
+    assert " Go on with `graft detect train --resume runs/a`. " in capsys.readouterr().err
 
 
 def test_two_processes_on_one_gpu_are_not_taken_for_one_that_ended(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,14 @@ def copy(run: str, other: str) -> None:
         RunFolder(Path(shutil.copytree(run, other))).last.unlink()
 
 
+def judge(data: str, answer: str) -> None:
+    """Score a detector in all processes."""
+    from tests.detect.judged import judge
+
+    judge(data, answer)
+
+
 if __name__ == "__main__":
     for verb, *words in json.loads(sys.argv[1]):
-        {"graft": graft, "copy": copy}[verb](*words)
+        {"graft": graft, "copy": copy, "judge": judge}[verb](*words)
         distributed.barrier()

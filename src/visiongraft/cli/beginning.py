@@ -1,6 +1,6 @@
 """What `graft train` begins with: a network with random weights, with those of others, or with those of its state."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,7 +113,7 @@ def _has_a_tag(model: str) -> bool:
 def _former(run: RunFolder, model: str | None, *, pretrained: bool, weights: Path | None) -> Beginning | None:
     """Give what a run that began with trained weights is of, by its state; None where it has none or other options."""
     asked = {"model": model, "pretrained": pretrained, "weights": None if weights is None else str(weights)}
-    if not (pretrained or weights) or _options(run, asked) != asked:
+    if not (pretrained or weights) or options_written(run, asked) != asked:
         return None
     found = belongings(run)
     if found is None:
@@ -121,7 +121,7 @@ def _former(run: RunFolder, model: str | None, *, pretrained: bool, weights: Pat
     return Beginning(read_blueprint(found["spec"]), Preprocessing.from_dict(found["preprocessing"]))
 
 
-def _options(run: RunFolder, names: Mapping[str, object]) -> dict[str, object] | None:
+def options_written(run: RunFolder, names: Iterable[str]) -> dict[str, object] | None:
     """Give some of the options that a run was begun with; None where it did not write them down."""
     try:
         document = yaml.safe_load(run.config.read_text(encoding="utf-8"))

@@ -9,6 +9,7 @@ from visiongraft.cli.detecting import find_detector, in_numbers, lines_of, mende
 from visiongraft.cli.grafting import run_plugin
 from visiongraft.cli.progress import counting
 from visiongraft.cli.values import check_workers
+from visiongraft.detect.coco_tools import check_installed
 from visiongraft.detect.judging import DetectionEvaluation, judge
 from visiongraft.detect.opening import open_detection
 from visiongraft.errors import DataError, counted, printable
@@ -34,7 +35,7 @@ def run(
 
     Args:
         weights: a .safetensors file of `graft detect train`, or its run folder
-        data: a folder of images with annotations, with the categories of the training
+        data: a folder of images with annotations, of categories of the training, by their names
         fix: what to do about faulty annotations, which are refused otherwise: drop what has faults, clip boxes at the
             edges of their image, or drop,clip; the files stay as they are
         workers: processes that read images; auto for one per spare core
@@ -45,11 +46,12 @@ def run(
     check_workers(workers)
     place, mending = find_device(device), parse_fix(fix)
     model = find_detector(weights)
-    images = open_detection(data, parts="val", fix=mending)
-    if model.classes and tuple(images.categories) != model.classes:
+    check_installed("segm" if model.spec.kind == "mask_rcnn" else "bbox")
+    images = open_detection(data, parts="val", fix=mending, categories=model.classes)
+    if len(images.categories) != model.spec.num_classes:  # of a file that does not name them
         raise DataError(
-            f"{weights} finds {_listed(model.classes)}, and {data!r} has {_listed(images.categories)}. Use data with"
-            " the categories of the training, in their order."
+            f"{weights} finds {counted(model.spec.num_classes, 'category')}, and {data!r} has"
+            f" {_listed(images.categories)}. Use data with the categories of the training."
         )
     with counting(len(images.val), "scored") as advance:
         found = judge(

@@ -1,6 +1,7 @@
 """`graft detect predict`."""
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -106,10 +107,20 @@ def _sighting(
     picture = None
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
-        picture = output / f"{number:04d}-{file.stem[:64]}.png"
+        picture = output / f"{number:04d}-{_short(file.stem)}.png"
         with draft_of(picture) as draft:
             draw_found(image, found, names=names, least=least).save(draft, "PNG")
     return Sighting(file, tuple(_objects(found, names, least)), picture)
+
+
+def _short(stem: str) -> str:
+    """Cut a name to what fits into that of a file, which is counted in bytes."""
+    while len(os.fsencode(stem)) > _LONGEST:
+        stem = stem[:-1]
+    return stem
+
+
+_LONGEST = 192
 
 
 def _objects(found: Prediction, names: Sequence[str], least: float) -> list[dict[str, object]]:

@@ -1,5 +1,6 @@
 """`graft detect train`."""
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
@@ -7,20 +8,23 @@ from typing import Annotated, Literal
 import torch
 
 from visiongraft.cli.arguments import Spread, flat, usual
+from visiongraft.cli.beginning import options_written
 from visiongraft.cli.detecting import in_numbers, lines_of, mended, parse_fix, parse_sizes, score_in_words
 from visiongraft.cli.grafting import blueprint_named, grafted, parse_grafts, run_plugin
 from visiongraft.cli.narrator import Narrator
-from visiongraft.cli.runs import RUNS, known_run, short_name
+from visiongraft.cli.runs import RUNS, known_run, saying_where_it_began, short_name
 from visiongraft.cli.values import best_of, check_positive, check_share, check_workers, check_writable
 from visiongraft.detect.build import build_detector, spec_of
+from visiongraft.detect.coco_tools import check_installed
 from visiongraft.detect.course import DetectionCourse
 from visiongraft.detect.models import create_detector
 from visiongraft.detect.opening import open_detection
 from visiongraft.detect.recipes import DEFAULT, get_recipe
 from visiongraft.detect.training import DetectionOutcome, train_detector
 from visiongraft.detect.value import Detector, Heads, Kind, Norm
-from visiongraft.errors import GraftError, counted
+from visiongraft.errors import GraftError, RunError, counted
 from visiongraft.explain.detection import write_detection_report
+from visiongraft.explain.usage import flag
 from visiongraft.train.crew import is_a_restart, leads
 from visiongraft.train.devices import Hardware, find_device, keep_freed_memory, workers_for
 from visiongraft.train.run import RunFolder, plan_run
@@ -131,10 +135,14 @@ def run(
     backbone = options["backbone"] = backbone if weights else backbone or named.backbone
     check_writable(resume or output or RUNS, "--output", kind="folder")
     known = known_run(output, resume, verb=VERB)
-    images = open_detection(data, fix=mending)
+    with saying_where_it_began(data, resume):
+        images = open_detection(data, fix=mending)
     kind = options["kind"] = kind or named.kind or ("mask_rcnn" if images.has_masks else "faster_rcnn")
+    check_installed("segm" if kind == "mask_rcnn" else "bbox")
     torch.manual_seed(how.seed)
     former = belongings(known) if known else None
+    if known and former:
+        _check_unchanged(known, options)
     if former is not None:  # trained weights are not read again: the state takes their place, and they may be gone
         detector = build_detector(Detector.from_dict(former["spec"]))
     else:
@@ -177,6 +185,28 @@ def run(
     when_nobody_says = usual(run) | defaults(recipe)
     write_detection_report(outcome, images, options=options, defaults=when_nobody_says, device=place)
     return outcome
+
+
+_OF_THE_DETECTOR = (
+    *("kind", "backbone", "graft", "graft_lose", "pretrained", "weights"),
+    *("min_size", "max_size", "norm", "heads", "width", "regions"),
+)
+"""The options from which a detector follows, which is made of the state where a run goes on."""
+
+
+def _check_unchanged(run: RunFolder, options: Mapping[str, object]) -> None:
+    """Refuse to go on with a run by other options of its detector, which would count for nothing.
+
+    Raises:
+        RunError: if one is another; it names them.
+    """
+    before = options_written(run, _OF_THE_DETECTOR) or {}
+    now = {name: str(each) if isinstance(each := options[name], Path) else each for name in before}
+    if changed := [name for name in before if before[name] != now[name]]:
+        told = "; ".join(f"its {flag(name)} is {before[name]}, not {now[name]}" for name in changed)
+        raise RunError(
+            f"The run in {run.path} cannot go on: {told}. Put that back, or begin a new run with another --output."
+        )
 
 
 def as_json(outcome: DetectionOutcome) -> dict[str, object]:

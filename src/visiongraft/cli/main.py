@@ -64,7 +64,7 @@ def _shortage(error: MemoryError | RuntimeError, words: Sequence[str]) -> str | 
         said = str(error).splitlines()[0].partition(". ")[0].rstrip(".")
         return (
             "Another process of this training ended, and this one cannot go on alone; if the other left a message,"
-            f" that says why. Go on with `graft {words[0]} --resume {_run_of(words)}`. ({said}.)"
+            f" that says why. Go on with `graft {_found(words)[0].name} --resume {_run_of(words)}`. ({said}.)"
         )
     if is_shortage(error):
         return "The memory does not suffice. Use a smaller --batch-size, --image or --model."

@@ -1,11 +1,12 @@
 """Where runs go, and what they are called."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from visiongraft.data import flowers
+from visiongraft.data.folder import TRAIN_NAME, VAL_NAMES
 from visiongraft.data.packing import PREFIX
 from visiongraft.errors import DataError, GraftError
 from visiongraft.train.crew import is_a_restart, may_be_restarted
@@ -47,6 +48,46 @@ def saying_where_it_began(data: str | None, resume: Path | None) -> Iterator[Non
             f"{error} The run was given --data {data} in the folder where it began: go there, or give --data beside"
             " --resume."
         ) from error
+
+
+@contextmanager
+def pointing_to_detectors(data: str | None) -> Iterator[None]:
+    """Say, of data that is none of classes, that it is one of boxes, if that is what it is.
+
+    Raises:
+        DataError: with that added.
+    """
+    try:
+        yield
+    except DataError as error:
+        if data is None or not holds_boxes(data):
+            raise
+        raise DataError(
+            f"{error} It holds boxes of objects: `graft detect train --data {data}` learns these."
+        ) from error
+
+
+def check_are_classes(names: Sequence[str], data: str | None) -> None:
+    """Refuse parts of data with boxes that would be taken for classes: train/ and valid/ with images and a json each.
+
+    Raises:
+        DataError: if the classes are such parts.
+    """
+    if data is not None and set(names) <= {TRAIN_NAME, *VAL_NAMES} and holds_boxes(data):
+        raise DataError(
+            f"{data!r} has no classes, but {' and '.join(map(repr, names))} with boxes of objects. `graft detect train"
+            f" --data {data}` learns these."
+        )
+
+
+def holds_boxes(data: str) -> bool:
+    """Tell whether what a user named is a folder with annotations of objects, as far as that is plain."""
+    from visiongraft.detect.opening import is_detection  # which few ask for
+
+    try:
+        return os.path.isdir(data) and is_detection(data)  # noqa: PTH112 - Path.is_dir raises where a name is too long
+    except DataError:
+        return False
 
 
 def short_name(data: str | None) -> str:

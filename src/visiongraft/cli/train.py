@@ -8,7 +8,14 @@ from visiongraft.cli.arguments import Spread, flat, usual
 from visiongraft.cli.beginning import begin
 from visiongraft.cli.grafting import parse_grafts, run_plugin
 from visiongraft.cli.narrator import Narrator
-from visiongraft.cli.runs import RUNS, known_run, saying_where_it_began, short_name
+from visiongraft.cli.runs import (
+    RUNS,
+    check_are_classes,
+    known_run,
+    pointing_to_detectors,
+    saying_where_it_began,
+    short_name,
+)
 from visiongraft.cli.values import (
     ImageSize,
     check_positive,
@@ -173,8 +180,9 @@ def run(
     # Processes beside the first one are told its folder, which may be there by now.
     free = plan_run(output, name=f"{spec.name}-{short_name(data)}", parent=RUNS) if leads() and not known else None
     folder = known or free or RunFolder(RUNS)
-    with saying_where_it_began(data, resume):
+    with saying_where_it_began(data, resume), pointing_to_detectors(data):
         images = open_data(data, data_dir=data_dir, download=download)
+    check_are_classes(images.classes, data)
     images = kept_in_memory(images, cache, processes=crew.here)
     keep_freed_memory()
     with Narrator(images.notes) if leads() else nullcontext() as narrator:

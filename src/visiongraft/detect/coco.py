@@ -166,17 +166,29 @@ def _categories(entries: list[Entry], file: Path) -> dict[Id, str]:
 def _claim(entry: Entry, key: Id, where: str, labels: Mapping[Id, int]) -> Claim:
     """Give an object, its box with corners."""
     category = entry.get("category_id")
-    area = entry.get("area")
     return Claim(
         key,
         where,
         labels.get(category) if isinstance(category, int | str) else None,
         category,
         _corners(entry.get("bbox")),
-        crowd=bool(entry.get("iscrowd")),
-        area=float(area) if isinstance(area, int | float) and area > 0 else None,
+        crowd=_is_crowd(entry.get("iscrowd")),
+        area=_area(entry.get("area")),
         segmentation=entry.get("segmentation"),
     )
+
+
+def _is_crowd(flag: object) -> bool:
+    """Read 0 or 1, which some programs write as text."""
+    return bool(flag) and str(flag).strip().lower() not in ("0", "false")
+
+
+def _area(number: object) -> float | None:
+    """Read an area; None where the outline, or the box, tells better."""
+    with suppress(OverflowError):
+        if isinstance(number, int | float) and number > 0 and isfinite(number):
+            return float(number)
+    return None
 
 
 def _corners(box: object) -> object:

@@ -1,6 +1,7 @@
 """The one door to pycocotools and faster-coco-eval: drawing polygons, and the average precision of COCO."""
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +12,19 @@ from visiongraft.kernels.types import Grid
 
 Kind = Literal["bbox", "segm"]
 """What is compared, in COCO's words: boxes, or masks."""
+
+
+def check_installed(kind: Kind) -> None:
+    """See that what scores boxes, or masks, is installed, before hours of training end without it.
+
+    Raises:
+        MissingExtra: if it is not.
+    """
+    for name in ("faster_coco_eval", *(("pycocotools.mask",) if kind == "segm" else ())):
+        try:
+            import_module(name)
+        except ModuleNotFoundError as error:
+            raise _missing("Scores of detectors", error) from None
 
 
 def polygon_runs(rings: Sequence[Sequence[float]], size: Grid) -> bytes:
@@ -73,5 +87,5 @@ def precision_and_recall(
 
 
 def _missing(what: str, error: ModuleNotFoundError) -> MissingExtra:
-    name = str(error.name).replace("_", "-")
+    name = str(error.name).partition(".")[0].replace("_", "-")
     return MissingExtra(f"{what} need {name}. Install it with: pip install 'visiongraft[detect]'")

@@ -170,7 +170,7 @@ class Gathering:
 
     def _listed_before(self, key: Id, file: str, where: str) -> bool:
         """Note an image that came before. Where two have one id, nobody knows whose the objects are: both go."""
-        if key in self._dropped or (key in self._entries and self._entries[key].file != file):
+        if key in self._dropped or (key in self._entries and self._files.get(file) != key):
             other = self._entries.pop(key, None)
             self._dropped.add(key)
             self._note("repeated_image", file, where, f"has the id of {other.file if other else 'another one'!r}")

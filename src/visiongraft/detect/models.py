@@ -131,12 +131,7 @@ def _start(
         raise SpecError("Which backbone? Name one, or give weights=FILE with one that visiongraft.save wrote.")
     if not pretrained:
         return None
-    if isinstance(base, Foreign):
-        raise SpecError(
-            f"pretrained is for networks of the zoo, and the backbone is {base.source}. Give its library's weight file"
-            " as weights."
-        )
-    name = base.name if isinstance(base, Backbone) else base
+    name = base if isinstance(base, str) else base.name if isinstance(base, Backbone) else base.source
     tagged = name if pretrained is True else f"{name.partition('.')[0]}.{pretrained}"
     return load_pretrained(tagged, weights_dir=weights_dir, offline=offline)
 

@@ -34,7 +34,9 @@ EXPECTED = (
 )
 
 
-def open_detection(data: str | Path, *, parts: Parts = "both", fix: Sequence[Fix] = ()) -> DetectionData:
+def open_detection(
+    data: str | Path, *, parts: Parts = "both", fix: Sequence[Fix] = (), categories: Sequence[str] = ()
+) -> DetectionData:
     """Open a folder of images with boxes, and perhaps masks.
 
     Args:
@@ -42,6 +44,8 @@ def open_detection(data: str | Path, *, parts: Parts = "both", fix: Sequence[Fix
         parts: "val" reads only what to be scored on.
         fix: what to do about faults, where something is to be done: "drop" leaves out objects and images that have
             some, "clip" cuts boxes off at the edges of their image. Files are never changed.
+        categories: the names of those that are known, that of label 1 first; by default those that the files list, or
+            of VOC's those that come up in what to learn from.
 
     Returns:
         The data set, whose images are read when they are asked for. Without a part to be scored on, a fifth is held
@@ -51,7 +55,8 @@ def open_detection(data: str | Path, *, parts: Parts = "both", fix: Sequence[Fix
         DataError: in one line, if there are no such files, or faults that are not to be mended.
         MissingExtra: if polygons cannot be drawn.
     """
-    found = list_detection(data, parts=parts, fix=fix)
+    found = list_detection(data, parts=parts, fix=fix, categories=categories)
+    _refuse_strangers(found.faults, categories)
     refuse_faults(found.name, found.faults)
     for which, chosen in (("learn from", found.train), ("be scored on", found.val)):
         if not len(chosen.labels) and not (which == "learn from" and parts == "val"):
@@ -59,7 +64,9 @@ def open_detection(data: str | Path, *, parts: Parts = "both", fix: Sequence[Fix
     return found
 
 
-def list_detection(data: str | Path, *, parts: Parts = "both", fix: Sequence[Fix] = ()) -> DetectionData:
+def list_detection(
+    data: str | Path, *, parts: Parts = "both", fix: Sequence[Fix] = (), categories: Sequence[str] = ()
+) -> DetectionData:
     """Open a folder as `open_detection` does, also where a training would refuse it for its faults.
 
     Raises:
@@ -70,7 +77,8 @@ def list_detection(data: str | Path, *, parts: Parts = "both", fix: Sequence[Fix
     train, val, notes = _chosen(str(data), openers, parts)
     first = train or val
     assert first is not None, "one of them is there, or an error"
-    numbers = {name: label for label, name in enumerate(first.categories.values(), start=1)}
+    ids = {name: key for key, name in first.categories.items()}
+    numbers = {name: label for label, name in enumerate(categories or ids, start=1)}
     mending = Mending(tuple(fix))
     faults: list[Fault] = []
 
@@ -92,8 +100,23 @@ def list_detection(data: str | Path, *, parts: Parts = "both", fix: Sequence[Fix
         learnt = gathered(train) if train is not None else scored.subset([])
     if parts == "val":
         learnt = learnt.subset([])
-    categories = tuple(numbers)
-    return DetectionData(str(data), layout, categories, tuple(first.categories), learnt, scored, notes, tuple(faults))
+    known = tuple(ids.get(name, name) for name in numbers)
+    return DetectionData(str(data), layout, tuple(numbers), known, learnt, scored, notes, tuple(faults))
+
+
+def _refuse_strangers(faults: Sequence[Fault], known: Sequence[str]) -> None:
+    """Refuse objects of categories that are none of those that are known, unless they are left out.
+
+    Raises:
+        DataError: if there are some.
+    """
+    strange = [each for each in faults if each.kind == "unknown_category" and not each.mended]
+    if known and strange:
+        listed = f"{', '.join(known[:_SHOWN])}{', ...' if len(known) > _SHOWN else ''}"
+        raise DataError(
+            f"{strange[0]}: known are {listed} ({counted(len(known), 'category')}). Use data with these categories;"
+            f" --fix drop leaves out {counted(len(strange), 'object')} of others."
+        )
 
 
 def is_detection(data: str | Path) -> bool:

@@ -15,7 +15,12 @@ from visiongraft.detect.build import spec_of
 from visiongraft.detect.course import DetectionCourse
 from visiongraft.detect.fingerprint import detection_fingerprint
 from visiongraft.detect.judging import DetectionEvaluation, judge
-from visiongraft.detect.samples import DetectionBatch, DetectionSamples, make_detection_loader
+from visiongraft.detect.samples import (
+    DetectionBatch,
+    DetectionSamples,
+    make_detection_loader,
+    refuse_without_masks,
+)
 from visiongraft.detect.scenes import steps_for
 from visiongraft.detect.store import read, save_tensors
 from visiongraft.detect.value import Detector, Kind
@@ -52,7 +57,7 @@ class Detecting:
         recipe: how.
 
     Raises:
-        GraftError: if the detector is for another number of categories.
+        GraftError: if the detector is for another number of categories, or for masks that some object lacks.
     """
 
     detector: nn.Module
@@ -60,12 +65,15 @@ class Detecting:
     recipe: DetectionCourse
 
     def __post_init__(self) -> None:
-        """Refuse data that a detector is not for."""
+        """Refuse data that a detector is not for: of other categories, or without masks that it learns."""
         if self.spec.num_classes != len(self.data.categories):
             raise GraftError(
                 f"{self.spec.name} is for {self.spec.num_classes} categories, and {self.data.name!r} has"
                 f" {len(self.data.categories)}. Make it for as many."
             )
+        for part in (self.data.train, self.data.val) if self.spec.kind == "mask_rcnn" else ():
+            if len(part.labels) and not part.has_masks:
+                refuse_without_masks(part)
 
     @property
     def spec(self) -> Detector:
@@ -188,6 +196,8 @@ class Detection:
     def score(self, network: nn.Module, team: Team) -> Score[DetectionEvaluation]:
         """Judge a detector on the images to be scored on."""
         data = self.job.data
+        if self.job.norms == "apart":
+            adopt_statistics(network, team)
         found = judge(network, data.val, categories=len(data.categories), workers=self.hardware.workers, team=team)
         named = found.scores.named()
         row = {name: _finite(named.get(name.removeprefix("val_"), math.nan)) for name in self.columns}
@@ -208,6 +218,20 @@ class Detection:
 
 
 _LEARNT = ("boxes", "labels", "masks")
+
+
+@torch.no_grad()
+def adopt_statistics(network: nn.Module, team: Team) -> None:
+    """Give a network the statistics of the first process', whose weights are the ones that are kept.
+
+    Where each process normalises by what it sees itself, theirs differ; what is judged is what the file will hold.
+    Nothing is learnt from them.
+    """
+    if team.size == 1:
+        return
+    own = list(network.buffers())
+    for each, theirs in zip(own, team.led(lambda: [buffer.cpu() for buffer in own]), strict=True):
+        each.copy_(theirs)
 
 
 def _finite(score: float) -> float:

@@ -1,5 +1,6 @@
 """Annotations in Pascal VOC's xml files: a file for each image."""
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -97,8 +98,7 @@ def _open(folder: Path, base: Path, listed: Path | None) -> VocPart:
     if listed is None:
         files = files_ending_in(".xml", folder)
     else:
-        names = [line.split()[0] for line in _text(listed).splitlines() if line.strip()]
-        files = [folder / f"{name}.xml" for name in names]
+        files = [_listed(folder, line.strip()) for line in _text(listed).splitlines() if line.strip()]
     if not files:
         raise DataError(f"{str(listed or folder)!r} lists no image. Export it again.")
     documents = tuple(_read(each) for each in files)
@@ -117,6 +117,12 @@ def _open(folder: Path, base: Path, listed: Path | None) -> VocPart:
         )
     names = sorted({category for each in documents for category, _, _ in each.objects})
     return VocPart(folder, root, documents, {name: name for name in names})
+
+
+def _listed(folder: Path, line: str) -> Path:
+    """Give the xml file that a line names; of a name without spaces, perhaps 1 or -1 stands behind it."""
+    whole = folder / f"{line}.xml"
+    return whole if os.path.isfile(whole) else folder / f"{line.split()[0]}.xml"  # noqa: PTH113 - as in sources
 
 
 def _with_images(documents: tuple[_Document, ...], places: list[Path]) -> tuple[_Document, ...]:

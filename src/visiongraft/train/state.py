@@ -103,9 +103,9 @@ class State:
         """Give what one process goes on from; where another number of them wrote it, the first goes on from all."""
         if size == len(self.tallies):
             return self.tallies[rank]
-        if rank:
-            return Tally()
         first = self.tallies[0]
+        if rank:
+            return Tally(terms=tuple(torch.zeros_like(each) for each in first.terms))
         loss = torch.stack([each.loss for each in self.tallies]).sum()
         terms = tuple(torch.stack(each).sum() for each in zip(*(each.terms for each in self.tallies), strict=True))
         return Tally(loss, sum(each.images for each in self.tallies), first.seconds, first.waited, terms)
