@@ -123,6 +123,8 @@ def test_objects_are_found_drawn_and_listed(
         (["detect", "train"], "--data is missing."),
         (["detect", "train", "--data", "nowhere"], "'nowhere' cannot be opened: No such file or directory."),
         (["detect", "train", "--data", "DATA", "--min-size", "big"], "--min-size takes pixels, as 512 or as 480,512,"),
+        (["detect", "train", "--data", "DATA", "--anchors", "2.5,0"], "--anchors takes numbers above 0 with commas"),
+        (["detect", "train", "--data", "DATA", "--ratios", "auto"], "between, as 2.5,4, and got 'auto'."),
         (
             ["detect", "train", "--data", "DATA", "--jitter", "2"],
             "--jitter takes two factors, as 0.1,2.0, the",

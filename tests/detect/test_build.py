@@ -227,6 +227,31 @@ def test_anchors_are_as_far_apart_as_the_cells() -> None:
     assert (first[0, 2] - first[0, 0]).item() == 28.0
 
 
+@pytest.mark.parametrize(
+    ("kind", "ratios"), [("faster_rcnn", (1.0,)), ("mask_rcnn", (0.5, 1.0)), ("retinanet", (1.0,))]
+)
+def test_anchors_are_as_large_as_the_value_says_and_the_heads_answer_for_each(
+    kind: Kind, ratios: tuple[float, ...]
+) -> None:
+    detector = brisk(eager(built(kind, anchors=(2.5, 4.0), ratios=ratios)))
+    known = detector.anchor_generator if kind == "retinanet" else detector.rpn.anchor_generator
+    finest = detector.backbone.levels.strides[0]
+    assert known.sizes[0] == (int(2.5 * finest), 4 * finest)
+    assert known.num_anchors_per_location() == [2 * len(ratios)] * 5
+    losses = learnt_from(detector, images_of(*MIXED), OBJECTS)
+    assert all(bool(each.isfinite()) for each in losses.values())
+    with torch.no_grad():
+        assert len(detector.eval()(images_of(MIXED[0]))[0]["boxes"])
+
+
+def test_so_many_proposals_are_looked_for_and_half_as_many_when_nothing_is_learnt() -> None:
+    detector = built("faster_rcnn", proposals=30)
+    rpn = detector.rpn
+    assert (rpn.pre_nms_top_n(), rpn.post_nms_top_n()) == (30, 30)
+    rpn.eval()
+    assert (rpn.pre_nms_top_n(), rpn.post_nms_top_n()) == (15, 15)
+
+
 def test_regions_go_to_the_levels_of_the_paper() -> None:
     generator = torch.Generator().manual_seed(0)
     sides = torch.exp(torch.rand(200, 2, generator=generator) * 6.5)

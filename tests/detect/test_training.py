@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from tests.detect.boxes import document, write_images, write_json
 from tests.detect.tiny import built
@@ -131,6 +132,23 @@ def test_averaged_weights_are_those_that_are_scored_and_kept(through: DetectionO
     if through.best_epoch == 2:
         assert torch.equal(kept[weight], state["average"][f"module.{weight}"])
     assert not torch.equal(kept[weight], state["network"][weight])
+
+
+def test_layers_compute_in_half_precision_and_boxes_are_shown_as_they_are(tmp_path: Path, data: Path) -> None:
+    detector = built("mask_rcnn", "resnet_pico", num_classes=2, min_size=(32,), max_size=48)
+    shown, computed = set(), set()
+
+    def note(module: nn.Module, given: tuple) -> None:
+        shown.update({given[0][0].dtype, given[1][0]["boxes"].dtype} if module.training else ())
+
+    def note_half(module: nn.Module, given: object, gave: torch.Tensor) -> None:
+        computed.update({gave.dtype} if module.training else ())
+
+    detector.register_forward_pre_hook(note)
+    detector.roi_heads.box_predictor.cls_score.register_forward_hook(note_half)
+    course = replace(QUICK, epochs=1, precision="bfloat16", jitter="none", model_ema_decay=0.0)
+    train_detector(detector, open_detection(data), course, plan_run(tmp_path / "run", name=""), hardware=CPU)
+    assert (shown, computed) == ({torch.float32}, {torch.bfloat16})
 
 
 def test_an_image_that_cannot_be_read_is_left_out_and_listed(tmp_path: Path) -> None:

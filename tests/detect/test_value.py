@@ -1,6 +1,7 @@
 """A detector is a value that a document holds, and what cannot be is refused in one line."""
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -28,6 +29,9 @@ def test_a_detector_is_a_value_that_a_document_holds(network: vg.Backbone) -> No
         width=64,
         detections=300,
         regions=256,
+        anchors=(2.5, 4.0),
+        ratios=(1.0,),
+        proposals=500,
         mean=(0.5, 0.4, 0.3),
         std=(0.2, 0.3, 0.25),
     )
@@ -44,6 +48,7 @@ def test_a_key_that_is_missing_takes_its_default() -> None:
     assert Detector.from_dict(brief) == whole
     assert (whole.min_size, whole.max_size, whole.norm, whole.heads) == ((800,), 1333, "train", "plain")
     assert (whole.width, whole.detections, whole.mean) == (256, 100, (0.485, 0.456, 0.406))
+    assert (whole.anchors, whole.ratios, whole.proposals) == ((), (0.5, 1.0, 2.0), 2000)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +86,14 @@ def test_a_text_that_is_no_description_is_refused(text: str) -> None:
         ({"min_size": (64, 0)}, "The min_size of a Detector is a whole number of at least 1, not 0."),
         ({"min_size": (64, 128)}, "at most max_size=96 pixels, so the shorter one cannot have 128. Raise max_size"),
         ({"max_size": 9000}, "An image has at most 8192 pixels a side, and max_size is 9000."),
+        ({"anchors": (4.0, 0.0)}, "The anchors of a Detector are numbers above 0 and at most 1000, not 0.0."),
+        ({"ratios": (math.nan,)}, "The ratios of a Detector are numbers above 0 and at most 1000, not nan."),
+        ({"ratios": ()}, "Anchors have at least one ratio of height to width, as (1.0,), and ratios is empty."),
+        ({"proposals": 0}, "The proposals of a Detector is a whole number of at least 1, not 0."),
+        (
+            {"kind": "fcos", "width": 64, "anchors": (4.0,)},
+            "An fcos has points and no anchors, and anchors is (4.0,).",
+        ),
         ({"kind": "fcos"}, "So their width is a multiple of 64, and 32 is none."),
         ({"width": 96, "heads": "normalised"}, "which fcos always has, have 32 groups of at least two channels. So"),
         (

@@ -9,7 +9,15 @@ import torch
 
 from visiongraft.cli.arguments import Spread, flat, usual
 from visiongraft.cli.beginning import options_written
-from visiongraft.cli.detecting import in_numbers, lines_of, mended, parse_fix, parse_sizes, score_in_words
+from visiongraft.cli.detecting import (
+    in_numbers,
+    lines_of,
+    mended,
+    parse_factors,
+    parse_fix,
+    parse_sizes,
+    score_in_words,
+)
 from visiongraft.cli.grafting import blueprint_named, grafted, parse_grafts, run_plugin
 from visiongraft.cli.narrator import Narrator
 from visiongraft.cli.runs import RUNS, known_run, saying_where_it_began, short_name
@@ -19,7 +27,7 @@ from visiongraft.detect.coco_tools import check_installed
 from visiongraft.detect.course import DetectionCourse
 from visiongraft.detect.models import create_detector
 from visiongraft.detect.opening import open_detection
-from visiongraft.detect.recipes import DEFAULT, get_recipe
+from visiongraft.detect.recipes import AUTO, DEFAULT, get_recipe
 from visiongraft.detect.training import DetectionOutcome, train_detector
 from visiongraft.detect.value import Detector, Heads, Kind, Norm
 from visiongraft.errors import GraftError, RunError, counted
@@ -63,6 +71,9 @@ def run(
     heads: Heads = "plain",
     width: int = 64,
     regions: int = 128,
+    anchors: str = AUTO,
+    ratios: str = "0.5,1,2",
+    proposals: int = 2000,
     how: Annotated[DetectionCourse, Spread(without=("layer_decay",))],
     workers: Literal["auto"] | int = "auto",
     device: str = "auto",
@@ -110,6 +121,11 @@ def run(
         heads: plain as in the papers of 2017, or normalised by groups, with a deeper head for boxes
         width: channels of pyramid and heads
         regions: of an image, from which the heads of detectors in two stages learn
+        anchors: their sides as multiples of the stride of each level, as 2.5,4 for small objects; auto for 8, and for
+            retinanet 4 and two larger ones
+        ratios: heights of anchors over their widths
+        proposals: that detectors in two stages look for, on each level and in an image, while they learn; half as many
+            later
         how: under the recipe's name, and with its defaults, each field of it
         workers: processes that read images; auto for one per spare core
         device: auto, cpu, cuda, cuda:1 or mps
@@ -131,6 +147,7 @@ def run(
     hardware.crew()
     run_plugin(plugin)
     grafts, sizes, mending = parse_grafts(graft, graft_lose), parse_sizes(min_size), parse_fix(fix)
+    sides, shapes = () if anchors == AUTO else parse_factors(anchors, "--anchors"), parse_factors(ratios, "--ratios")
     named = get_recipe(recipe)
     backbone = options["backbone"] = backbone if weights else backbone or named.backbone
     check_writable(resume or output or RUNS, "--output", kind="folder")
@@ -157,6 +174,9 @@ def run(
             heads=heads,
             width=width,
             regions=regions,
+            anchors=sides,
+            ratios=shapes,
+            proposals=proposals,
             pretrained=pretrained,
             weights=best_of(weights) if weights else None,
             weights_dir=weights_dir,
@@ -189,7 +209,7 @@ def run(
 
 _OF_THE_DETECTOR = (
     *("kind", "backbone", "graft", "graft_lose", "pretrained", "weights"),
-    *("min_size", "max_size", "norm", "heads", "width", "regions"),
+    *("min_size", "max_size", "norm", "heads", "width", "regions", "anchors", "ratios", "proposals"),
 )
 """The options from which a detector follows, which is made of the state where a run goes on."""
 

@@ -29,6 +29,21 @@ def parse_sizes(text: str) -> tuple[int, ...]:
     return sizes
 
 
+def parse_factors(text: str, option: str) -> tuple[float, ...]:
+    """Read numbers above 0 with commas between.
+
+    Raises:
+        GraftError: if it is none.
+    """
+    try:
+        factors = tuple(float(each) for each in text.split(","))
+    except ValueError:
+        factors = ()
+    if not factors or not all(0 < each < math.inf for each in factors):
+        raise GraftError(f"{option} takes numbers above 0 with commas between, as 2.5,4, and got {text!r}.")
+    return factors
+
+
 def parse_fix(text: str | None) -> tuple[Fix, ...]:
     """Read --fix: words with commas between.
 

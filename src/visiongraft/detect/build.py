@@ -1,5 +1,6 @@
 """From a value to a detector of torchvision's own classes."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -21,15 +22,13 @@ from torchvision.models.detection.rpn import RPNHead  # type: ignore[import-unty
 
 from visiongraft.blocks.site import Runtime
 from visiongraft.detect.checks import watch_what_is_shown
+from visiongraft.detect.levels import Pixels
 from visiongraft.detect.pyramid import GROUPS, Pyramid
 from visiongraft.detect.regions import LevelAnchors, decode_exactly, region_pool
 from visiongraft.detect.value import Detector
 from visiongraft.errors import SpecError
 from visiongraft.surgery.network import AnyNetwork, build
 from visiongraft.weights.description import DETECTOR
-
-RATIOS = (0.5, 1.0, 2.0)
-"""Heights of anchors over their widths."""
 
 
 def build_detector(spec: Detector, runtime: Runtime | None = None, *, network: AnyNetwork | None = None) -> nn.Module:
@@ -73,17 +72,18 @@ def spec_of(detector: nn.Module) -> Detector:
 
 def _two_stages(spec: Detector, pyramid: Pyramid) -> nn.Module:
     levels, logits, hidden = pyramid.levels, spec.num_classes + 1, _HIDDEN * spec.width
-    anchors = LevelAnchors(levels.strides, [(int(8 * each),) for each in levels.strides], RATIOS)
+    anchors = _anchors(spec, levels.strides, _OF_TWO_STAGES)
     plain = spec.heads == "plain"
     choices: dict[str, Any] = {
         **_shown(spec, pyramid),
         "rpn_anchor_generator": anchors,
-        "rpn_head": RPNHead(spec.width, len(RATIOS), conv_depth=1 if plain else 2),
+        "rpn_head": RPNHead(spec.width, len(anchors.sizes[0]) * len(spec.ratios), conv_depth=1 if plain else 2),
         "box_roi_pool": region_pool(levels, _BOX_CELLS),
         "box_head": TwoMLPHead(spec.width * _BOX_CELLS**2, hidden) if plain else _convolved_head(spec.width, hidden),
         "box_predictor": FastRCNNPredictor(hidden, logits),
         "box_detections_per_img": spec.detections,
         "box_batch_size_per_image": spec.regions,
+        **_looked_for(spec.proposals),
     }
     if spec.kind == "faster_rcnn":
         return FasterRCNN(pyramid, **choices)
@@ -97,6 +97,25 @@ def _two_stages(spec: Detector, pyramid: Pyramid) -> nn.Module:
     )
 
 
+def _looked_for(proposals: int) -> dict[str, int]:
+    """Say how many proposals are kept of a level, and then of an image."""
+    later = max(1, proposals // 2)
+    return {
+        "rpn_pre_nms_top_n_train": proposals,
+        "rpn_post_nms_top_n_train": proposals,
+        "rpn_pre_nms_top_n_test": later,
+        "rpn_post_nms_top_n_test": later,
+    }
+
+
+def _anchors(spec: Detector, strides: Sequence[Pixels], usual: tuple[float, ...]) -> LevelAnchors:
+    factors = spec.anchors or usual
+    sizes = [tuple(max(1, int(factor * each)) for factor in factors) for each in strides]
+    return LevelAnchors(strides, sizes, spec.ratios)
+
+
+_OF_TWO_STAGES = (8.0,)
+_OF_RETINANET = tuple(4 * 2 ** (third / 3) for third in range(3))
 _HIDDEN = 4
 _BOX_CELLS = 7
 _MASK_CELLS = 14
@@ -114,11 +133,14 @@ def _one_stage(spec: Detector, pyramid: Pyramid) -> nn.Module:
     if spec.kind == "fcos":
         anchors = LevelAnchors(strides, [(each,) for each in strides], (1.0,))
         return FCOS(pyramid, logits, anchor_generator=anchors, **shown)
-    sizes = [tuple(int(4 * each * 2 ** (third / 3)) for third in range(3)) for each in strides]
+    anchors = _anchors(spec, strides, _OF_RETINANET)
     head = RetinaNetHead(
-        spec.width, len(sizes[0]) * len(RATIOS), logits, norm_layer=None if spec.heads == "plain" else _norm
+        spec.width,
+        len(anchors.sizes[0]) * len(spec.ratios),
+        logits,
+        norm_layer=None if spec.heads == "plain" else _norm,
     )
-    return RetinaNet(pyramid, logits, anchor_generator=LevelAnchors(strides, sizes, RATIOS), head=head, **shown)
+    return RetinaNet(pyramid, logits, anchor_generator=anchors, head=head, **shown)
 
 
 def _shown(spec: Detector, pyramid: Pyramid) -> dict[str, Any]:

@@ -33,6 +33,9 @@ def create_detector(  # noqa: PLR0913 - the choices of a detector, one by one
     heads: Heads | None = None,
     width: int | None = None,
     regions: int | None = None,
+    anchors: tuple[float, ...] | None = None,
+    ratios: tuple[float, ...] | None = None,
+    proposals: int | None = None,
     image: int | Grid | None = None,
     pretrained: bool | str = False,
     weights: str | Path | None = None,
@@ -56,6 +59,10 @@ def create_detector(  # noqa: PLR0913 - the choices of a detector, one by one
         heads: "plain", or "normalised" by groups, with a deeper box head.
         width: channels of pyramid and heads, 256 by default.
         regions: of an image, from which the heads of detectors in two stages learn, 512 by default.
+        anchors: sides of anchors as multiples of the stride of their level, (8.0,) by default, for retinanet 4 and two
+            larger ones. For small objects, take smaller ones.
+        ratios: heights of anchors over their widths, (0.5, 1.0, 2.0) by default.
+        proposals: that detectors in two stages look for at most while they learn, 2000 by default; half as many later.
         image: native size in pixels of the backbone's position tables; by default a square of the shorter side. Any
             other size works as well.
         pretrained: begin with published weights of the backbone, True or their tag, as `visiongraft.create_model`.
@@ -84,6 +91,9 @@ def create_detector(  # noqa: PLR0913 - the choices of a detector, one by one
         "heads": heads,
         "width": width,
         "regions": regions,
+        "anchors": anchors,
+        "ratios": ratios,
+        "proposals": proposals,
     }
     value = _value(kind, spec, {name: each for name, each in choices.items() if each is not None}, start)
     if image is not None or given is backbone:

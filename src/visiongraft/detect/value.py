@@ -43,6 +43,11 @@ class Detector:
         width: channels of pyramid and heads. The box head's hidden layer has four times as many.
         detections: most objects that are found in an image.
         regions: of an image, from which the heads of detectors in two stages learn.
+        anchors: their sides, as multiples of the stride of each level; none for the kind's own, which are 8, or 4 and
+            two larger ones within an octave for retinanet. fcos has points in their place.
+        ratios: heights of anchors over their widths.
+        proposals: that detectors in two stages look for, at most, on each level and in an image, while they learn;
+            half as many otherwise.
         mean: of the pixels from 0 to 1, subtracted.
         std: of these pixels, divided by.
     """
@@ -57,6 +62,9 @@ class Detector:
     width: int = 256
     detections: int = 100
     regions: int = 512
+    anchors: tuple[float, ...] = ()
+    ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+    proposals: int = 2000
     mean: RGB = IMAGENET_MEAN
     std: RGB = IMAGENET_STD
 
@@ -69,6 +77,7 @@ class Detector:
         for name, words in (("kind", Kind), ("norm", Norm), ("heads", Heads)):
             _check_word(name, getattr(self, name), get_args(words))
         self._check_numbers()
+        self._check_anchors()
         if self.backbone.in_chans != _RGB:
             raise SpecError(
                 f"A detector looks at 3 channels, and {self.backbone.name} takes {self.backbone.in_chans}."
@@ -89,9 +98,7 @@ class Detector:
     def _check_numbers(self) -> None:
         if not isinstance(self.min_size, tuple) or not self.min_size:
             raise SpecError(f"The min_size of a Detector is a tuple of pixels, as (800,), not {self.min_size!r}.")
-        numbers = [
-            (name, getattr(self, name)) for name in ("num_classes", "max_size", "width", "detections", "regions")
-        ]
+        numbers = [(name, getattr(self, name)) for name in _NUMBERS]
         for name, value in (*numbers, *(("min_size", each) for each in self.min_size)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise SpecError(f"The {name} of a Detector is a whole number of at least 1, not {value!r}.")
@@ -102,6 +109,18 @@ class Detector:
             )
         if self.max_size > LARGEST_IMAGE:
             raise SpecError(f"An image has at most {LARGEST_IMAGE} pixels a side, and max_size is {self.max_size}.")
+
+    def _check_anchors(self) -> None:
+        for name in ("anchors", "ratios"):
+            for each in getattr(self, name):
+                if not 0 < each <= _LARGEST_FACTOR:
+                    raise SpecError(
+                        f"The {name} of a Detector are numbers above 0 and at most {_LARGEST_FACTOR}, not {each!r}."
+                    )
+        if not self.ratios:
+            raise SpecError("Anchors have at least one ratio of height to width, as (1.0,), and ratios is empty.")
+        if self.kind == "fcos" and self.anchors:
+            raise SpecError(f"An fcos has points and no anchors, and anchors is {self.anchors}. Leave it out.")
 
     @property
     def name(self) -> str:
@@ -143,6 +162,8 @@ class Detector:
 
 
 _RGB = 3
+_NUMBERS = ("num_classes", "max_size", "width", "detections", "regions", "proposals")
+_LARGEST_FACTOR = 1000
 _WIDTHS = 64  # a group of one channel has a single number where a level has a single cell
 
 
