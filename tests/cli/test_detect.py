@@ -97,10 +97,13 @@ def test_objects_are_found_drawn_and_listed(
     trained: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     (tmp_path / "bad.png").write_bytes(b"junk")
+    Image.new("RGB", (2000, 1)).save(tmp_path / "long.png")
     drawn = tmp_path / "drawn"
-    words = ["detect", "predict", trained, data / "val2017", tmp_path / "bad.png", "--output", drawn, "--least", "0"]
+    words = ["detect", "predict", trained, data / "val2017", tmp_path / "bad.png", tmp_path / "long.png"]
+    words += ["--output", drawn, "--least", "0"]
     found = answer(capsys, *words)
-    assert [each.get("error") is None for each in found] == [True, True, True, False]
+    assert [each.get("error") is None for each in found] == [True, True, True, False, False]
+    assert found[4]["error"].startswith("it has 1x2000 pixels, and nothing would be left of its shorter side")
     assert json.loads((drawn / "found.json").read_text()) == found
     for each in found[:3]:
         with Image.open(each["picture"]) as picture:

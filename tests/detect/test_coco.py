@@ -402,6 +402,16 @@ def test_crowds_are_known_by_numbers_and_by_text(tmp_path, flag, crowd):
     assert data.train.crowd.tolist() == [crowd, False, False]
 
 
+@pytest.mark.parametrize(("part", "use"), [("train", "learn from"), ("val", "be scored on")])
+def test_crowds_alone_are_nothing_to_learn_from_and_to_be_scored_on(tmp_path, part, use):
+    content = document(start={"train": 1, "val": 11}[part])
+    for each in content["annotations"]:
+        each["iscrowd"] = 1
+    root = write_coco(tmp_path / "set", **{part: content})
+    with pytest.raises(DataError, match=rf"has no object to {use} in 3 images\. Add some\."):
+        open_detection(root)
+
+
 @pytest.mark.parametrize("area", [10**400, float("inf"), float("nan"), 0, -1, "64", None])
 def test_an_area_that_is_none_is_measured(tmp_path, area):
     data = opened_with(tmp_path, lambda content: content["annotations"][0].update(area=area))

@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from tests.detect.boxes import document, write_images, write_json
+from tests.detect.boxes import document, picture, write_images, write_json
 from tests.detect.tiny import built
 from tests.train.endings import ending, same
 from visiongraft.data.loader import Share
 from visiongraft.detect.course import DetectionCourse, parse_jitter
 from visiongraft.detect.judging import judge
 from visiongraft.detect.opening import open_detection
+from visiongraft.detect.samples import Target
 from visiongraft.detect.store import read
 from visiongraft.detect.training import TERMS, Detecting, DetectionOutcome, train_detector
 from visiongraft.detect.value import Kind
@@ -158,6 +159,30 @@ def test_an_image_that_cannot_be_read_is_left_out_and_listed(tmp_path: Path) -> 
     outcome = run(plan_run(tmp_path / "run", name=""), data, max_unreadable=1.0)
     assert {Path(each.name).name for each in outcome.unreadable} == {"2.png", "102.png"}
     assert outcome.evaluation.scores.images == 2
+
+
+def test_an_image_of_which_nothing_would_be_left_is_passed_over_and_listed(tmp_path: Path) -> None:
+    data = write_scenes(tmp_path / "scenes")
+    content = document(3, start=101)
+    content["images"][2] |= {"width": 2000, "height": 1}  # which shows nothing
+    write_json(data / "annotations" / "instances_val2017.json", content)
+    picture(0, (2000, 1)).save(data / "val2017" / "103.png")
+    outcome = run(plan_run(tmp_path / "run", name=""), data, replace(QUICK, epochs=1), max_unreadable=1.0)
+    (odd,) = outcome.unreadable
+    assert (Path(odd.name).name, odd.reason[:35]) == ("103.png", "it has 1x2000 pixels, and nothing w")
+    assert outcome.evaluation.scores.images == 2
+
+
+@pytest.mark.parametrize("kind", ["faster_rcnn", "retinanet"])
+def test_boxes_are_shown_in_float32_whatever_the_layers_compute_in(tmp_path: Path, data: Path, kind: Kind) -> None:
+    detector = built(kind, "resnet_pico", num_classes=2, min_size=(32,), max_size=48)
+    shown: list[Target] = []
+    detector.register_forward_pre_hook(lambda _, given: shown.extend(given[1] if len(given) > 1 else []))
+    course = replace(QUICK, epochs=1, precision="bfloat16", lr=1e-6, model_ema_decay=0.0)
+    train_detector(detector, open_detection(data), course, plan_run(tmp_path / "run", name=""), hardware=CPU)
+    assert {each["boxes"].dtype for each in shown} == {torch.float32}
+    corners = torch.cat([each["boxes"] for each in shown]).flatten()
+    assert not torch.equal(corners, corners.bfloat16().float())
 
 
 def test_a_run_of_other_data_or_another_course_cannot_go_on(

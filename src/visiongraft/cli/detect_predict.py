@@ -17,6 +17,8 @@ from visiongraft.cli.progress import counting
 from visiongraft.cli.values import check_share, check_writable
 from visiongraft.data.images import UnreadableImage, read_image
 from visiongraft.deploy.predict import find_images
+from visiongraft.detect.build import spec_of
+from visiongraft.detect.checks import fault_of_image
 from visiongraft.detect.drawing import draw_found
 from visiongraft.detect.judging import found_in
 from visiongraft.detect.scores import Prediction
@@ -103,6 +105,8 @@ def _sighting(
         return Sighting(file, error=error.reason)
     device = next(detector.parameters()).device
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).to(device).float() / 255  # 3 h w
+    if fault := fault_of_image(spec_of(detector), pixels):
+        return Sighting(file, error=f"it {fault}")
     found = found_in(detector, pixels)
     picture = None
     if output is not None:

@@ -38,19 +38,26 @@ def _check(spec: Detector, detector: nn.Module, given: tuple[Any, ...], named: M
 
 
 def _check_image(spec: Detector, image: Tensor, name: str) -> None:
+    if fault := fault_of_image(spec, image):
+        raise ImageSizeError(f"{name} {fault}.")
+
+
+def fault_of_image(spec: Detector, image: Tensor) -> str:
+    """Say why a detector cannot look at an image, as the rest of a sentence; empty where it can."""
     if image.ndim != 3 or image.shape[0] != 3 or not image.is_floating_point():
-        raise ImageSizeError(
-            f"{name} is {image.dtype} of shape {tuple(image.shape)}, and a detector takes floating-point images of"
-            " shape (3, height, width), from 0 to 1."
+        return (
+            f"is {image.dtype} of shape {tuple(image.shape)}, and a detector takes floating-point images of shape"
+            " (3, height, width), from 0 to 1"
         )
     height, width = int(image.shape[1]), int(image.shape[2])
     short, long = sorted((height, width))
     scale = 0.0 if short == 0 else min(min(spec.min_size) / short, spec.max_size / long)
     if int(short * scale) < 1:
-        raise ImageSizeError(
-            f"{name} has {height}x{width} pixels, and nothing would be left of its shorter side where the longer one"
-            f" has at most {spec.max_size}. Cut it."
+        return (
+            f"has {height}x{width} pixels, and nothing would be left of its shorter side where the longer one has at"
+            f" most {spec.max_size}. Cut it"
         )
+    return ""
 
 
 def _check_target(spec: Detector, target: Target, image: Tensor, name: str) -> None:

@@ -9,6 +9,8 @@ from torch import nn
 
 from visiongraft.data.loader import Failure, ScoringSampler, Share
 from visiongraft.detect.annotations import DetectionSet
+from visiongraft.detect.build import spec_of
+from visiongraft.detect.checks import fault_of_image
 from visiongraft.detect.samples import DetectionSamples, make_detection_loader
 from visiongraft.detect.scores import DetectionScores, Prediction, gathered, score
 from visiongraft.errors import RunError, is_shortage
@@ -23,7 +25,7 @@ class DetectionEvaluation:
     Args:
         found: in each image, by its place in the set.
         scores: by COCO's measures.
-        failures: images that could not be read and count nowhere.
+        failures: images that could not be read, or not be looked at, and count nowhere.
         seconds: duration, reading included.
     """
 
@@ -67,7 +69,10 @@ def judge(
         for batch in make_detection_loader(DetectionSamples(images), sampler, workers=workers):
             failures += batch.failures
             for index, image in zip(batch.indices, batch.to(device).inputs(), strict=True):
-                own[index] = found_in(detector, image)
+                if fault := fault_of_image(spec_of(detector), image):
+                    failures.append(Failure(index, images.name_of(index), f"it {fault}"))
+                else:
+                    own[index] = found_in(detector, image)
             on_image(1)
     found = gathered(own, team)
     unread = tuple(each for some in team.gathered(failures) for each in some)

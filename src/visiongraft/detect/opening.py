@@ -59,7 +59,7 @@ def open_detection(
     _refuse_strangers(found.faults, categories)
     refuse_faults(found.name, found.faults)
     for which, chosen in (("learn from", found.train), ("be scored on", found.val)):
-        if not len(chosen.labels) and not (which == "learn from" and parts == "val"):
+        if chosen.crowd.all() and not (which == "learn from" and parts == "val"):
             raise DataError(f"{found.name!r} has no object to {which} in {counted(len(chosen), 'image')}. Add some.")
     return found
 
