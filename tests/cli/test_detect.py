@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,10 @@ from tests.detect.test_training import write_scenes
 from tests.once import Once
 from tests.train.endings import ending, same
 from tests.train.pair import DETECTOR, train_together
+from visiongraft.cli import detect_train
+from visiongraft.cli.arguments import options_of
 from visiongraft.cli.main import main
+from visiongraft.detect.course import DetectionCourse
 from visiongraft.train.run import RunFolder
 from visiongraft.train.state import read_state
 
@@ -74,6 +78,14 @@ def test_a_run_does_not_go_on_with_other_options_of_its_detector(trained: Path, 
         f"graft: The run in {trained} cannot go on: its --kind is mask_rcnn, not fcos; its --max-size is 48, not 64."
         " Put that back, or begin a new run with another --output.\n"
     )
+
+
+def test_a_run_keeps_all_options_but_those_of_its_course_and_of_the_machine() -> None:
+    of_the_course = {each.name for each in fields(DetectionCourse)}
+    of_the_machine = {"weights_dir", "offline", "workers", "device", "devices", "max_unreadable", "save_minutes"}
+    known_otherwise = {"data", "fix", "recipe", "plugin", "output", "resume"}
+    free = of_the_course | of_the_machine | known_otherwise
+    assert {each.name for each in options_of(detect_train.run)} - free == set(detect_train.OF_THE_DETECTOR)
 
 
 @pytest.mark.parametrize("name", ["faster-coco-eval", "pycocotools"])

@@ -16,7 +16,6 @@ from visiongraft.data.loader import Share
 from visiongraft.detect.course import DetectionCourse, parse_jitter
 from visiongraft.detect.judging import judge
 from visiongraft.detect.opening import open_detection
-from visiongraft.detect.samples import Target
 from visiongraft.detect.store import read
 from visiongraft.detect.training import TERMS, Detecting, DetectionOutcome, train_detector
 from visiongraft.detect.value import Kind
@@ -171,18 +170,6 @@ def test_an_image_of_which_nothing_would_be_left_is_passed_over_and_listed(tmp_p
     (odd,) = outcome.unreadable
     assert (Path(odd.name).name, odd.reason[:35]) == ("103.png", "it has 1x2000 pixels, and nothing w")
     assert outcome.evaluation.scores.images == 2
-
-
-@pytest.mark.parametrize("kind", ["faster_rcnn", "retinanet"])
-def test_boxes_are_shown_in_float32_whatever_the_layers_compute_in(tmp_path: Path, data: Path, kind: Kind) -> None:
-    detector = built(kind, "resnet_pico", num_classes=2, min_size=(32,), max_size=48)
-    shown: list[Target] = []
-    detector.register_forward_pre_hook(lambda _, given: shown.extend(given[1] if len(given) > 1 else []))
-    course = replace(QUICK, epochs=1, precision="bfloat16", lr=1e-6, model_ema_decay=0.0)
-    train_detector(detector, open_detection(data), course, plan_run(tmp_path / "run", name=""), hardware=CPU)
-    assert {each["boxes"].dtype for each in shown} == {torch.float32}
-    corners = torch.cat([each["boxes"] for each in shown]).flatten()
-    assert not torch.equal(corners, corners.bfloat16().float())
 
 
 def test_a_run_of_other_data_or_another_course_cannot_go_on(

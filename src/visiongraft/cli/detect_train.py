@@ -207,7 +207,7 @@ def run(
     return outcome
 
 
-_OF_THE_DETECTOR = (
+OF_THE_DETECTOR = (
     *("kind", "backbone", "graft", "graft_lose", "pretrained", "weights"),
     *("min_size", "max_size", "norm", "heads", "width", "regions", "anchors", "ratios", "proposals"),
 )
@@ -220,7 +220,7 @@ def _check_unchanged(run: RunFolder, options: Mapping[str, object]) -> None:
     Raises:
         RunError: if one is another; it names them.
     """
-    before = options_written(run, _OF_THE_DETECTOR) or {}
+    before = options_written(run, OF_THE_DETECTOR) or {}
     now = {name: str(each) if isinstance(each := options[name], Path) else each for name in before}
     if changed := [name for name in before if before[name] != now[name]]:
         told = "; ".join(f"its {flag(name)} is {before[name]}, not {now[name]}" for name in changed)

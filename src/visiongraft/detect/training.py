@@ -1,7 +1,7 @@
 """The training of detectors: what they are shown, what their loss is, and how they are scored."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -146,7 +146,6 @@ class Detection:
         self.hardware = hardware
         self.kind: Kind = job.spec.kind
         self.wanted: tuple[str, ...] = ("box", "mask") if self.kind == "mask_rcnn" else ("box",)
-        network.register_forward_pre_hook(_opened, prepend=True)
         # What is learnt from has the size at which it is shown: it was drawn for the image, and not from a generator.
         network.transform._skip_resize = True  # type: ignore[union-attr]  # of torchvision, without types
 
@@ -190,7 +189,7 @@ class Detection:
         number = place * self.share.devices + self.share.device
         torch.manual_seed(mix("part", self.job.recipe.seed, step, number))
         targets = [{name: value for name, value in each.items() if name in _LEARNT} for each in part.targets]
-        losses: Mapping[str, Tensor] = network(Shown(part.inputs(), targets))
+        losses: Mapping[str, Tensor] = network(part.inputs(), targets)
         terms = tuple(losses[name].float() for name in TERMS[self.kind])
         return Loss(torch.stack(terms).sum(), terms)
 
@@ -219,24 +218,6 @@ class Detection:
 
 
 _LEARNT = ("boxes", "labels", "masks")
-
-
-class Shown:
-    """Images with targets, in a form into which Lightning does not look.
-
-    It would round all that it finds to the precision of the layers: in bfloat16, corners at 1000 pixels by up to 4.
-    """
-
-    def __init__(self, images: Sequence[Tensor], targets: Sequence[Mapping[str, Any]]) -> None:
-        self.images = images
-        self.targets = targets
-
-
-def _opened(network: nn.Module, given: tuple[object, ...]) -> tuple[object, ...]:
-    """Give a detector what was shown, as it takes it."""
-    del network
-    shown = given[0] if given else None
-    return (shown.images, shown.targets) if isinstance(shown, Shown) else given
 
 
 @torch.no_grad()
