@@ -104,7 +104,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> ModuleType:
-    """Import `visiongraft.detect` where it is asked for."""
-    if name == "detect":
-        return import_module("visiongraft.detect")
+    """Import `visiongraft.deploy` and `visiongraft.detect` where they are asked for."""
+    if name in ("deploy", "detect"):
+        return import_module(f"visiongraft.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

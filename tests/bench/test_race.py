@@ -10,6 +10,7 @@ from visiongraft.bench.case import Case, action, images_of
 from visiongraft.bench.contenders import PEERS, contenders
 from visiongraft.bench.race import Result, race
 from visiongraft.bench.suite import COLUMNS, Suite, as_csv, means
+from visiongraft.blocks.fused import FusedConv
 from visiongraft.errors import UnknownModel
 
 CPU = torch.device("cpu")
@@ -57,6 +58,18 @@ def test_a_call_answers_or_learns_as_the_case_asks(mode: str, direction: str, pr
         assert found.shape == ()
         assert found > 0.0
         assert {name.rpartition(".")[2] for name in changed} == {"running_mean", "running_var", "num_batches_tracked"}
+
+
+def test_the_inference_form_is_ours_alone_and_is_raced_as_the_others_are() -> None:
+    case = replace(SMALL, mode="folded")
+    field = contenders(case, ["plain"], device=CPU)
+    folded = {each.name: any(isinstance(module, FusedConv) for module in each.network.modules()) for each in field}
+    assert folded == {"ours": True, "plain": False}
+    ours, plain = race(case, ["plain"], device=CPU, patience=0.01)
+    assert ours.times == (1.0, 1.0, 1.0)
+    assert plain.failure == ""
+    assert plain.difference is not None
+    assert plain.difference < 1e-4
 
 
 def test_images_are_the_same_for_all() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from visiongraft.kernels.types import Grid
 
 Precision = Literal["float32", "bfloat16"]
-Mode = Literal["eager", "compiled", "exported"]
+Mode = Literal["eager", "folded", "compiled", "exported"]
 Direction = Literal["inference", "training"]
 
 PRECISIONS, MODES, DIRECTIONS = map(get_args, (Precision, Mode, Direction))
@@ -29,7 +29,8 @@ class Case:
         image: height and width in pixels.
         batch_size: images at a time.
         precision: number format of the arithmetic; weights are float32.
-        mode: "eager" as it is written, "compiled" by `torch.compile`, "exported" as a graph of `torch.export`.
+        mode: "eager" as it is written, "folded" likewise, but ours as `fold` makes it for inference, "compiled" by
+            `torch.compile`, "exported" as a graph of `torch.export`.
         direction: "inference" for logits; "training" for a step: logits, loss, gradients, SGD.
     """
 

@@ -12,6 +12,7 @@ from visiongraft.bench.case import Case, images_of
 from visiongraft.blocks.site import Runtime
 from visiongraft.errors import UnknownModel
 from visiongraft.families.zoo import get_spec
+from visiongraft.folding import fold
 from visiongraft.network import Network
 from visiongraft.spec import Backbone
 from visiongraft.surgery.foreign import Foreign, make
@@ -74,7 +75,7 @@ def contenders(case: Case, peers: Sequence[Peer], *, device: torch.device) -> li
         ours.load_state_dict(convert(tensors, source="timm", name=form))
         for other in list(foreign.values())[1:]:
             other.load_state_dict(tensors)
-    found = [Contender(OURS, ours, torch.channels_last)]
+    found = [Contender(OURS, fold(ours) if case.mode == "folded" else ours, torch.channels_last)]
     for peer in peers:
         if peer == "plain":
             plain = Network(ours.spec, Runtime(kernels="plain", channels_last=False))

@@ -39,7 +39,7 @@ class Suite:
     directions: tuple[Direction, ...] = ("inference",)
 
     def cases(self) -> Iterator[Case]:
-        """Give the cases, network by network.
+        """Give the cases, network by network. Folded networks do not learn, so there are none of that.
 
         Raises:
             UnknownModel: if the zoo has none of a name.
@@ -49,6 +49,8 @@ class Suite:
         for model, (image, direction, mode, precision, batch_size) in product(self.models, list(ways)):
             spec = get_spec(model)
             spec = spec if image is None else spec.at(image)
+            if mode == "folded" and direction == "training":
+                continue
             yield Case(model, spec.image, batch_size, precision, mode, direction)
 
     def run(

@@ -264,8 +264,12 @@ class SqueezeExciteGate(nn.Module):
         self.expand = conv(hidden, width, bias=True)
 
     def forward(self, maps: Tensor) -> Tensor:
-        means = channel_means(maps)[..., None, None]  # b c 1 1
-        return maps * self.expand(self.act(self.norm(self.reduce(means)))).sigmoid()
+        return maps * self.gate(maps)
+
+    def gate(self, maps: Tensor) -> Tensor:  # b c h w -> b c 1 1
+        """Give what each channel is scaled by."""
+        means = channel_means(maps)[..., None, None]
+        return self.expand(self.act(self.norm(self.reduce(means)))).sigmoid()
 
 
 @dataclass(frozen=True)
@@ -291,8 +295,12 @@ class EfficientChannelGate(nn.Module):
         self.conv = nn.Conv1d(1, 1, kernel, padding=kernel // 2, bias=False)
 
     def forward(self, maps: Tensor) -> Tensor:
+        return maps * self.gate(maps)
+
+    def gate(self, maps: Tensor) -> Tensor:  # b c h w -> b c 1 1
+        """Give what each channel is scaled by."""
         means = channel_means(maps)[:, None]  # b 1 c
-        return maps * self.conv(means).sigmoid().transpose(1, 2)[..., None]  # b c 1 1
+        return self.conv(means).sigmoid().transpose(1, 2)[..., None]
 
 
 Gate = SqueezeExcite | EfficientChannelAttention

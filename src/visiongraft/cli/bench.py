@@ -68,7 +68,8 @@ def run(
         image: sizes in pixels, as 224 or 256x128, with commas between them; by default each network's own
         batch_size: images at a time, several with commas between them
         precision: of the arithmetic, float32, bfloat16 or both with a comma
-        mode: eager, compiled (by PyTorch for this very size) or exported (as a graph), with commas between them
+        mode: eager, folded (eager, but ours in its form for inference), compiled (by PyTorch for this very size) or
+            exported (as a graph), with commas between them
         direction: inference, training (logits, loss, gradients and a step) or both with a comma
         patience: seconds after which no further round of a case begins; there are at least 5 and at most 31
         memory: measure the memory that each takes and how soon it first answers, too, in processes of their own
@@ -86,7 +87,8 @@ def run(
         _several(mode, "--mode", MODES),
         _several(direction, "--direction", DIRECTIONS),
     )
-    list(suite.cases())  # what cannot be is refused before anything is timed
+    if not list(suite.cases()):  # what cannot be is refused before anything is timed
+        raise GraftError("A folded network does not learn: --mode folded goes with --direction inference.")
     place = find_device(device)
     if output is not None:
         check_writable(output, "--output", kind="file")

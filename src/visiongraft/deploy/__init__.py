@@ -1,1 +1,5 @@
-"""Networks at work: predictions."""
+"""Networks at work: their inference form, and predictions."""
+
+from visiongraft.folding import fold
+
+__all__ = ["fold"]

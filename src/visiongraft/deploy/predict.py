@@ -7,12 +7,13 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from visiongraft.data.images import EXTENSIONS, UnreadableImage, read_image
 from visiongraft.data.transforms import EvalTransform
 from visiongraft.data.walk import images_under
 from visiongraft.errors import DataError, WeightsError, counted
+from visiongraft.folding import fold
 from visiongraft.preprocessing import normalize
 from visiongraft.weights.store import Trained
 
@@ -77,7 +78,7 @@ def predict(
             f"{model.network.spec.name} has no classifier with these weights: it gives features and no classes. Train"
             " one, with `graft train`, or use other weights."
         )
-    model.network.eval().to(device)
+    network = fold(model.network).to(device)
     transform = EvalTransform(model.preprocessing)
     files = iter(files)
     while chunk := list(islice(files, batch_size)):
@@ -87,20 +88,20 @@ def predict(
                 images.append(transform(read_image(path)))
             except UnreadableImage as error:
                 errors[path] = error.reason
-        tops = iter(_classified(model, torch.stack(images).to(device), top) if images else ())
+        tops = iter(_classified(model, network, torch.stack(images).to(device), top) if images else ())
         for path in chunk:
             yield Prediction(path, error=errors[path]) if path in errors else Prediction(path, next(tops))
 
 
-def _classified(model: Trained, images: Tensor, top: int) -> list[Top]:
-    """Classify a batch of pixels, (b, 3, h, w), on the device where it lies.
+def _classified(model: Trained, network: nn.Module, images: Tensor, top: int) -> list[Top]:
+    """Classify a batch of pixels, (b, 3, h, w), on the device where it lies, by the model's network, folded.
 
     Raises:
         WeightsError: if the network gives NaN.
     """
     names = model.classes or tuple(str(index) for index in range(model.network.num_classes))
     with torch.inference_mode():
-        probabilities = model.network(normalize(images, model.preprocessing)).float().softmax(dim=1)
+        probabilities = network(normalize(images, model.preprocessing)).float().softmax(dim=1)
     if not bool(probabilities.isfinite().all()):
         raise WeightsError(
             "The network gives NaN in place of probabilities: its weights are damaged, or its training "

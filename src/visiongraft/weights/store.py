@@ -10,6 +10,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from visiongraft.blocks.fused import FusedConv
 from visiongraft.errors import WeightsError
 from visiongraft.kernels.types import Grid
 from visiongraft.network import Network
@@ -74,8 +75,13 @@ def save(
         SurgeryError: if it was grafted by an example that is no batch of images.
     """
     network = unwrapped(network)
+    spec = blueprint_of(network)
+    if any(isinstance(module, FusedConv) for module in network.modules()):
+        raise WeightsError(
+            f"This {spec.name} was folded, and cannot be saved. Save the network that it was made from."
+        )
     return save_tensors(
-        blueprint_of(network),
+        spec,
         {name.replace(_COMPILED, ""): each for name, each in body_of(network).state_dict().items()},
         path,
         preprocessing=preprocessing,
