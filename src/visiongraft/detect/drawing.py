@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from visiongraft.detect.annotations import Objects
+from visiongraft.detect.outlines import Outline
 from visiongraft.detect.scores import Prediction
 
 COLORS = (
@@ -31,24 +32,20 @@ def draw_found(image: Image.Image, found: Prediction, *, names: Sequence[str], l
     """
     sure = np.flatnonzero(found.scores >= least)
     words = [f"{_name(names, int(found.labels[each]))} {found.scores[each]:.2f}" for each in sure]
-    masks = None if found.masks is None else [found.masks[each].mask(_size(image)) for each in sure]
-    return _drawn(image, found.boxes[sure], found.labels[sure], words, masks)
+    shapes = None if found.masks is None else [found.masks[each] for each in sure]
+    return _drawn(image, found.boxes[sure], found.labels[sure], words, shapes)
 
 
 def draw_annotated(image: Image.Image, objects: Objects, *, names: Sequence[str]) -> Image.Image:
     """Draw what is annotated on an image. Arguments as in `draw_found`; crowds are left out."""
     chosen = objects.chosen(~objects.crowd)
     words = [_name(names, int(label)) for label in chosen.labels]
-    masks = list(chosen.masks()) if chosen.outlines and all(each is not None for each in chosen.outlines) else None
-    return _drawn(image, chosen.boxes, chosen.labels, words, masks)
+    shapes = [each for each in chosen.outlines if each is not None]
+    return _drawn(image, chosen.boxes, chosen.labels, words, shapes if len(shapes) == len(words) else None)
 
 
 def _name(names: Sequence[str], label: int) -> str:
     return names[label - 1] if 0 < label <= len(names) else str(label)
-
-
-def _size(image: Image.Image) -> tuple[int, int]:
-    return image.height, image.width
 
 
 def _drawn(
@@ -56,11 +53,11 @@ def _drawn(
     boxes: NDArray[np.float64],
     labels: NDArray[np.int64],
     words: Sequence[str],
-    masks: Sequence[NDArray[np.uint8]] | None,
+    shapes: Sequence[Outline] | None,
 ) -> Image.Image:
     """Draw objects in the colours of their categories; with many of them, boxes lose their words."""
     tones = [COLORS[(int(label) - 1) % len(COLORS)] for label in labels]
-    picture = _tinted(image, masks, tones) if masks else image.copy()
+    picture = _tinted(image, shapes, tones) if shapes else image.copy()
     pen = ImageDraw.Draw(picture)
     width = max(1, round(max(image.size) / _LINES))
     font = ImageFont.load_default(max(_SMALLEST_TEXT, max(image.size) / _TEXT_LINES))
@@ -83,12 +80,10 @@ _MARGIN = 2
 _MANY = 30
 
 
-def _tinted(
-    image: Image.Image, masks: Sequence[NDArray[np.uint8]], tones: Sequence[tuple[int, int, int]]
-) -> Image.Image:
-    """Lay masks over an image in their colours."""
+def _tinted(image: Image.Image, shapes: Sequence[Outline], tones: Sequence[tuple[int, int, int]]) -> Image.Image:
+    """Lay masks over an image in their colours, one after the other."""
     pixels = np.asarray(image).astype(np.float32)
-    for mask, tone in zip(masks, tones, strict=True):
-        inside = mask.astype(bool)
+    for shape, tone in zip(shapes, tones, strict=True):
+        inside = shape.mask((image.height, image.width)).astype(bool)
         pixels[inside] = (1.0 - _TINT) * pixels[inside] + _TINT * np.array(tone, np.float32)
     return Image.fromarray(pixels.round().astype(np.uint8))

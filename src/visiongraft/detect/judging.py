@@ -11,6 +11,7 @@ from visiongraft.data.loader import Failure, ScoringSampler, Share
 from visiongraft.detect.annotations import DetectionSet
 from visiongraft.detect.build import spec_of
 from visiongraft.detect.checks import fault_of_image
+from visiongraft.detect.pasting import pasted, unpasted
 from visiongraft.detect.samples import DetectionSamples, make_detection_loader
 from visiongraft.detect.scores import DetectionScores, Prediction, gathered, score
 from visiongraft.errors import RunError, is_shortage
@@ -89,7 +90,9 @@ def found_in(detector: nn.Module, image: torch.Tensor) -> Prediction:
         RunError: if the memory does not suffice.
     """
     try:
-        return Prediction.of(detector([image])[0])
+        with unpasted(detector):
+            (output,) = detector([image])
+        return pasted(output, (int(image.shape[1]), int(image.shape[2])))
     except (RuntimeError, MemoryError) as error:
         if not is_shortage(error):
             raise
