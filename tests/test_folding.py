@@ -62,6 +62,17 @@ def test_networks_of_others_are_folded_as_far_as_they_are_understood(name: str) 
     assert len(left) < 0.5 * sum(isinstance(module, nn.BatchNorm2d) for module in network.modules())
 
 
+def test_a_sequence_is_folded_and_follows_other_weights_that_it_is_given() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU()).eval()
+    folded, images = fold(network), torch.randn(2, 3, 16, 16)
+    assert [type(module) for module in folded] == [FusedConv]
+    with torch.no_grad():
+        first = folded(images)
+        folded.load_state_dict({name: 2 * each for name, each in folded.state_dict().items()})
+        assert apart(folded(images), 2 * first) < 1e-6
+
+
 def test_a_normalisation_that_does_more_is_not_taken_for_one_that_does_not() -> None:
     class Louder(nn.BatchNorm2d):
         def forward(self, maps: torch.Tensor) -> torch.Tensor:

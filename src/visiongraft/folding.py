@@ -50,11 +50,14 @@ def fold(network: nn.Module) -> nn.Module:
 
     Args:
         network: any; it stays as it is. What is not understood is copied as it is.
+
+    Returns:
+        A `Network` for a `Network`, with all that it can be asked for. One of torchvision has its forward alone.
     """
     folded = copy.deepcopy(network).eval()
     for weight in folded.parameters():
         weight.requires_grad = False
-    _fold_inside(folded)
+    folded = _folded(folded)
     if isinstance(folded, Trunk):
         folded.stem = InParts(folded.stem)
         for stage in folded.stages:

@@ -7,7 +7,7 @@ import torch
 
 from visiongraft.bench import race as racing
 from visiongraft.bench.case import Case, action, images_of
-from visiongraft.bench.contenders import PEERS, contenders
+from visiongraft.bench.contenders import QUICK, contenders
 from visiongraft.bench.race import Result, race
 from visiongraft.bench.suite import COLUMNS, Suite, as_csv, means
 from visiongraft.blocks.fused import FusedConv
@@ -22,7 +22,7 @@ def test_all_who_are_raced_have_the_same_weights_and_those_without_such_a_networ
     model: str, peers: int
 ) -> None:
     case = Case(model, (64, 64), batch_size=2)
-    field = contenders(case, PEERS, device=CPU)
+    field = contenders(case, QUICK, device=CPU)
     assert len(field) == peers
     assert field[0].name == "ours"
     with torch.no_grad():
@@ -107,6 +107,21 @@ def test_a_peer_that_does_not_take_the_images_is_told_and_ours_is_timed_all_the_
     assert ours.seconds > 0.0
     assert theirs.seconds is None
     assert theirs.failure
+
+
+@pytest.mark.parametrize(
+    ("change", "failure"),
+    [
+        ({}, ""),
+        ({"direction": "training"}, "GraftError: ONNX Runtime is timed in inference, on a CPU, in float32."),
+        ({"precision": "bfloat16"}, "GraftError: ONNX Runtime is timed in inference, on a CPU, in float32."),
+    ],
+)
+def test_timms_network_is_raced_as_onnx_runtime_computes_it(change: dict[str, str], failure: str) -> None:
+    case = replace(Case("resnet50", (32, 32), batch_size=2), **change)
+    _, theirs = race(case, ["timm-onnxruntime"], device=CPU, patience=0.01)
+    assert theirs.failure == failure
+    assert (theirs.times is None) == bool(failure)
 
 
 def test_memory_and_first_answers_are_those_of_processes_of_their_own() -> None:

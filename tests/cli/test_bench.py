@@ -38,7 +38,10 @@ def test_what_is_measured_is_told_while_it_goes_and_summed_up_at_the_end(capsys:
     ("words", "text"),
     [
         (["resnet_pica"], "Did you mean 'resnet_pico' or "),
-        (["resnet_pico", "--against", "tim"], "--against takes plain, timm, timm-channels-last, torchvision, and got"),
+        (
+            ["resnet_pico", "--against", "tim"],
+            "timm-compiled, timm-onnxruntime, torchvision, and got 'tim'.",
+        ),
         (["resnet_pico", "--mode", "fast"], "--mode takes eager, folded, compiled, exported, and got"),
         (["resnet_pico", "--mode", "folded", "--direction", "training"], "A folded network does not learn: --mode"),
         (["resnet_pico", "--batch-size", "1,0"], "--batch-size takes whole numbers above 0 with commas between them"),

@@ -86,14 +86,15 @@ def _run(network: nn.Module, case: Case, images: Tensor) -> Callable[[Tensor], T
         with precise(case, images.device):  # whose casts become part of the graph
             return torch.export.export(network, (images,)).module()
     if case.mode == "compiled":
-        return torch.compile(network, dynamic=False, **_COMPILER[case.direction])
+        return torch.compile(network, **COMPILER[case.direction])
     return network
 
 
-_COMPILER: Mapping[Direction, Mapping[str, Any]] = {
-    "inference": {"options": {"freezing": True}},  # weights become constants, as whoever deploys would have them
-    "training": {},
+COMPILER: Mapping[Direction, Mapping[str, Any]] = {
+    "inference": {"dynamic": False, "options": {"freezing": True}},  # weights become constants, as in deployment
+    "training": {"dynamic": False},
 }
+"""What `torch.compile` is told."""
 
 
 def _step(network: nn.Module, run: Callable[[Tensor], Tensor], case: Case, images: Tensor) -> Callable[[], Tensor]:

@@ -8,7 +8,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from visiongraft.bench.case import Case, images_of
+from visiongraft.bench.case import COMPILER, Case, images_of
+from visiongraft.bench.onnx_runtime import OnnxRuntime
 from visiongraft.blocks.site import Runtime
 from visiongraft.errors import UnknownModel
 from visiongraft.families.zoo import get_spec
@@ -18,10 +19,17 @@ from visiongraft.spec import Backbone
 from visiongraft.surgery.foreign import Foreign, make
 from visiongraft.weights.convert import convert, fitting_form
 
-Peer = Literal["plain", "timm", "timm-channels-last", "torchvision"]
-"""Another form of a network: our own plain one, timm's as it is made or with channels_last, torchvision's."""
+Peer = Literal["plain", "timm", "timm-channels-last", "timm-compiled", "timm-onnxruntime", "torchvision"]
+"""Another form of a network: our own plain one, timm's in several, torchvision's.
+
+timm's is as it is made, with channels_last, with that and compiled for these images with its weights as constants, or
+computed by ONNX Runtime.
+"""
 
 PEERS: tuple[Peer, ...] = get_args(Peer)
+
+QUICK: tuple[Peer, ...] = ("plain", "timm", "timm-channels-last", "torchvision")
+"""Those that need no preparation."""
 
 OURS = "ours"
 """What our own network is called among them."""
@@ -82,12 +90,22 @@ def contenders(case: Case, peers: Sequence[Peer], *, device: torch.device) -> li
             plain.load_state_dict(ours.state_dict())
             found.append(Contender(peer, plain, torch.contiguous_format))
         elif (library := peer.partition("-")[0]) in foreign:
-            layout = torch.channels_last if peer.endswith("-channels-last") else torch.contiguous_format
-            theirs = copy.deepcopy(foreign[library]).to(memory_format=layout)
-            found.append(Contender(peer, theirs, layout))
+            found.append(_peer(peer, copy.deepcopy(foreign[library])))
     for each in found:
         each.network.to(device)
     return found
+
+
+def _peer(peer: Peer, network: nn.Module) -> Contender:
+    """Give a network of others the form that it is to be raced in."""
+    form = peer.partition("-")[2]
+    layout = torch.channels_last if form in ("channels-last", "compiled") else torch.contiguous_format
+    network = network.to(memory_format=layout)
+    if form == "compiled":
+        network.compile(**COMPILER["inference"])
+    elif form == "onnxruntime":
+        network = OnnxRuntime(network)
+    return Contender(peer, network, layout)
 
 
 def shake(network: nn.Module) -> None:

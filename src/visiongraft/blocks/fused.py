@@ -69,7 +69,8 @@ class FusedConv(nn.Module):
         return convolution_packed(maps, weight, bias, self.geometry, ending=self.ending, other=other)
 
     def _laid_out(self, maps: Tensor) -> tuple[Tensor, Tensor | None]:
-        key = (maps.dtype, self.weight.data_ptr(), self.weight.dtype)
+        version = None if self.weight.is_inference() else self.weight._version  # they do not count their changes
+        key = (maps.dtype, self.weight.data_ptr(), self.weight.dtype, version)
         if self._kept is None or self._kept[0] != key:
             weight = packed(self.weight.to(maps.dtype), self.geometry, maps.shape)
             self._kept = key, weight, None if self.bias is None else self.bias.to(maps.dtype)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 
 from visiongraft.bench.case import DIRECTIONS, MODES, PRECISIONS, Case
-from visiongraft.bench.contenders import OURS, PEERS, Peer
+from visiongraft.bench.contenders import OURS, PEERS, QUICK, Peer
 from visiongraft.bench.race import Result
 from visiongraft.bench.suite import Suite, as_csv, means, row_of
 from visiongraft.cli.values import check_writable, parse_image
@@ -63,8 +63,9 @@ def run(
 
     Args:
         models: names of `graft list`
-        against: who is beside ours, of plain (our own reference), timm, timm-channels-last and torchvision, with
-            commas between them; who has no such network is left out; by default all, timm where it is installed
+        against: who is beside ours, of plain (our own reference), timm, timm-channels-last, timm-compiled,
+            timm-onnxruntime and torchvision, with commas between them; who has no such network is left out; by default
+            all that need no preparation, timm where it is installed
         image: sizes in pixels, as 224 or 256x128, with commas between them; by default each network's own
         batch_size: images at a time, several with commas between them
         precision: of the arithmetic, float32, bfloat16 or both with a comma
@@ -100,7 +101,7 @@ def run(
 
 def _installed() -> list[Peer]:
     """Give the peers whose library is there."""
-    return [peer for peer in PEERS if not peer.startswith("timm") or find_spec("timm") is not None]
+    return [peer for peer in QUICK if not peer.startswith("timm") or find_spec("timm") is not None]
 
 
 def _several(text: str, flag: str, known: Sequence[Word]) -> tuple[Word, ...]:
