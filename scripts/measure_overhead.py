@@ -26,6 +26,7 @@ from visiongraft.families.zoo import get_spec
 from visiongraft.network import Network
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.spec import Backbone
+from visiongraft.train.classification import Classifying
 from visiongraft.train.devices import Hardware, keep_freed_memory
 from visiongraft.train.engine import train
 from visiongraft.train.evaluate import evaluate
@@ -110,11 +111,8 @@ def by_engine(spec: Backbone, data: ImageData, recipe: Recipe, listener: Watch |
     """Train."""
     with tempfile.TemporaryDirectory() as folder:
         train(
-            spec,
-            data,
-            recipe,
+            Classifying(spec, data, recipe, Preprocessing(spec.image)),
             RunFolder(Path(folder, "run")),
-            preprocessing=Preprocessing(spec.image),
             hardware=Hardware(torch.device("cpu")),
             listener=listener,
         )

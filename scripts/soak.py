@@ -29,6 +29,7 @@ from visiongraft.data.packing import write_shards
 from visiongraft.data.sources import open_data
 from visiongraft.families.zoo import get_spec
 from visiongraft.preprocessing import Preprocessing
+from visiongraft.train.classification import Classifying
 from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import train
 from visiongraft.train.recipe import Recipe
@@ -88,12 +89,10 @@ def run(case: Case, data: str, folder: Path) -> None:
         _command(case, data, folder)
         return
     spec = get_spec(case.model).at(SIDE)
+    images = kept_in_memory(open_data(str(data)), "ram" if case.images == "kept" else "none")
     train(
-        spec,
-        kept_in_memory(open_data(str(data)), "ram" if case.images == "kept" else "none"),
-        case.recipe,
+        Classifying(spec, images, case.recipe, Preprocessing(spec.image)),
         RunFolder(folder),
-        preprocessing=Preprocessing(spec.image),
         hardware=Hardware(torch.device("cpu"), workers=case.workers),
         save_minutes=case.save_minutes,
         max_unreadable=0.1,

@@ -18,7 +18,7 @@ from visiongraft.data.loader import Failure
 from visiongraft.data.sets import ArrayImages, ImageData
 from visiongraft.errors import DivergedError, ToldToEndError
 from visiongraft.families.zoo import get_spec
-from visiongraft.spec import Backbone
+from visiongraft.train.classification import Classifying
 from visiongraft.train.engine import Outcome
 from visiongraft.train.evaluate import Evaluation
 from visiongraft.train.recipe import Recipe
@@ -48,8 +48,9 @@ class Stage:
     unreadable: bool = False
     told: list[str] = field(default_factory=list)
 
-    def train(self, spec: Backbone, data: ImageData, recipe: Recipe, run, **more) -> Outcome:
+    def train(self, job: Classifying, run, **more) -> Outcome:
         """Play a training."""
+        spec, data, recipe = job.asked, job.data, job.recipe
         key = (spec.name, recipe.seed)
         self.trained.append(key)
         event = self.events.pop(key, "")

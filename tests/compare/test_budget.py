@@ -11,11 +11,10 @@ import torch
 from tests.pictures import SIDE, write_folder, write_npz
 from visiongraft.compare import budget
 from visiongraft.compare.budget import Pace, as_budget, measure_paces, parse_budget, share_out
-from visiongraft.data.sets import ImageData
 from visiongraft.data.sources import open_data
 from visiongraft.errors import GraftError
 from visiongraft.families.zoo import get_spec
-from visiongraft.spec import Backbone
+from visiongraft.train.classification import Classifying
 from visiongraft.train.ledger import Listener
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.run import RunFolder
@@ -110,10 +109,9 @@ class Clock:
     def play(self, heard: Heard, at_once: float, per_step: tuple[float, ...]) -> Callable[..., object]:
         """Give a training of known steps, of which some are heard, and whose first one costs more at once."""
 
-        def train(
-            _: Backbone, data: ImageData, recipe: Recipe, __: RunFolder, *, listener: Listener, **___: object
-        ) -> object:
-            count = len(data.train) // recipe.batch_size
+        def train(job: Classifying, _: RunFolder, *, listener: Listener, **__: object) -> object:
+            recipe = job.recipe
+            count = len(job.data.train) // recipe.batch_size
             self.now += at_once
             for number in range(1, count * recipe.epochs + 1):
                 self.now += per_step[(number - 1) // count]

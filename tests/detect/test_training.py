@@ -17,10 +17,11 @@ from visiongraft.detect.course import DetectionCourse, parse_jitter
 from visiongraft.detect.judging import judge
 from visiongraft.detect.opening import open_detection
 from visiongraft.detect.store import read
-from visiongraft.detect.training import TERMS, Detecting, DetectionOutcome, train_detector
+from visiongraft.detect.training import TERMS, Detecting, DetectionOutcome
 from visiongraft.detect.value import Kind
 from visiongraft.errors import DataError, GraftError, RunError
 from visiongraft.train.devices import Hardware
+from visiongraft.train.engine import train
 from visiongraft.train.run import RunFolder, plan_run
 from visiongraft.train.state import Progress, State, Tally, read_state
 
@@ -52,7 +53,7 @@ def run(folder: RunFolder, data: Path, course: DetectionCourse = QUICK, **more) 
     choices = {"num_classes": 2, "min_size": (32,), "max_size": 48, "detections": 10}
     detector = built(more.pop("kind", "mask_rcnn"), more.pop("network", "resnet_pico"), **choices)
     more = {"hardware": CPU, "save_minutes": 0.0, **more}
-    return train_detector(detector, open_detection(data), course, folder, **more)
+    return train(Detecting(detector, open_detection(data), course), folder, **more)
 
 
 class Killed(BaseException):
@@ -147,7 +148,7 @@ def test_layers_compute_in_half_precision_and_boxes_are_shown_as_they_are(tmp_pa
     detector.register_forward_pre_hook(note)
     detector.roi_heads.box_predictor.cls_score.register_forward_hook(note_half)
     course = replace(QUICK, epochs=1, precision="bfloat16", jitter="none", model_ema_decay=0.0)
-    train_detector(detector, open_detection(data), course, plan_run(tmp_path / "run", name=""), hardware=CPU)
+    train(Detecting(detector, open_detection(data), course), plan_run(tmp_path / "run", name=""), hardware=CPU)
     assert (shown, computed) == ({torch.float32}, {torch.bfloat16})
 
 
@@ -187,7 +188,7 @@ def test_a_run_of_other_data_or_another_course_cannot_go_on(
 def test_the_networks_of_others_and_fixed_norms_learn_as_well(tmp_path: Path, data: Path) -> None:
     detector = built("faster_rcnn", "convmixer_pico", num_classes=2, min_size=(32,), max_size=48, norm="frozen")
     course = replace(QUICK, epochs=1, model_ema_decay=0.0)
-    train_detector(detector, open_detection(data), course, plan_run(tmp_path / "run", name=""), hardware=CPU)
+    train(Detecting(detector, open_detection(data), course), plan_run(tmp_path / "run", name=""), hardware=CPU)
 
 
 def test_a_detector_of_other_categories_is_refused(data: Path) -> None:

@@ -25,6 +25,7 @@ from visiongraft.preprocessing import Preprocessing
 from visiongraft.surgery.foreign import Foreign, Grafted
 from visiongraft.surgery.words import Graft
 from visiongraft.train import compiling
+from visiongraft.train.classification import Classifying
 from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import Outcome, train
 from visiongraft.train.optim import rate_scales
@@ -39,7 +40,7 @@ RECIPE = replace(QUICK, epochs=2, model_ema_decay=0.8, freeze="conv1", grow_from
 def run(folder: Path, data: Path, hardware: Hardware = PLAIN, **more) -> Outcome:
     more = {"save_minutes": 0.0, "resume": "allowed", **more}
     pre = Preprocessing(SPEC.image)
-    return train(SPEC, open_data(data), RECIPE, RunFolder(folder), preprocessing=pre, hardware=hardware, **more)
+    return train(Classifying(SPEC, open_data(data), RECIPE, pre), RunFolder(folder), hardware=hardware, **more)
 
 
 @pytest.mark.parametrize("hardware", [PLAIN, COMPILED], ids=["plain", "compiled"])
@@ -121,4 +122,4 @@ def test_the_blocks_of_our_networks_learn_at_their_own_rates_grafted_or_not(tmp_
     assert found["stages.2.0.graft.scale.gamma"] == found["stages.2.0.mixer.weight"]
     data, pre = open_data(write_npz(tmp_path / "stripes.npz", train=16, val=8)), Preprocessing(spec.image)
     recipe = replace(QUICK, epochs=1, layer_decay=0.5)
-    train(spec, data, recipe, RunFolder(tmp_path / "run"), preprocessing=pre, hardware=PLAIN)
+    train(Classifying(spec, data, recipe, pre), RunFolder(tmp_path / "run"), hardware=PLAIN)

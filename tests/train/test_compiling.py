@@ -16,6 +16,7 @@ from visiongraft.data.sources import open_data
 from visiongraft.errors import GraftError, RunError
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.train import compiling
+from visiongraft.train.classification import Classifying
 from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import Outcome, train
 from visiongraft.train.recipe import Recipe
@@ -47,7 +48,7 @@ def run(folder: Path, data: Path, hardware: Hardware, recipe: Recipe = RECIPE, *
     more = {"save_minutes": 0.0, "resume": "allowed", **more}
     place = RunFolder(folder)
     pre = Preprocessing(spec.image)
-    return train(spec, open_data(data), recipe, place, preprocessing=pre, hardware=hardware, **more)
+    return train(Classifying(spec, open_data(data), recipe, pre), place, hardware=hardware, **more)
 
 
 def losses(trained: Outcome) -> list[float]:

@@ -19,6 +19,7 @@ from tests.train.pair import OPTIONS, WAYS, rows, train_together
 from visiongraft.data.sources import open_data
 from visiongraft.families.zoo import get_spec
 from visiongraft.preprocessing import Preprocessing
+from visiongraft.train.classification import Classifying
 from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import Outcome, train
 from visiongraft.train.evaluate import evaluate
@@ -83,7 +84,7 @@ def alone(pair: Pair, way: str, folder: RunFolder, **more) -> Outcome:
     _, choices = WAYS[way]
     shown, hardware = Preprocessing(spec.image), Hardware(torch.device("cpu"))
     recipe = replace(RECIPE, **choices)
-    return train(spec, open_data(pair.data), recipe, folder, preprocessing=shown, hardware=hardware, **more)
+    return train(Classifying(spec, open_data(pair.data), recipe, shown), folder, hardware=hardware, **more)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -21,6 +21,7 @@ from visiongraft.errors import DataError, DivergedError, RunError
 from visiongraft.families.zoo import get_spec
 from visiongraft.preprocessing import Preprocessing, normalize
 from visiongraft.train import classification, loop, step
+from visiongraft.train.classification import Classifying
 from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import Outcome, train
 from visiongraft.train.evaluate import evaluate
@@ -51,7 +52,8 @@ def run(tmp_path: Path, data: Path, recipe: Recipe = QUICK, name: str = "run", *
     spec = get_spec("coatnet_pico").at(SIDE)
     folder = plan_run(tmp_path / name, name="")
     more = {"hardware": CPU, **more}
-    return train(spec, open_data(data), recipe, folder, preprocessing=Preprocessing(spec.image), **more)
+    job = Classifying(spec, open_data(data), recipe, Preprocessing(spec.image), more.pop("start", None))
+    return train(job, folder, **more)
 
 
 def rows_of(trained: Outcome) -> list[list[str]]:
@@ -239,15 +241,7 @@ def test_a_class_name_that_no_file_can_hold_is_refused_before_the_work(tmp_path:
     data = replace(open_data(write_npz(tmp_path / "stripes.npz")), classes=("upright", "l\udcffing"))
     spec = get_spec("coatnet_pico").at(SIDE)
     with pytest.raises(DataError, match="is no UTF-8 text. Rename its folder"):
-        train(
-            spec,
-            data,
-            QUICK,
-            plan_run(tmp_path / "run", name=""),
-            preprocessing=Preprocessing(spec.image),
-            hardware=CPU,
-        )
-    assert not (tmp_path / "run").exists()
+        Classifying(spec, data, QUICK, Preprocessing(spec.image))
 
 
 def test_an_unreadable_image_is_skipped_counted_and_listed(tmp_path: Path) -> None:
@@ -271,7 +265,7 @@ def test_pictures_that_are_kept_in_memory_change_no_bit_of_a_run(tmp_path: Path)
     for cache, hardware in (("none", CPU), ("ram", CPU), ("ram", READING)):
         place = plan_run(tmp_path / f"{cache}{hardware.workers}", name="")
         pre = Preprocessing(spec.image)
-        train(spec, kept_in_memory(data, cache), QUICK, place, preprocessing=pre, hardware=hardware)
+        train(Classifying(spec, kept_in_memory(data, cache), QUICK, pre), place, hardware=hardware)
         endings.append(ending(place))
     assert endings[0]["unreadable"]
     assert same(endings[1], endings[0])

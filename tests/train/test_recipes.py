@@ -17,6 +17,7 @@ from visiongraft.data.sources import open_data
 from visiongraft.errors import GraftError
 from visiongraft.families.zoo import get_spec
 from visiongraft.preprocessing import Preprocessing
+from visiongraft.train.classification import Classifying
 from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import train
 from visiongraft.train.recipe import Recipe
@@ -161,14 +162,9 @@ def test_every_recipe_trains_two_steps_of_a_small_network(name: str, tmp_path: P
     )
     spec = get_spec(model or "resnet_pico").at(SIDE)
     recipe = replace(named.recipe, epochs=1, batch_size=8, precision="float32", lr=1e-3, min_lr=0.0, warmup_lr=0.0)
-    trained = train(
-        spec,
-        open_data(write_npz(tmp_path / "stripes.npz", train=16, val=8)),
-        recipe,
-        plan_run(tmp_path / "run", name=""),
-        preprocessing=Preprocessing(spec.image),
-        hardware=Hardware(torch.device("cpu")),
-    )
+    data = open_data(write_npz(tmp_path / "stripes.npz", train=16, val=8))
+    job = Classifying(spec, data, recipe, Preprocessing(spec.image))
+    trained = train(job, plan_run(tmp_path / "run", name=""), hardware=Hardware(torch.device("cpu")))
     assert math.isfinite(trained.evaluation.loss)
     assert read(trained.run.best).scores["val_loss"] == trained.evaluation.loss
 

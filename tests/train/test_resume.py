@@ -28,6 +28,7 @@ from visiongraft.errors import RunError
 from visiongraft.families.zoo import get_spec
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.train import classification, loop
+from visiongraft.train.classification import Classifying
 from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import Outcome, train
 from visiongraft.train.recipe import Recipe
@@ -84,7 +85,7 @@ class Killer:
 def begin(folder: RunFolder, data: Path, recipe: Recipe = RICH, **more) -> Outcome:
     spec = get_spec(more.pop("model", "coatnet_pico")).at(SIDE)
     more = {"save_minutes": 0.0, "hardware": CPU, **more}
-    return train(spec, open_data(data), recipe, folder, preprocessing=Preprocessing(spec.image), **more)
+    return train(Classifying(spec, open_data(data), recipe, Preprocessing(spec.image)), folder, **more)
 
 
 def killed(folder: RunFolder, data: Path, *, after: int, **more) -> None:

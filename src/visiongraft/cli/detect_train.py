@@ -28,13 +28,14 @@ from visiongraft.detect.course import DetectionCourse
 from visiongraft.detect.models import create_detector
 from visiongraft.detect.opening import open_detection
 from visiongraft.detect.recipes import AUTO, DEFAULT, get_recipe
-from visiongraft.detect.training import DetectionOutcome, train_detector
+from visiongraft.detect.training import Detecting, DetectionOutcome
 from visiongraft.detect.value import Detector, Heads, Kind, Norm
 from visiongraft.errors import GraftError, RunError, counted
 from visiongraft.explain.detection import write_detection_report
 from visiongraft.explain.usage import flag
 from visiongraft.train.crew import is_a_restart, leads
 from visiongraft.train.devices import Hardware, find_device, keep_freed_memory, workers_for
+from visiongraft.train.engine import train
 from visiongraft.train.run import RunFolder, plan_run
 from visiongraft.train.state import belongings
 
@@ -188,10 +189,8 @@ def run(
     keep_freed_memory()
     notes = [*images.notes, *mended(images.faults)]
     with Narrator(notes, score=score_in_words) if leads() else nullcontext() as narrator:
-        outcome = train_detector(
-            detector,
-            images,
-            how,
+        outcome = train(
+            Detecting(detector, images, how),
             known or free or RunFolder(RUNS, VERB),
             hardware=hardware,
             options=options,

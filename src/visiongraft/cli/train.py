@@ -31,6 +31,7 @@ from visiongraft.errors import GraftError, counted
 from visiongraft.explain.report import write_report
 from visiongraft.preprocessing import Interpolation
 from visiongraft.surgery.network import check_takes
+from visiongraft.train.classification import Classifying
 from visiongraft.train.crew import is_a_restart, leads
 from visiongraft.train.devices import Hardware, Strategy, find_device, keep_freed_memory, workers_for
 from visiongraft.train.engine import Outcome, train
@@ -187,12 +188,8 @@ def run(
     keep_freed_memory()
     with Narrator(images.notes) if leads() else nullcontext() as narrator:
         outcome = train(
-            spec,
-            images,
-            how,
+            Classifying(spec, images, how, preprocessing, begun.weights),
             folder,
-            start=begun.weights,
-            preprocessing=preprocessing,
             hardware=Hardware(
                 place,
                 devices,

@@ -16,6 +16,7 @@ from visiongraft.data.shards import ShardImages
 from visiongraft.errors import GraftError
 from visiongraft.preprocessing import Preprocessing
 from visiongraft.surgery.foreign import Blueprint
+from visiongraft.train.classification import Classifying
 from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import train
 from visiongraft.train.ledger import LOG_EVERY
@@ -186,11 +187,8 @@ def _timed(
     brief = replace(recipe.at_a_standstill(), epochs=_SIZES, val_every=_SIZES)
     with tempfile.TemporaryDirectory() as folder:
         outcome = train(
-            spec,
-            data,
-            brief,
+            Classifying(spec, data, brief, Preprocessing(spec.image)),
             RunFolder(Path(folder, "run")),
-            preprocessing=Preprocessing(spec.image),
             hardware=Hardware(device, workers=workers),
             max_unreadable=max_unreadable,
             listener=watch,

@@ -16,6 +16,7 @@ from visiongraft.errors import DivergedError, RunError, ToldToEndError
 from visiongraft.surgery.foreign import Blueprint
 from visiongraft.surgery.network import with_classes
 from visiongraft.surgery.typed import as_typed
+from visiongraft.train.classification import Classifying
 from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import Outcome, train
 from visiongraft.train.state import Metrics, has_state
@@ -160,17 +161,14 @@ def _run(plan: Plan, entry: Entry, seed: int, around: Circumstances) -> Result |
     run = around.folder.run(entry.name, seed)
     if run.has_begun and not has_state(run):  # its result was deleted, and its states when it ended
         run.discard()
+    recipe, shown = plan.recipe_of(entry, seed), plan.preprocessing.at(entry.spec.image)
     result: Result | Failed
     try:
         outcome = train(
-            entry.spec,
-            around.data,
-            plan.recipe_of(entry, seed),
+            Classifying(entry.spec, around.data, recipe, shown, around.starts.get(entry.name)),
             run,
-            preprocessing=plan.preprocessing.at(entry.spec.image),
             hardware=Hardware(around.device, workers=around.workers),
             options={**as_typed(entry.spec), **around.options, "epochs": entry.epochs, "seed": seed},
-            start=around.starts.get(entry.name),
             max_unreadable=around.max_unreadable,
             resume="allowed",
             listener=_Relay(around.witness),

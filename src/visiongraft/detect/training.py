@@ -26,9 +26,7 @@ from visiongraft.detect.store import read, save_tensors
 from visiongraft.detect.value import Detector, Kind
 from visiongraft.errors import GraftError
 from visiongraft.train.devices import Hardware
-from visiongraft.train.engine import Ended, Resume, carry_out
-from visiongraft.train.ledger import Listener
-from visiongraft.train.run import RunFolder
+from visiongraft.train.engine import Ended
 from visiongraft.train.task import Loss, Score
 from visiongraft.train.team import Team
 
@@ -237,46 +235,3 @@ def adopt_statistics(network: nn.Module, team: Team) -> None:
 def _finite(score: float) -> float:
     """Count as nothing what could not be scored, since there was nothing to be found."""
     return score if math.isfinite(score) else 0.0
-
-
-def train_detector(
-    detector: nn.Module,
-    data: DetectionData,
-    recipe: DetectionCourse,
-    run: RunFolder,
-    *,
-    hardware: Hardware,
-    options: Mapping[str, object] | None = None,
-    max_unreadable: float = 0.01,
-    save_minutes: float = 1.0,
-    resume: Resume = "never",
-    listener: Listener | None = None,
-) -> DetectionOutcome:
-    """Train a detector and keep the weights that validate best, or the last ones, as the recipe wants it.
-
-    Args:
-        detector: as in `Detecting`, and so are data and recipe. It is trained in place.
-        data: what to learn from, and to be scored on.
-        recipe: how.
-        run: as in `train.engine.carry_out`, and so is the rest.
-        hardware: what computes.
-        options: for config.yaml.
-        max_unreadable: share of the images.
-        save_minutes: between two writings of the state.
-        resume: whether to go on.
-        listener: told of every step and epoch.
-
-    Raises:
-        GraftError: as in `carry_out`.
-    """
-    return carry_out(
-        Detecting(detector, data, recipe),
-        recipe,
-        run,
-        hardware=hardware,
-        options=options,
-        max_unreadable=max_unreadable,
-        save_minutes=save_minutes,
-        resume=resume,
-        listener=listener,
-    )

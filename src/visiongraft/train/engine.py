@@ -9,12 +9,9 @@ import torch
 from torch import nn
 
 from visiongraft.data.loader import Failure, Share
-from visiongraft.data.sets import ImageData
 from visiongraft.errors import GraftError, RunError
 from visiongraft.network import Network
-from visiongraft.preprocessing import Preprocessing
 from visiongraft.surgery.foreign import Blueprint
-from visiongraft.train.classification import Classifying
 from visiongraft.train.compiling import compiled, compiling
 from visiongraft.train.computing import Computing
 from visiongraft.train.course import Course
@@ -23,14 +20,12 @@ from visiongraft.train.evaluate import Evaluation
 from visiongraft.train.held import held
 from visiongraft.train.ledger import Ledger, Listener
 from visiongraft.train.loop import Training
-from visiongraft.train.recipe import Recipe
 from visiongraft.train.run import RunFolder
 from visiongraft.train.sharding import fill
 from visiongraft.train.state import Progress, has_state
 from visiongraft.train.synced import synchronised
 from visiongraft.train.task import E, Job, P
 from visiongraft.train.team import Team
-from visiongraft.weights.store import Trained
 
 S = TypeVar("S")
 
@@ -70,55 +65,7 @@ Outcome = Ended[Blueprint, Evaluation]
 
 
 def train(
-    spec: Blueprint,
-    data: ImageData,
-    recipe: Recipe,
-    run: RunFolder,
-    *,
-    preprocessing: Preprocessing,
-    hardware: Hardware,
-    start: Trained | None = None,
-    options: Mapping[str, object] | None = None,
-    max_unreadable: float = 0.01,
-    save_minutes: float = 1.0,
-    resume: Resume = "never",
-    listener: Listener | None = None,
-) -> Outcome:
-    """Train a classifier and keep the weights that validate best, or the last ones, as the recipe wants it.
-
-    Args:
-        spec: as in `Classifying`, and so are data, recipe, preprocessing and start.
-        data: what to learn from, and to validate on.
-        recipe: how.
-        run: as in `carry_out`, and so is the rest.
-        preprocessing: what images go through.
-        hardware: what computes.
-        start: weights to begin with.
-        options: for config.yaml.
-        max_unreadable: share of the images.
-        save_minutes: between two writings of the state.
-        resume: whether to go on.
-        listener: told of every step and epoch.
-
-    Raises:
-        GraftError: as in `carry_out`.
-    """
-    return carry_out(
-        Classifying(spec, data, recipe, preprocessing, start),
-        recipe,
-        run,
-        hardware=hardware,
-        options=options,
-        max_unreadable=max_unreadable,
-        save_minutes=save_minutes,
-        resume=resume,
-        listener=listener,
-    )
-
-
-def carry_out(
     job: Job[S, P, E],
-    course: Course,
     run: RunFolder,
     *,
     hardware: Hardware,
@@ -128,11 +75,10 @@ def carry_out(
     resume: Resume = "never",
     listener: Listener | None = None,
 ) -> Ended[S, E]:
-    """Train what a job says and keep the weights that validate best, or the last ones, as the course wants it.
+    """Train what a job says and keep the weights that validate best, or the last ones, as its recipe wants it.
 
     Args:
-        job: what is trained.
-        course: how it goes.
+        job: what is trained, and how: a `Classifying`, or a `Detecting`.
         run: the folder to make, once everything else is known to be possible.
         hardware: what computes.
         options: what to write into the run's config.yaml.
@@ -153,7 +99,7 @@ def carry_out(
         RunError: when the folder holds another run, or its state is of another one or cannot be read or written, or
             another process trains in it.
     """
-    crew = hardware.crew()
+    course, crew = job.recipe, hardware.crew()
     _check_strategy(hardware, course)
     job.check(hardware)
     steps = job.steps(Share(devices=crew.size, parts=course.grad_accum_steps))

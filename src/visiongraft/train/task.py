@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from visiongraft.data.loader import Failure, Share
+from visiongraft.train.course import Course
 from visiongraft.train.devices import Hardware
 from visiongraft.train.team import Team
 
@@ -120,6 +121,10 @@ class Task(Protocol[P, E_co]):
 
 class Job(Protocol[S_co, P, E_co]):
     """What is to be trained, as values, before any process has begun."""
+
+    @property
+    def recipe(self) -> Course:
+        """How the training goes."""
 
     @property
     def spec(self) -> S_co:
