@@ -329,7 +329,7 @@ def test_what_can_be_refused_without_the_data_is_refused_before_they_are_searche
         raise AssertionError("the data is searched")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("visiongraft.cli.train.open_data", search)
+    monkeypatch.setattr("visiongraft.cli.groups.open_data", search)
     (tmp_path / "file.txt").touch()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "precious.txt").touch()
@@ -400,7 +400,7 @@ def test_a_process_that_dies_while_it_reads_images_gets_one_line(
 ) -> None:
     images = ImagesThatKill(end, *stripes(32))
     data = ImageData("stripes", ("upright", "lying"), images, images)
-    monkeypatch.setattr(f"visiongraft.cli.{'evaluate' if verb == 'eval' else verb}.open_data", lambda *_, **__: data)
+    monkeypatch.setattr("visiongraft.cli.groups.open_data", lambda *_, **__: data)
     words = [weights] if verb == "eval" else ["--output", tmp_path / "run", "--model", "resnet_pico", *QUICK]
     text = complaint(capsys, verb, *words, "--workers", "1")
     assert text == "graft: A process that reads images died, as when memory or /dev/shm is full. Use --workers 0.\n"

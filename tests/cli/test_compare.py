@@ -9,9 +9,9 @@ import pytest
 
 from tests.cli.running import answer, complaint
 from tests.pictures import write_folder, write_npz
-from visiongraft.cli import compare
+from visiongraft.cli import compare, groups
+from visiongraft.cli.groups import Shown
 from visiongraft.cli.main import main
-from visiongraft.cli.values import preprocessed
 from visiongraft.compare import trials
 from visiongraft.compare.folder import ComparisonFolder
 from visiongraft.compare.speed import measure_speeds
@@ -122,7 +122,7 @@ def test_a_recipe_by_name_is_that_of_all_runs_and_what_is_given_beside_it_wins(
     assert plans[0].recipe == replace(recipe, lr=0.05, keep="last")
     cifar = find_recipe("botnet_cifar")
     usual = Preprocessing()
-    wanted = preprocessed(usual, usual.image, mean=cifar.mean, std=cifar.std, interpolation=None, crop_pct=None)
+    wanted = Shown(cifar.mean, cifar.std).over(usual, usual.image)
     assert plans[0].preprocessing == wanted != usual == plans[1].preprocessing
     assert main(["compare", "--recipe", "botnet_in1k_100", *models]) == 130
     assert plans[2].preprocessing == replace(usual, interpolation="bilinear")
@@ -177,7 +177,7 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(
 def test_what_cannot_be_compared_is_refused_before_the_data_is_read(
     words: list[str], text: str, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compare, "open_data", None)
+    monkeypatch.setattr(groups, "open_data", None)
     assert text in complaint(capsys, "compare", *words)
 
 

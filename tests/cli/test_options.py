@@ -9,6 +9,7 @@ import yaml
 from tests.cli.running import answer, complaint
 from visiongraft.cli import compare, train
 from visiongraft.cli.arguments import flat, gathered, options_of, usual
+from visiongraft.cli.groups import Images
 from visiongraft.cli.main import main
 from visiongraft.cli.options import parse
 from visiongraft.cli.verbs import VERBS
@@ -63,8 +64,8 @@ def test_what_options_are_made_of_can_be_put_together_and_taken_apart() -> None:
     values = usual(train.run) | {"lr": 0.5, "data": "photos"}
     arguments = gathered(train.run, values)
     assert arguments["how"] == Recipe(lr=0.5)
-    assert arguments["data"] == "photos"
-    assert "lr" not in arguments
+    assert arguments["images"] == Images(data="photos")
+    assert not {"lr", "data"} & arguments.keys()
     assert flat(train.run, arguments) == values
 
 

@@ -18,6 +18,8 @@ Form = Literal["option", "flag", "word", "words"]
 class Spread:
     """Marks an argument of `run`, a frozen dataclass, whose fields are options each by itself.
 
+    They mean what the docstring of the dataclass says, unless that of `run` speaks of one of them.
+
     Args:
         without: fields that are no options, and keep their defaults.
     """
@@ -58,9 +60,9 @@ def options_of(run: Callable[..., Any]) -> list[Option]:
     found = []
     for name, each in inspect.signature(run).parameters.items():
         if (spread := _spread(hints[name])) is not None:
-            found += _fields(name, *spread)
+            found += _fields(name, *spread, helps)
             continue
-        form: Form = "flag" if hints[name] is bool else "option"
+        form = _form(hints[name])
         if each.kind is not each.KEYWORD_ONLY:
             form = "words" if get_origin(hints[name]) is list else "word"
         # An argument that would have a word of Python's as its name, such as from, has from_.
@@ -107,14 +109,18 @@ def _spread(hint: object) -> tuple[type, Spread] | None:
     return (get_args(hint)[0], marks[0]) if marks else None
 
 
-def _fields(argument: str, kind: Any, mark: Spread) -> list[Option]:  # noqa: ANN401 - a dataclass of any kind
-    hints, helps = get_type_hints(kind), _helps(kind)
-    shown = [each for each in fields(kind) if each.name not in mark.without]
-    names = {each.name for each in fields(kind)}
+def _fields(argument: str, kind: Any, mark: Spread, said: Mapping[str, str]) -> list[Option]:  # noqa: ANN401 - any dataclass
+    hints, names = get_type_hints(kind), {each.name for each in fields(kind)}
+    helps = {**{name: _in_flags(text, names) for name, text in _helps(kind).items()}, **said}
     return [
-        Option(each.name, argument, hints[each.name], each.default, _in_flags(helps[each.name], names), "option")
-        for each in shown
+        Option(each.name, argument, hints[each.name], each.default, helps[each.name], _form(hints[each.name]))
+        for each in fields(kind)
+        if each.name not in mark.without
     ]
+
+
+def _form(hint: object) -> Form:
+    return "flag" if hint is bool else "option"
 
 
 def _helps(documented: Any) -> dict[str, str]:  # noqa: ANN401 - a function or a class, which inherits fields

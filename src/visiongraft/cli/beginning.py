@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from visiongraft.cli.grafting import blueprint_named, grafted
+from visiongraft.cli.groups import Source
 from visiongraft.cli.values import best_of, check_takes_rgb, fetched
 from visiongraft.errors import GraftError
 from visiongraft.kernels.types import Grid
@@ -40,23 +41,17 @@ class Beginning:
 def begin(
     model: str | None,
     size: Grid | None,
+    source: Source,
     *,
-    pretrained: bool,
-    weights: Path | None,
-    weights_dir: Path | None,
-    offline: bool,
-    known: RunFolder | None,
+    known: RunFolder | None = None,
     grafts: tuple[Graft, ...] = (),
 ) -> Beginning:
     """Find what a training begins with.
 
     Args:
-        model: a name of the zoo; None only beside `weights`.
+        model: a name of the zoo; None only where weights come from a file.
         size: of the images; None for the network's own.
-        pretrained: whether to begin with published weights.
-        weights: whether to begin with those of a file or run.
-        weights_dir: where published weights are kept.
-        offline: fetch nothing.
+        source: of the weights.
         known: the folder of the run, where it may be there already. If it has a state, trained weights are not read
             again: the state takes their place, and they may be gone.
         grafts: what is grafted into the network, which may come with weights without them.
@@ -64,14 +59,14 @@ def begin(
     Raises:
         GraftError: if the network takes no colour images, or none of that size, or the weights cannot be read.
     """
-    _check_names(model, pretrained=pretrained, weights=weights)
-    former = _former(known, model, pretrained=pretrained, weights=weights) if known else None
+    _check_names(model, source)
+    former = _former(known, model, source) if known else None
     start = None
-    if former is None and pretrained:
+    if former is None and source.pretrained:
         assert model is not None
-        start = fetched(model, image=size, weights_dir=weights_dir, offline=offline)
-    elif former is None and weights is not None:
-        start = _read(best_of(weights), model, size)
+        start = fetched(model, image=size, weights_dir=source.weights_dir, offline=source.offline)
+    elif former is None and source.weights is not None:
+        start = _read(best_of(source.weights), model, size)
     if former:
         spec = fitted(former.spec, image=size)
     elif start:
@@ -93,15 +88,15 @@ def _read(path: Path, model: str | None, size: Grid | None) -> Trained:
     return read_weights_of_others(path, spec if size is None else spec.at(size))
 
 
-def _check_names(model: str | None, *, pretrained: bool, weights: Path | None) -> None:
+def _check_names(model: str | None, source: Source) -> None:
     """Refuse what cannot name a network and its weights."""
     if model is not None and model.lower().endswith(WEIGHT_FILES):
         raise GraftError(
             f"--model takes a name of `graft list`, and got {model!r}. A weight file is given as --weights."
         )
-    if pretrained and weights is not None:
+    if source.pretrained and source.weights is not None:
         raise GraftError("--pretrained and --weights are two places to take weights from. Give one of them.")
-    if model is not None and not (pretrained or weights) and _has_a_tag(model):
+    if model is not None and not source and _has_a_tag(model):
         raise GraftError(f"--model {model} names weights. To begin with them, add --pretrained; or leave out the tag.")
 
 
@@ -110,10 +105,11 @@ def _has_a_tag(model: str) -> bool:
     return bool(source_and_tag(model)[1]) and (":" in model or names_weights(model))
 
 
-def _former(run: RunFolder, model: str | None, *, pretrained: bool, weights: Path | None) -> Beginning | None:
+def _former(run: RunFolder, model: str | None, source: Source) -> Beginning | None:
     """Give what a run that began with trained weights is of, by its state; None where it has none or other options."""
-    asked = {"model": model, "pretrained": pretrained, "weights": None if weights is None else str(weights)}
-    if not (pretrained or weights) or options_written(run, asked) != asked:
+    weights = None if source.weights is None else str(source.weights)
+    asked = {"model": model, "pretrained": source.pretrained, "weights": weights}
+    if not source or options_written(run, asked) != asked:
         return None
     found = belongings(run)
     if found is None:

@@ -5,43 +5,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from visiongraft.cli.arguments import Spread, flat, usual
 from visiongraft.cli.entrants import (
     MODELS,
     Entrants,
-    Source,
     check_entrants,
     entrants_named,
     entrants_of_preset,
     reference_among,
 )
-from visiongraft.cli.grafting import parse_variants, run_plugin
+from visiongraft.cli.groups import Grafts, Images, Machine, Shown, Source
 from visiongraft.cli.progress import progress_bar
 from visiongraft.cli.runs import RUNS, short_name
-from visiongraft.cli.values import (
-    ImageSize,
-    check_share,
-    check_workers,
-    check_writable,
-    parse_image,
-    preprocessed,
-)
+from visiongraft.cli.values import ImageSize, check_share, check_writable, parse_image
 from visiongraft.compare.budget import parse_budget
 from visiongraft.compare.folder import ComparisonFolder, Failed, Result
 from visiongraft.compare.plan import Entry, Plan, mark_of, mark_of_weights
 from visiongraft.compare.table import Comparison, Row, points
 from visiongraft.compare.trials import Circumstances, run_comparison
 from visiongraft.data.kept import kept_in_memory
-from visiongraft.data.sources import open_data
 from visiongraft.errors import DataError, GraftError, counted, printable
 from visiongraft.explain.comparison import write_comparison
 from visiongraft.kernels.types import Grid
-from visiongraft.preprocessing import Interpolation
 from visiongraft.surgery.words import Graft
 from visiongraft.train.crew import check_alone
-from visiongraft.train.devices import find_device, keep_freed_memory, workers_for
+from visiongraft.train.devices import keep_freed_memory, workers_for
 from visiongraft.train.recipe import Recipe
 from visiongraft.train.recipes import DEFAULT, find_recipe
 from visiongraft.train.step import taken_at_once
@@ -64,30 +54,19 @@ def run(
     *,
     recipe: str = DEFAULT,
     models: str | None = None,
-    graft: str | None = None,
-    graft_lose: str | None = None,
-    plugin: Path | None = None,
-    pretrained: bool = False,
-    weights: Path | None = None,
-    weights_dir: Path | None = None,
-    offline: bool = False,
+    grafts: Annotated[Grafts, Spread()],
+    source: Annotated[Source, Spread()],
     preset: str | None = None,
     against: str | None = None,
-    data: str | None = None,
-    data_dir: Path | None = None,
-    download: Literal["never", "if_missing"] = "never",
+    images: Annotated[Images, Spread()],
     output: Path | None = None,
     image: ImageSize | None = None,
-    mean: str | None = None,
-    std: str | None = None,
-    interpolation: Interpolation | None = None,
-    crop_pct: float | None = None,
+    shown: Annotated[Shown, Spread()],
     seeds: int = 3,
     epochs: int | None = None,
     budget: str | None = None,
     how: Annotated[Recipe, Spread(without=("epochs", "keep", "seed"))],
-    workers: Literal["auto"] | int = "auto",
-    device: str = "auto",
+    machine: Annotated[Machine, Spread(without=("devices",))],
     max_unreadable: float = 0.01,
 ) -> Comparison:
     """Find out which of several networks is better on your data, and how sure that is.
@@ -108,77 +87,62 @@ def run(
         recipe: a name of `graft list --recipes`, for all models; options that are given beside it win
         models: names of `graft list`, or a library's, as torchvision:resnet18, with commas between them; the others
             are compared with the first
+        grafts: what is grafted
         graft: what to graft into the first model, which is compared as it is and grafted: PLACE=MIXER in the place of
             a convolution, PLACE+=MIXER behind a module; several have ; between them, and | where another model begins
-        graft_lose: what of these convolutions may go with them, of groups,dilation
-        plugin: a file of Python with mixers of your own, frozen dataclasses with build(site); it is run
+        source: of the weights that the models begin with
         pretrained: let each model begin with weights that others published, which are fetched once and kept; grafted
             forms begin with those of their model
         weights: let the one model and its grafted forms begin with those of a file or a run folder
-        weights_dir: where published weights are kept; by default the cache of Hugging Face's libraries
-        offline: fetch no weights
         preset: an ablation of a paper in place of --models, as botnet-position, botnet-c5, coatnet-layout, non-local,
             convmixer-patch-kernel or cot-fusion; with -pico behind it, of networks that two cores can train
         against: the model that the others are compared with; by default the first
-        data: a folder of images, an .npz file, a name such as cifar10, or litdata: and the folder or bucket of shards;
-            by default the bundled flowers
-        data_dir: where the files of a data set by name lie, or where chunks of a bucket are kept
-        download: whether a data set by name may be fetched when its files are missing
+        images: which ones
         output: folder for the comparison; by default one in runs/ whose name follows from the options
         image: size in pixels, as 224 or as 256x128 for height and width; by default each network's own
-        mean: of red, green and blue, subtracted from the pixels, as 0.49,0.48,0.45 on a scale from 0 to 1; by default
-            ImageNet's
-        std: what they are then divided by, in the same form
-        interpolation: how images are resized; by default bicubic
-        crop_pct: share of the resized image that validation shows; by default 0.875
+        shown: what images go through
         seeds: runs of each model, at least 2
         epochs: of each run
         budget: in place of --epochs, the training time of all runs together, as 20m or 1.5h, of which each gets the
             same share; by default 17m
         how: the recipe of all runs, each field of it
-        workers: processes that read images; auto for none if they are in memory, else one per spare core
-        device: auto, cpu, cuda, cuda:1 or mps
+        machine: what computes
         max_unreadable: share of the images that may be unreadable before a run stops
     """
     options = flat(run, locals())
     check_alone("graft compare")
     check_share(max_unreadable, of="--max-unreadable")
     seconds = _budget(epochs, budget)
-    source = Source(pretrained, weights, weights_dir, offline)
     how = _as_compared(how, recipe, epochs, source)
-    check_workers(workers)
-    place = find_device(device)
-    run_plugin(plugin)
-    entrants = _entrants(models, preset, parse_image(image), parse_variants(graft, graft_lose), source)
+    place = machine.place()
+    entrants = _entrants(models, preset, parse_image(image), grafts.variants(), source)
     check_entrants(entrants, seeds)
     specs, plain = entrants.specs, entrants.preprocessing
     reference = reference_among(against, specs)
-    shown = preprocessed(plain, plain.image, mean=mean, std=std, interpolation=interpolation, crop_pct=crop_pct)
+    preprocessing = shown.over(plain, plain.image)
     check_writable(output or RUNS, "--output", kind="folder")
-    images = kept_in_memory(open_data(data, data_dir=data_dir, download=download), "auto")
-    if len(images.val) < 2:  # noqa: PLR2004
-        raise DataError(
-            f"{images.name} has one image to be scored on, and a comparison needs more. Give more in val/."
-        )
+    data = kept_in_memory(images.opened(), "auto")
+    if len(data.val) < 2:  # noqa: PLR2004
+        raise DataError(f"{data.name} has one image to be scored on, and a comparison needs more. Give more in val/.")
     plan = Plan(
         entries=tuple(Entry(spec, 0 if seconds else how.epochs) for spec in specs),
         seeds=tuple(range(seeds)),
         recipe=how,
-        data=mark_of(images),
+        data=mark_of(data),
         budget=seconds,
         device=place.type,
         preset=preset.lower() if preset else None,
-        preprocessing=shown,
+        preprocessing=preprocessing,
         begun=mark_of_weights(entrants.starts),
     )
-    folder = ComparisonFolder(output or RUNS / _name(plan, data))
+    folder = ComparisonFolder(output or RUNS / _name(plan, images.data))
     keep_freed_memory()
-    with Teller(images.notes) as teller:
+    with Teller(data.notes) as teller:
         around = Circumstances(
-            data=images,
+            data=data,
             folder=folder,
             device=place,
-            workers=workers_for(workers, in_memory=taken_at_once(images, how)),
+            workers=workers_for(machine.workers, in_memory=taken_at_once(data, how)),
             max_unreadable=max_unreadable,
             options=_of_each_run(options, how),
             witness=teller,
@@ -189,7 +153,7 @@ def run(
         except KeyboardInterrupt:
             teller.say(f"What is finished is kept in {folder.path}; the same command goes on.")
             raise
-    write_comparison(found, notes=images.notes, command=_command(options), device=place)
+    write_comparison(found, notes=data.notes, command=_command(options), device=place)
     return found
 
 

@@ -3,17 +3,18 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated
 
+from visiongraft.cli.arguments import Spread
 from visiongraft.cli.detecting import find_detector, in_numbers, lines_of, mended, parse_fix
 from visiongraft.cli.grafting import run_plugin
+from visiongraft.cli.groups import Machine
 from visiongraft.cli.progress import counting
-from visiongraft.cli.values import check_workers
 from visiongraft.detect.coco_tools import check_installed
 from visiongraft.detect.judging import DetectionEvaluation, judge
 from visiongraft.detect.opening import open_detection
 from visiongraft.errors import DataError, counted, printable
-from visiongraft.train.devices import find_device, workers_for
+from visiongraft.train.devices import workers_for
 
 
 def run(
@@ -21,8 +22,7 @@ def run(
     *,
     data: str,
     fix: str | None = None,
-    workers: Literal["auto"] | int = "auto",
-    device: str = "auto",
+    machine: Annotated[Machine, Spread(without=("devices",))],
     plugin: Path | None = None,
 ) -> DetectionEvaluation:
     """Score a trained detector on images with boxes or masks: the validation part of a data set.
@@ -38,13 +38,12 @@ def run(
         data: a folder of images with annotations, of categories of the training, by their names
         fix: what to do about faulty annotations, which are refused otherwise: drop what has faults, clip boxes at the
             edges of their image, or drop,clip; the files stay as they are
+        machine: what computes
         workers: processes that read images; auto for one per spare core
-        device: auto, cpu, cuda, cuda:1 or mps
         plugin: a file of Python with mixers of your own that the backbone has; it is run
     """
     run_plugin(plugin)
-    check_workers(workers)
-    place, mending = find_device(device), parse_fix(fix)
+    place, mending = machine.place(), parse_fix(fix)
     model = find_detector(weights)
     check_installed("segm" if model.spec.kind == "mask_rcnn" else "bbox")
     images = open_detection(data, parts="val", fix=mending, categories=model.classes)
@@ -58,7 +57,7 @@ def run(
             model.network.to(place),
             images.val,
             categories=len(images.categories),
-            workers=workers_for(workers, in_memory=False),
+            workers=workers_for(machine.workers, in_memory=False),
             on_image=advance,
         )
     for note in [*images.notes, *mended(images.faults)]:

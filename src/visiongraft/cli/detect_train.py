@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 
@@ -18,10 +18,11 @@ from visiongraft.cli.detecting import (
     parse_sizes,
     score_in_words,
 )
-from visiongraft.cli.grafting import blueprint_named, grafted, parse_grafts, run_plugin
+from visiongraft.cli.grafting import blueprint_named, grafted
+from visiongraft.cli.groups import Grafts, Machine, Source, Upkeep
 from visiongraft.cli.narrator import Narrator
-from visiongraft.cli.runs import RUNS, known_run, saying_where_it_began, short_name
-from visiongraft.cli.values import best_of, check_positive, check_share, check_workers, check_writable
+from visiongraft.cli.runs import RUNS, folder_of, known_run, saying_where_it_began, short_name
+from visiongraft.cli.values import best_of, check_writable
 from visiongraft.detect.build import build_detector, spec_of
 from visiongraft.detect.coco_tools import check_installed
 from visiongraft.detect.course import DetectionCourse
@@ -30,13 +31,13 @@ from visiongraft.detect.opening import open_detection
 from visiongraft.detect.recipes import AUTO, DEFAULT, get_recipe
 from visiongraft.detect.training import Detecting, DetectionOutcome
 from visiongraft.detect.value import Detector, Heads, Kind, Norm
-from visiongraft.errors import GraftError, RunError, counted
+from visiongraft.errors import RunError, counted
 from visiongraft.explain.detection import write_detection_report
 from visiongraft.explain.usage import flag
-from visiongraft.train.crew import is_a_restart, leads
-from visiongraft.train.devices import Hardware, find_device, keep_freed_memory, workers_for
+from visiongraft.train.crew import leads
+from visiongraft.train.devices import Hardware, keep_freed_memory, workers_for
 from visiongraft.train.engine import train
-from visiongraft.train.run import RunFolder, plan_run
+from visiongraft.train.run import RunFolder
 from visiongraft.train.state import belongings
 
 VERB = "graft detect train"
@@ -57,13 +58,8 @@ def run(
     recipe: str = DEFAULT,
     kind: Kind | None = None,
     backbone: str | None = None,
-    graft: str | None = None,
-    graft_lose: str | None = None,
-    plugin: Path | None = None,
-    pretrained: bool = False,
-    weights: Path | None = None,
-    weights_dir: Path | None = None,
-    offline: bool = False,
+    grafts: Annotated[Grafts, Spread()],
+    source: Annotated[Source, Spread()],
     fix: str | None = None,
     output: Path | None = None,
     min_size: str = "256",
@@ -76,12 +72,8 @@ def run(
     ratios: str = "0.5,1,2",
     proposals: int = 2000,
     how: Annotated[DetectionCourse, Spread(without=("layer_decay",))],
-    workers: Literal["auto"] | int = "auto",
-    device: str = "auto",
-    devices: int = 1,
-    max_unreadable: float = 0.01,
-    save_minutes: float = 1.0,
-    resume: Path | None = None,
+    machine: Annotated[Machine, Spread()],
+    upkeep: Annotated[Upkeep, Spread()],
 ) -> DetectionOutcome:
     """Train a detector on images with boxes, and with masks where there are any.
 
@@ -102,14 +94,10 @@ def run(
         kind: of the detector; by default mask_rcnn where all objects have masks, else faster_rcnn
         backbone: a name of `graft list`, or a library's, as torchvision:resnet50; by default the recipe's, or what
             --weights is of
-        graft: what to graft into it: PLACE=MIXER puts a mixer where a convolution is, PLACE+=MIXER behind a module;
-            several have ; between them
-        graft_lose: what of these convolutions may go with them, of groups,dilation
-        plugin: a file of Python with mixers of your own, frozen dataclasses with build(site); it is run
+        grafts: what is grafted into it
+        source: of the weights that it begins with
         pretrained: begin with a backbone that others trained, which is fetched once and kept
         weights: begin with the backbone of a file or a run folder of `graft train`
-        weights_dir: where published weights are kept; by default the cache of Hugging Face's libraries
-        offline: fetch no weights
         fix: what to do about faulty annotations, which are refused otherwise: drop what has faults, clip boxes at the
             edges of their image, or drop,clip; the files stay as they are
         output: folder for everything that the run writes; by default a new one in runs/
@@ -128,32 +116,22 @@ def run(
         proposals: that detectors in two stages look for, on each level and in an image, while they learn; half as many
             later
         how: under the recipe's name, and with its defaults, each field of it
+        machine: what computes
         workers: processes that read images; auto for one per spare core
-        device: auto, cpu, cuda, cuda:1 or mps
-        devices: how many of that kind train together on this machine; each batch is shared among them
-        max_unreadable: share of the images that may be unreadable before the run stops
-        save_minutes: time between two writings of the state that --resume goes on from; 0 for every step, or every
-            tenth on a GPU or several devices
-        resume: go on with the run in this folder, with its options, as if it had never been stopped
+        upkeep: how the run goes on in spite of what may happen
     """
     options = flat(run, locals())
     # All that can be refused without reading the data is, since many annotations take a while to read.
-    check_share(max_unreadable, of="--max-unreadable")
-    if save_minutes < 0:
-        raise GraftError(f"--save-minutes must be at least 0, not {save_minutes}.")
-    check_positive(devices, "--devices")
-    check_workers(workers)
-    place = find_device(device)
-    hardware = Hardware(place, devices, workers=workers_for(workers, in_memory=False))
+    place = machine.place()
+    hardware = Hardware(place, machine.devices, workers=workers_for(machine.workers, in_memory=False))
     hardware.crew()
-    run_plugin(plugin)
-    grafts, sizes, mending = parse_grafts(graft, graft_lose), parse_sizes(min_size), parse_fix(fix)
+    grown, sizes, mending = grafts.parsed(), parse_sizes(min_size), parse_fix(fix)
     sides, shapes = () if anchors == AUTO else parse_factors(anchors, "--anchors"), parse_factors(ratios, "--ratios")
     named = get_recipe(recipe)
-    backbone = options["backbone"] = backbone if weights else backbone or named.backbone
-    check_writable(resume or output or RUNS, "--output", kind="folder")
-    known = known_run(output, resume, verb=VERB)
-    with saying_where_it_began(data, resume):
+    backbone = options["backbone"] = backbone if source.weights else backbone or named.backbone
+    check_writable(upkeep.resume or output or RUNS, "--output", kind="folder")
+    known = known_run(output, upkeep.resume, verb=VERB)
+    with saying_where_it_began(data, upkeep.resume):
         images = open_detection(data, fix=mending)
     kind = options["kind"] = kind or named.kind or ("mask_rcnn" if images.has_masks else "faster_rcnn")
     check_installed("segm" if kind == "mask_rcnn" else "bbox")
@@ -164,39 +142,36 @@ def run(
     if former is not None:  # trained weights are not read again: the state takes their place, and they may be gone
         detector = build_detector(Detector.from_dict(former["spec"]))
     else:
-        begun = pretrained or weights is not None
         detector = create_detector(
             kind,
-            backbone=grafted(blueprint_named(backbone), grafts) if backbone and grafts else backbone,
+            backbone=grafted(blueprint_named(backbone), grown) if backbone and grown else backbone,
             num_classes=len(images.categories),
             min_size=sizes,
             max_size=max_size,
-            norm=norm or named.norm or ("frozen" if begun else "sync"),
+            norm=norm or named.norm or ("frozen" if source else "sync"),
             heads=heads,
             width=width,
             regions=regions,
             anchors=sides,
             ratios=shapes,
             proposals=proposals,
-            pretrained=pretrained,
-            weights=best_of(weights) if weights else None,
-            weights_dir=weights_dir,
-            offline=offline,
+            pretrained=source.pretrained,
+            weights=best_of(source.weights) if source.weights else None,
+            weights_dir=source.weights_dir,
+            offline=source.offline,
         )
-    # Processes beside the first one are told its folder, which may be there by now.
-    name = f"{spec_of(detector).name}-{short_name(data)}"
-    free = plan_run(output, name=name, parent=RUNS, verb=VERB) if leads() and not known else None
+    folder = folder_of(known, output, f"{spec_of(detector).name}-{short_name(data)}", verb=VERB)
     keep_freed_memory()
     notes = [*images.notes, *mended(images.faults)]
     with Narrator(notes, score=score_in_words) if leads() else nullcontext() as narrator:
         outcome = train(
             Detecting(detector, images, how),
-            known or free or RunFolder(RUNS, VERB),
+            folder,
             hardware=hardware,
             options=options,
-            max_unreadable=max_unreadable,
-            save_minutes=save_minutes,
-            resume="allowed" if resume or is_a_restart() else "never",
+            max_unreadable=upkeep.max_unreadable,
+            save_minutes=upkeep.save_minutes,
+            resume=upkeep.way,
             listener=narrator,
         )
     if not leads():

@@ -3,10 +3,12 @@
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
+from visiongraft.cli.arguments import Spread
+from visiongraft.cli.groups import Images
 from visiongraft.cli.objects import facts_of_objects, objects_as_json, rows_of_faults
 from visiongraft.cli.progress import counting
 from visiongraft.cli.tables import write_table
@@ -30,9 +32,7 @@ EXAMPLES = 5
 
 def run(
     *,
-    data: str | None = None,
-    data_dir: Path | None = None,
-    download: Literal["never", "if_missing"] = "never",
+    images: Annotated[Images, Spread()],
     image: ImageSize | None = None,
     workers: Literal["auto"] | int = "auto",
     list: Path | None = None,
@@ -52,10 +52,9 @@ def run(
         graft doctor --data cifar10 --data-dir downloads/ --json
 
     Args:
+        images: which ones
         data: a folder of images or of images with boxes, an .npz file, a name such as cifar10, or litdata: and the
             folder or bucket of shards; by default the bundled flowers
-        data_dir: where the files of a data set by name lie, or where chunks of a bucket are kept
-        download: whether a data set by name may be fetched when its files are missing
         image: size in pixels that a network will be shown, as 224 or as 256x128 for height and width; by default that
             of the network that graft train takes by default
         workers: processes that read images; auto for none if they are in memory, else one per spare core
@@ -66,10 +65,11 @@ def run(
     if list is not None:
         check_writable(list, "--list", kind="file")
     found: Diagnosis | DetectionDiagnosis
-    if data and data_dir is None and data.lower() not in data_names() and is_detection(data):
+    data = images.data
+    if data and images.data_dir is None and data.lower() not in data_names() and is_detection(data):
         found = _examine_objects(data, workers)
     else:
-        found = _examine_images(data, data_dir, download, size, workers)
+        found = _examine_images(images, size, workers)
     if list is not None:
         write_table(list, _rows(found), "--list")
     return found
@@ -84,25 +84,15 @@ def _examine_objects(data: str, workers: Literal["auto"] | int) -> DetectionDiag
         return examine_detection(objects, workers=workers_for(workers, in_memory=False), on_images=advance)
 
 
-def _examine_images(
-    data: str | None,
-    data_dir: Path | None,
-    download: Literal["never", "if_missing"],
-    size: tuple[int, int],
-    workers: Literal["auto"] | int,
-) -> Diagnosis:
+def _examine_images(images: Images, size: tuple[int, int], workers: Literal["auto"] | int) -> Diagnosis:
     """Examine data with classes."""
-    patient = admit(data, data_dir=data_dir, download=download)
-    images = patient.data
-    for note in images.notes:
+    patient = admit(images.data, data_dir=images.data_dir, download=images.download)
+    data = patient.data
+    for note in data.notes:
         print(printable(note), file=sys.stderr)
-    with counting(len(images.train) + len(images.val), "examined") as advance:
-        return examine(
-            patient,
-            size,
-            workers=workers_for(workers, in_memory=images.native is not None),
-            on_images=advance,
-        )
+    processes = workers_for(workers, in_memory=data.native is not None)
+    with counting(len(data.train) + len(data.val), "examined") as advance:
+        return examine(patient, size, workers=processes, on_images=advance)
 
 
 def as_json(found: Diagnosis | DetectionDiagnosis) -> dict[str, object]:

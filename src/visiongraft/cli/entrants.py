@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-from visiongraft.cli.beginning import Beginning, begin
+from visiongraft.cli.beginning import begin
 from visiongraft.cli.grafting import grafted
+from visiongraft.cli.groups import Source
 from visiongraft.cli.values import check_takes_rgb
 from visiongraft.compare.plan import check_question
 from visiongraft.compare.presets import get_preset
@@ -20,27 +20,6 @@ from visiongraft.weights.store import Trained
 
 MODELS = "resnet_pico,botnet_pico,cotnet_pico,coatnet_pico"
 """What is compared where nobody says."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the weights come from with which all networks begin.
-
-    Args:
-        pretrained: from those who publish them.
-        weights: from a file.
-        weights_dir: where published ones are kept.
-        offline: fetch nothing.
-    """
-
-    pretrained: bool = False
-    weights: Path | None = None
-    weights_dir: Path | None = None
-    offline: bool = False
-
-    def __bool__(self) -> bool:
-        """Tell whether there are any, or all is random."""
-        return self.pretrained or self.weights is not None
 
 
 @dataclass(frozen=True)
@@ -83,7 +62,7 @@ def entrants_named(models: str, size: Grid | None, variants: Sequence[tuple[Graf
             f"--weights {source.weights} is of one network, and --models names {len(names)}. Name that one, or use"
             " --pretrained, by which each begins with its own."
         )
-    begun = [_begun(name, size, source) for name in names]
+    begun = [begin(name, size, source) for name in names]
     if not begun:
         return Entrants(())
     first, *others = begun
@@ -97,18 +76,6 @@ def entrants_named(models: str, size: Grid | None, variants: Sequence[tuple[Graf
     entrants = [first, *forms, *others]
     starts = {each.spec.name: each.weights for each in entrants if each.weights is not None}
     return Entrants([each.spec for each in entrants], first.preprocessing, starts)
-
-
-def _begun(name: str, size: Grid | None, source: Source) -> Beginning:
-    return begin(
-        name,
-        size,
-        pretrained=source.pretrained,
-        weights=source.weights,
-        weights_dir=source.weights_dir,
-        offline=source.offline,
-        known=None,
-    )
 
 
 def check_entrants(found: Entrants, seeds: int) -> None:

@@ -4,18 +4,19 @@ import math
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated
 
 import numpy as np
 
+from visiongraft.cli.arguments import Spread
 from visiongraft.cli.grafting import run_plugin
+from visiongraft.cli.groups import Images, Machine
 from visiongraft.cli.progress import counting
-from visiongraft.cli.values import ImageSize, check_positive, check_takes_rgb, check_workers, find_weights
+from visiongraft.cli.values import ImageSize, check_positive, check_takes_rgb, find_weights
 from visiongraft.data.sets import ArrayImages, FileImages, ImageData, ImageSet
 from visiongraft.data.shards import ShardImages
-from visiongraft.data.sources import open_data
 from visiongraft.errors import DataError, WeightsError, counted, printable
-from visiongraft.train.devices import find_device, workers_for
+from visiongraft.train.devices import workers_for
 from visiongraft.train.evaluate import Evaluation, evaluate
 from visiongraft.weights.imagenet import are_imagenet
 
@@ -23,13 +24,10 @@ from visiongraft.weights.imagenet import are_imagenet
 def run(
     weights: Path,
     *,
-    data: str | None = None,
-    data_dir: Path | None = None,
-    download: Literal["never", "if_missing"] = "never",
+    images: Annotated[Images, Spread()],
     image: ImageSize | None = None,
     batch_size: int = 64,
-    workers: Literal["auto"] | int = "auto",
-    device: str = "auto",
+    machine: Annotated[Machine, Spread(without=("devices",))],
     weights_dir: Path | None = None,
     offline: bool = False,
     plugin: Path | None = None,
@@ -46,34 +44,29 @@ def run(
     Args:
         weights: a .safetensors file of `graft train`, its run folder, or the name of a network, perhaps with a tag,
             for weights that others published: they are fetched once, and kept
-        data: a folder of images, an .npz file, a name such as cifar10, or litdata: and the folder or bucket of shards;
-            by default the bundled flowers
-        data_dir: where the files of a data set by name lie, or where chunks of a bucket are kept
-        download: whether a data set by name may be fetched when its files are missing
+        images: which ones
         image: size in pixels, as 224 or as 256x128 for height and width; by default the one of the training
         batch_size: images at a time
-        workers: processes that read images; auto for none if they are in memory, else one per spare core
-        device: auto, cpu, cuda, cuda:1 or mps
+        machine: what computes
         weights_dir: where published weights are kept; by default the cache of Hugging Face's libraries
         offline: fetch no weights
         plugin: a file of Python with mixers of your own that the network has; it is run
     """
     run_plugin(plugin)
     check_positive(batch_size, "--batch-size")
-    check_workers(workers)
-    place = find_device(device)
+    place = machine.place()
     model = find_weights(weights, image, weights_dir=weights_dir, offline=offline)
     check_takes_rgb(model.network.spec)
-    images = open_data(data, data_dir=data_dir, parts="val", download=download)
-    in_order = not model.classes or (are_imagenet(model.classes) and are_imagenet(images.classes))
-    scored = images.val if in_order else _matched_by_name(images, model.classes, weights)
+    data = images.opened("val")
+    in_order = not model.classes or (are_imagenet(model.classes) and are_imagenet(data.classes))
+    scored = data.val if in_order else _matched_by_name(data, model.classes, weights)
     with counting(len(scored), "scored") as advance:
         found = evaluate(
             model.network.to(place),
             scored,
             model.preprocessing,
             batch_size=batch_size,
-            workers=workers_for(workers, in_memory=images.native is not None),
+            workers=workers_for(machine.workers, in_memory=data.native is not None),
             on_batch=advance,
         )
     if not math.isfinite(found.loss):
@@ -81,7 +74,7 @@ def run(
             f"{weights} gives NaN in place of a loss: its weights are damaged, or its training diverged. "
             "Use another weight file, or train again with a lower --lr."
         )
-    for note in images.notes:  # such as which images of a folder without val/ were scored
+    for note in data.notes:  # such as which images of a folder without val/ were scored
         print(printable(note), file=sys.stderr)
     return found
 

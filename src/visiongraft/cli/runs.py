@@ -9,8 +9,8 @@ from visiongraft.data import flowers
 from visiongraft.data.folder import TRAIN_NAME, VAL_NAMES
 from visiongraft.data.packing import PREFIX
 from visiongraft.errors import DataError, GraftError
-from visiongraft.train.crew import is_a_restart, may_be_restarted
-from visiongraft.train.run import RunFolder
+from visiongraft.train.crew import is_a_restart, leads, may_be_restarted
+from visiongraft.train.run import RunFolder, plan_run
 
 RUNS = Path("runs")
 """Where runs go that were given no folder."""
@@ -30,6 +30,23 @@ def known_run(output: Path | None, resume: Path | None, *, verb: str = RunFolder
         )
     folder = resume or (output if is_a_restart() else None)
     return RunFolder(folder, verb) if folder else None
+
+
+def folder_of(known: RunFolder | None, output: Path | None, name: str, *, verb: str = RunFolder.verb) -> RunFolder:
+    """Choose the folder of a run; nothing is written.
+
+    Processes beside the first one are told its folder, which may be there by now.
+
+    Args:
+        known: the one that may be there already.
+        output: the one that is to be, where the user says it.
+        name: what the run is about.
+        verb: the command that trains in it.
+
+    Raises:
+        RunError: if a new one is not free.
+    """
+    return known or (plan_run(output, name=name, parent=RUNS, verb=verb) if leads() else RunFolder(RUNS, verb))
 
 
 @contextmanager

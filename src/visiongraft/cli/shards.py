@@ -4,13 +4,14 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+from visiongraft.cli.arguments import Spread
+from visiongraft.cli.groups import Images
 from visiongraft.cli.progress import counting
 from visiongraft.cli.values import check_share, check_writable, raising_on_interrupt
 from visiongraft.data.packing import LARGEST_CHUNK, PREFIX, Packed, write_shards
 from visiongraft.data.shards import PARTS
-from visiongraft.data.sources import open_data
 from visiongraft.errors import GraftError, counted, printable
 
 _MEGABYTE = 2**20
@@ -19,9 +20,7 @@ _MEGABYTE = 2**20
 def run(
     *,
     output: Path,
-    data: str | None = None,
-    data_dir: Path | None = None,
-    download: Literal["never", "if_missing"] = "never",
+    images: Annotated[Images, Spread()],
     chunk_mb: int = 64,
     max_unreadable: float = 0.01,
     workers: Literal["auto"] | int = "auto",
@@ -38,9 +37,8 @@ def run(
 
     Args:
         output: the folder to write, which must not be there yet
+        images: which ones
         data: a folder of images, an .npz file, a name such as cifar10, or other shards; by default the bundled flowers
-        data_dir: where the files of a data set by name lie, or where chunks of a bucket are kept
-        download: whether a data set by name may be fetched when its files are missing
         chunk_mb: size of a file in MiB, from 1 to 2048
         max_unreadable: share of the images that may be unreadable; above 0, one always may
         workers: threads that read images; auto for one per core
@@ -53,12 +51,12 @@ def run(
     if os.path.lexists(output):
         raise GraftError(f"--output {str(output)!r} is there already. Give a folder that is not, or remove it.")
     check_writable(output, "--output", kind="folder")
-    images = open_data(data, data_dir=data_dir, download=download)
-    for note in images.notes:
+    found = images.opened()
+    for note in found.notes:
         print(printable(note), file=sys.stderr)
-    with raising_on_interrupt(), counting(len(images.train) + len(images.val), "packed") as advance:
+    with raising_on_interrupt(), counting(len(found.train) + len(found.val), "packed") as advance:
         return write_shards(
-            images,
+            found,
             output,
             chunk_bytes=chunk_mb * _MEGABYTE,
             max_unreadable=max_unreadable,

@@ -6,14 +6,13 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from visiongraft.errors import GraftError, WeightsError, counted, nearest
 from visiongraft.families.zoo import list_models
 from visiongraft.kernels.types import Grid
-from visiongraft.preprocessing import RGB, Interpolation, Preprocessing
+from visiongraft.preprocessing import RGB
 from visiongraft.spec import LARGEST_IMAGE
 from visiongraft.surgery.foreign import DOORS, LIBRARIES, Blueprint
 from visiongraft.train.devices import workers_for
@@ -57,32 +56,12 @@ def check_share(share: float, *, of: str) -> None:
         raise GraftError(f"{of} must be in [0, 1], not {share}.")
 
 
-def preprocessed(
-    begun: Preprocessing,
-    image: Grid,
-    *,
-    mean: str | None,
-    std: str | None,
-    interpolation: Interpolation | None,
-    crop_pct: float | None,
-) -> Preprocessing:
-    """Give a preprocessing with what the user said of it; the rest is that of `begun`.
+def parse_rgb(text: str, option: str) -> RGB:
+    """Read three numbers between commas.
 
     Raises:
-        GraftError: if a value cannot be.
+        GraftError: if they are none; it names the option.
     """
-    return replace(
-        begun,
-        image=image,
-        mean=begun.mean if mean is None else _parse_rgb(mean, "--mean"),
-        std=begun.std if std is None else _parse_rgb(std, "--std"),
-        interpolation=interpolation or begun.interpolation,
-        crop=begun.crop if crop_pct is None else crop_pct,
-    )
-
-
-def _parse_rgb(text: str, option: str) -> RGB:
-    """Read three numbers between commas."""
     try:
         red, green, blue = (float(each) for each in text.split(","))
     except ValueError:
