@@ -18,6 +18,8 @@ from visiongraft.cli.detecting import (
     parse_sizes,
     score_in_words,
 )
+from visiongraft.cli.ended import check as check
+from visiongraft.cli.ended import ended_as_json, show_ended
 from visiongraft.cli.grafting import blueprint_named, grafted
 from visiongraft.cli.groups import Grafts, Machine, Source, Upkeep
 from visiongraft.cli.narrator import Narrator
@@ -31,7 +33,7 @@ from visiongraft.detect.opening import open_detection
 from visiongraft.detect.recipes import AUTO, DEFAULT, get_recipe
 from visiongraft.detect.training import Detecting, DetectionOutcome
 from visiongraft.detect.value import Detector, Heads, Kind, Norm
-from visiongraft.errors import RunError, counted
+from visiongraft.errors import RunError
 from visiongraft.explain.detection import write_detection_report
 from visiongraft.explain.usage import flag
 from visiongraft.train.crew import leads
@@ -205,32 +207,10 @@ def _check_unchanged(run: RunFolder, options: Mapping[str, object]) -> None:
 
 def as_json(outcome: DetectionOutcome) -> dict[str, object]:
     """Give the scores and where everything lies."""
-    return {
-        **{f"val_{name}": value for name, value in in_numbers(outcome.evaluation.scores).items()},
-        "epochs": outcome.epochs,
-        "stopped": outcome.stopped,
-        "train_seconds": outcome.seconds,
-        "weights": str(outcome.run.best),
-        "report": str(outcome.run.report),
-        "notes": list(outcome.notes),
-        "unreadable": [{"file": each.name, "error": each.reason} for each in outcome.unreadable],
-    }
+    scores = in_numbers(outcome.evaluation.scores)
+    return {**{f"val_{name}": value for name, value in scores.items()}, **ended_as_json(outcome)}
 
 
 def show(outcome: DetectionOutcome) -> None:
     """Print the scores and where everything lies."""
-    after = f"after {counted(outcome.epochs, 'epoch')} and {outcome.seconds:.0f} s"
-    print(f"{', '.join(lines_of(outcome.evaluation.scores))} {after}")
-    if outcome.stopped:
-        print(f"stopped before its end: `{VERB} --resume {outcome.run.path}` goes on")
-    for note in outcome.notes:
-        print(note)
-    if outcome.unreadable:
-        print(f"{counted(len(outcome.unreadable), 'image')} could not be read: {outcome.run.unreadable}")
-    print(f"weights   {outcome.run.best}")
-    print(f"report    {outcome.run.report}")
-
-
-def check(outcome: DetectionOutcome) -> int:
-    """Give the exit code: that of Ctrl-C where it ended the run."""
-    return 130 if outcome.stopped else 0
+    show_ended(outcome, ", ".join(lines_of(outcome.evaluation.scores)))

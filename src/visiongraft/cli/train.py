@@ -6,6 +6,8 @@ from typing import Annotated
 
 from visiongraft.cli.arguments import Spread, flat, usual
 from visiongraft.cli.beginning import begin
+from visiongraft.cli.ended import check as check
+from visiongraft.cli.ended import ended_as_json, show_ended
 from visiongraft.cli.groups import Grafts, Images, Machine, Shown, Source, Upkeep
 from visiongraft.cli.narrator import Narrator
 from visiongraft.cli.runs import (
@@ -19,7 +21,7 @@ from visiongraft.cli.runs import (
 )
 from visiongraft.cli.values import ImageSize, check_writable, parse_image
 from visiongraft.data.kept import Cache, kept_in_memory
-from visiongraft.errors import GraftError, counted
+from visiongraft.errors import GraftError
 from visiongraft.explain.report import write_report
 from visiongraft.surgery.network import check_takes
 from visiongraft.train.classification import Classifying
@@ -141,34 +143,10 @@ def run(
 
 def as_json(outcome: Outcome) -> dict[str, object]:
     """Give the score and where everything lies."""
-    return {
-        "val_top1": outcome.evaluation.top1,
-        "val_loss": outcome.evaluation.loss,
-        "epochs": outcome.epochs,
-        "stopped": outcome.stopped,
-        "train_seconds": outcome.seconds,
-        "weights": str(outcome.run.best),
-        "report": str(outcome.run.report),
-        "notes": list(outcome.notes),
-        "unreadable": [{"file": each.name, "error": each.reason} for each in outcome.unreadable],
-    }
+    found = outcome.evaluation
+    return {"val_top1": found.top1, "val_loss": found.loss, **ended_as_json(outcome)}
 
 
 def show(outcome: Outcome) -> None:
     """Print the score and where everything lies."""
-    print(
-        f"val top-1 {outcome.evaluation.top1:.2%} after {counted(outcome.epochs, 'epoch')} and {outcome.seconds:.0f} s"
-    )
-    if outcome.stopped:
-        print(f"stopped before its end: `graft train --resume {outcome.run.path}` goes on")
-    for note in outcome.notes:
-        print(note)
-    if outcome.unreadable:
-        print(f"{counted(len(outcome.unreadable), 'image')} could not be read: {outcome.run.unreadable}")
-    print(f"weights   {outcome.run.best}")
-    print(f"report    {outcome.run.report}")
-
-
-def check(outcome: Outcome) -> int:
-    """Give the exit code: that of Ctrl-C where it ended the run."""
-    return 130 if outcome.stopped else 0
+    show_ended(outcome, f"val top-1 {outcome.evaluation.top1:.2%}")
