@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch import nn
 
 from visiongraft.cli.detecting import find_detector
 from visiongraft.cli.grafting import run_plugin
+from visiongraft.cli.predict import check as check
 from visiongraft.cli.progress import counting
 from visiongraft.cli.values import check_share, check_writable
 from visiongraft.data.images import UnreadableImage, read_image
@@ -22,7 +22,7 @@ from visiongraft.detect.checks import fault_of_image
 from visiongraft.detect.drawing import draw_found
 from visiongraft.detect.judging import found_in
 from visiongraft.detect.scores import Prediction
-from visiongraft.errors import DataError, GraftError, counted, printable
+from visiongraft.errors import GraftError, printable
 from visiongraft.files import draft_of, write_whole
 from visiongraft.train.devices import find_device
 
@@ -167,17 +167,3 @@ def _in_words(seen: Sighting) -> str:
     labels = [str(each["label"]) for each in seen.objects]
     counts = sorted(((labels.count(name), name) for name in set(labels)), key=lambda each: (-each[0], each[1]))
     return "  ".join(f"{number} {printable(name)}" for number, name in counts) or "nothing"
-
-
-def check(found: list[Sighting]) -> None:
-    """Say how many files could not be read.
-
-    Raises:
-        DataError: if none could.
-    """
-    failed = sum(each.error is not None for each in found)
-    if failed == len(found):
-        raise DataError(f"No image could be read, of {failed} that were asked for; the list says why. Give others.")
-    if failed:
-        files = counted(len(found), "file")
-        print(f"graft: {failed} of {files} could not be read as images; the list says why", file=sys.stderr)

@@ -1,8 +1,9 @@
 """`graft predict`."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from rich.cells import cell_len, set_cell_size
 
@@ -93,7 +94,15 @@ def show(found: list[Prediction]) -> None:
         print(f"{set_cell_size(name, width)}  {said}")
 
 
-def check(found: list[Prediction]) -> None:
+class Answer(Protocol):
+    """What was said of a file."""
+
+    @property
+    def error(self) -> str | None:
+        """Why it could not be read, or None."""
+
+
+def check(found: Sequence[Answer]) -> None:
     """Say how many files could not be read.
 
     Raises:
