@@ -382,7 +382,7 @@ def test_a_word_with_a_type_that_cannot_be_found_is_refused_with_its_field() -> 
     @dataclass(frozen=True)
     class Lost:
         width: "int"
-        inner: "Grit | None" = None  # noqa: F821 - it is what is missing
+        inner: "Grit | None" = None  # it is what is missing
 
     with pytest.raises(SpecError) as caught:
         register(Lost)

@@ -105,6 +105,6 @@ def test_images_that_cannot_be_looked_at_are_named(detector: nn.Module, image: T
 
 
 def test_a_copy_of_a_detector_checks_as_well(detector: nn.Module) -> None:
-    for network in (copy.deepcopy(detector), pickle.loads(pickle.dumps(detector))):  # noqa: S301 - our own
+    for network in (copy.deepcopy(detector), pickle.loads(pickle.dumps(detector))):
         with pytest.raises(GraftError, match="Box 0 of Image 0 of the batch is"):
             network(images_of(SIZE), [target([[4, 4, 4, 30]], SIZE)])

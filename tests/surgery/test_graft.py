@@ -432,7 +432,7 @@ def test_what_cannot_be_grafted_is_refused_in_one_line_and_leaves_the_network_as
 ) -> None:
     network = make()
     before, modules = state(network), [(name, id(each)) for name, each in network.named_modules()]
-    with pytest.raises(ValueError) as refusal:  # noqa: PT011 - all that users cause is one, and the text is compared
+    with pytest.raises(ValueError) as refusal:  # all that users cause is one, and the text is compared
         graft(network, at, mixer, **{"example": None if hasattr(network, "spec") else IMAGES} | options)
     assert str(refusal.value) == text
     assert [(name, id(each)) for name, each in network.named_modules()] == modules

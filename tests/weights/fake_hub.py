@@ -70,10 +70,10 @@ class Handler(BaseHTTPRequestHandler):
         self.hub = hub
         super().__init__(*arguments)
 
-    def do_HEAD(self) -> None:  # noqa: N802 - as http.server calls it
+    def do_HEAD(self) -> None:  # as http.server calls it
         self._answer()
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         self._answer()
 
     def _answer(self) -> None:

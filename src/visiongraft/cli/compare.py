@@ -122,7 +122,7 @@ def run(
     preprocessing = shown.over(plain, plain.image)
     check_writable(output or RUNS, "--output", kind="folder")
     data = kept_in_memory(images.opened(), "auto")
-    if len(data.val) < 2:  # noqa: PLR2004
+    if len(data.val) < 2:
         raise DataError(f"{data.name} has one image to be scored on, and a comparison needs more. Give more in val/.")
     plan = Plan(
         entries=tuple(Entry(spec, 0 if seconds else how.epochs) for spec in specs),

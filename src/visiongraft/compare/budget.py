@@ -49,7 +49,7 @@ def parse_budget(text: str) -> float:
 
 def as_budget(seconds: float) -> str:
     """Write a time as `parse_budget` takes it, rounded up."""
-    if seconds < 100:  # noqa: PLR2004
+    if seconds < 100:
         return f"{int(-(-seconds // 1))}s"
     return f"{int(-(-seconds // 60))}m"
 

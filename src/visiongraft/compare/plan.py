@@ -247,7 +247,7 @@ def check_question(names: list[str], seeds: int) -> None:
     Raises:
         GraftError: for fewer than two networks, the same one twice, or fewer than two seeds.
     """
-    if len(names) < 2:  # noqa: PLR2004
+    if len(names) < 2:
         raise GraftError(
             f"A comparison needs at least two models, and got {', '.join(names) or 'none'}."
             " Give more, as in --models resnet_pico,botnet_pico."

@@ -34,7 +34,7 @@ def polygon_runs(rings: Sequence[Sequence[float]], size: Grid) -> bytes:
         MissingExtra: if pycocotools is not installed.
     """
     try:
-        from pycocotools import mask  # noqa: PLC0415 - optional
+        from pycocotools import mask
     except ModuleNotFoundError as error:
         raise _missing("Polygons", error) from None
     height, width = size
@@ -48,7 +48,7 @@ def compressed(runs: Sequence[int], size: Grid) -> dict[str, Any]:
         MissingExtra: if pycocotools is not installed.
     """
     try:
-        from pycocotools import mask  # noqa: PLC0415 - optional
+        from pycocotools import mask
     except ModuleNotFoundError as error:
         raise _missing("Scores of masks", error) from None
     return mask.frPyObjects({"size": [*size], "counts": list(runs)}, *size)
@@ -72,7 +72,7 @@ def precision_and_recall(
         MissingExtra: if faster-coco-eval is not installed.
     """
     try:
-        from faster_coco_eval import COCO, COCOeval_faster  # noqa: PLC0415 - optional
+        from faster_coco_eval import COCO, COCOeval_faster
     except ModuleNotFoundError as error:
         raise _missing("Scores of detectors", error) from None
     wanted, answers = COCO(), COCO()

@@ -218,7 +218,7 @@ def _uncompressed(text: bytes) -> list[int]:
     number = shift = 0
     for character in text:
         bits = character - 48
-        if not 0 <= bits < 64:  # noqa: PLR2004 - six bits
+        if not 0 <= bits < 64:  # six bits
             raise BadOutlineError("has run lengths whose text is damaged")
         if shift > _MOST_BITS:
             raise BadOutlineError("has run lengths whose text is damaged")

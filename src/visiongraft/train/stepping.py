@@ -92,7 +92,7 @@ class Steps(Generic[P, E]):
                 raise self._too_much(parts[turn.part], step, turn.part)
             losses += loss.total * turn.images
             for term, more in zip(terms, loss.terms, strict=True):
-                term += more * turn.images  # noqa: PLW2901 - in place
+                term += more * turn.images  # in place
         if turns and self.course.clip_grad:
             nn.utils.clip_grad_norm_(self.task.network.parameters(), self.course.clip_grad)
         self.optimizer.step()

@@ -67,7 +67,7 @@ class Team:
         if self.leads:
             try:
                 outcome[0] = work()
-            except Exception as error:  # noqa: BLE001 - it is raised again below, here and in the others
+            except Exception as error:  # it is raised again below, here and in the others
                 outcome[0] = error
         dist.broadcast_object_list(outcome, src=0, group=self.group)
         if isinstance(outcome[0], Exception):
