@@ -111,13 +111,13 @@ def _several(text: str, flag: str, known: Sequence[Word]) -> tuple[Word, ...]:
         GraftError: if one is not known.
     """
     words = [each.strip() for each in text.split(",") if each.strip()]
+    named = {str(each): each for each in known}
     for each in words:
-        if each not in known:
-            names = [str(name) for name in known]
-            raise GraftError(f"{flag} takes {', '.join(names)}, and got {each!r}.{nearest(each, names)}")
+        if each not in named:
+            raise GraftError(f"{flag} takes {', '.join(named)}, and got {each!r}.{nearest(each, named)}")
     if not words:
-        raise GraftError(f"{flag} takes {', '.join(map(str, known))}, and got none.")
-    return tuple(dict.fromkeys(words))  # type: ignore[arg-type]  # each is one of the known
+        raise GraftError(f"{flag} takes {', '.join(named)}, and got none.")
+    return tuple(dict.fromkeys(named[each] for each in words))
 
 
 def _parsed(text: str, parse: Callable[[str], Any]) -> tuple[Any, ...]:

@@ -50,11 +50,12 @@ def parse_fix(text: str | None) -> tuple[Fix, ...]:
     Raises:
         GraftError: if one of them is unknown.
     """
-    words = tuple(each.strip() for each in (text or "").split(",") if each.strip())
+    known: dict[str, Fix] = {each: each for each in get_args(Fix)}
+    words = [each.strip() for each in (text or "").split(",") if each.strip()]
     for each in words:
-        if each not in get_args(Fix):
-            raise GraftError(f"--fix takes {' and '.join(get_args(Fix))}, with a comma between, and got {each!r}.")
-    return words  # type: ignore[return-value]  # they are known now
+        if each not in known:
+            raise GraftError(f"--fix takes {' and '.join(known)}, with a comma between, and got {each!r}.")
+    return tuple(known[each] for each in words)
 
 
 def mended(faults: Sequence[Fault]) -> list[str]:

@@ -5,20 +5,20 @@ from functools import partial
 from typing import Any
 
 from torch import nn
-from torchvision.models.detection import (  # type: ignore[import-untyped]
+from torchvision.models.detection import (
     FCOS,
     FasterRCNN,
     MaskRCNN,
     RetinaNet,
 )
-from torchvision.models.detection.faster_rcnn import (  # type: ignore[import-untyped]
+from torchvision.models.detection.faster_rcnn import (
     FastRCNNConvFCHead,
     FastRCNNPredictor,
     TwoMLPHead,
 )
-from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor  # type: ignore[import-untyped]
-from torchvision.models.detection.retinanet import RetinaNetHead  # type: ignore[import-untyped]
-from torchvision.models.detection.rpn import RPNHead  # type: ignore[import-untyped]
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.models.detection.retinanet import RetinaNetHead
+from torchvision.models.detection.rpn import RPNHead
 
 from visiongraft.blocks.site import Runtime
 from visiongraft.detect.checks import watch_what_is_shown

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from torch import Tensor, nn
-from torchvision.ops import FrozenBatchNorm2d  # type: ignore[import-untyped]
+from torchvision.ops import FrozenBatchNorm2d
 
 from visiongraft.errors import SpecError
 from visiongraft.train.synced import FOLLOWED

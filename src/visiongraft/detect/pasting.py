@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
-from torchvision.models.detection.roi_heads import paste_masks_in_image  # type: ignore[import-untyped]
-from torchvision.models.detection.transform import resize_boxes  # type: ignore[import-untyped]
+from torchvision.models.detection.roi_heads import paste_masks_in_image
+from torchvision.models.detection.transform import resize_boxes
 
 from visiongraft.detect.outlines import RunLengths
 from visiongraft.detect.scores import LIKELY, Prediction

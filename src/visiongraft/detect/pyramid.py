@@ -8,8 +8,8 @@ from functools import partial
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torchvision.ops import FeaturePyramidNetwork  # type: ignore[import-untyped]
-from torchvision.ops.feature_pyramid_network import ExtraFPNBlock  # type: ignore[import-untyped]
+from torchvision.ops import FeaturePyramidNetwork
+from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
 
 from visiongraft.blocks.primitives import ChannelNorm, conv
 from visiongraft.detect.frozen import freeze_norms

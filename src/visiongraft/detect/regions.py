@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torchvision.models.detection._utils import BoxCoder, BoxLinearCoder  # type: ignore[import-untyped]
-from torchvision.models.detection.anchor_utils import AnchorGenerator  # type: ignore[import-untyped]
-from torchvision.models.detection.image_list import ImageList  # type: ignore[import-untyped]
-from torchvision.ops import MultiScaleRoIAlign  # type: ignore[import-untyped]
+from torchvision.models.detection._utils import BoxCoder, BoxLinearCoder
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.image_list import ImageList
+from torchvision.ops import MultiScaleRoIAlign
 
 from visiongraft.detect.levels import Levels, Pixels
 

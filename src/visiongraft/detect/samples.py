@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
-from torchvision import tv_tensors  # type: ignore[import-untyped]
+from torchvision import tv_tensors
 
 from visiongraft.data.images import UnreadableImage
 from visiongraft.data.loader import Draw, Failure

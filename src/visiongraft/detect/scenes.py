@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Int64, UInt8
 from torch import Generator, Tensor
-from torchvision import tv_tensors  # type: ignore[import-untyped]
-from torchvision.transforms.v2 import InterpolationMode  # type: ignore[import-untyped]
+from torchvision import tv_tensors
+from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from visiongraft.kernels.types import Grid

@@ -139,7 +139,7 @@ def read_blueprint(document: Mapping[str, object]) -> Blueprint:
 
 def _of_torchvision(spec: Foreign) -> nn.Module:
     """Build a classifier of torchvision with random weights."""
-    from torchvision import models  # type: ignore[import-untyped]  # `graft list` must not wait for it
+    from torchvision import models  # `graft list` must not wait for it
 
     name = spec.source.partition(":")[2]
     known = models.list_models(module=models)

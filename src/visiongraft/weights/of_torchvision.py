@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
@@ -57,9 +58,9 @@ _OLD = re.compile(r"(\.denselayer\d+\.(?:norm|conv))\.([12]\.)")
 """What is norm.1 and conv.2 in the files of its DenseNets, and norm1 and conv2 in the networks."""
 
 
-def _sets(source: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - torchvision has no types
+def _sets(source: str) -> dict[str, Any]:
     """Give the weights of a network with a classifier, by torchvision's names for them, the default first."""
-    from torchvision import models  # type: ignore[import-untyped]  # `graft list` must not wait for it
+    from torchvision import models  # `graft list` must not wait for it
 
     name = source.partition(":")[2]
     if name not in (known := models.list_models(module=models)):
@@ -68,7 +69,7 @@ def _sets(source: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - torchv
     return {each.name: each for each in dict.fromkeys((kind.DEFAULT, *kind)) if each.meta["categories"]}
 
 
-def _preprocessing(source: str, weights) -> Preprocessing:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _preprocessing(source: str, weights: Any) -> Preprocessing:  # noqa: ANN401 - torchvision has no types
     """Read off torchvision's transforms what images go through.
 
     Its networks with two heads, whose weights want other images than the rest, change them by themselves where they
