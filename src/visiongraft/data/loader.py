@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -29,6 +29,9 @@ from visiongraft.errors import DataError, counted
 
 FEWEST = 2
 """Images that a part of a batch needs, on all devices together: one alone cannot be normalised over the batch."""
+
+B = TypeVar("B")
+Memory = Literal["pageable", "pinned"]
 
 _MOST_PIXELS = 4
 """How many pixels a picture in memory may have for each one shown, for whole pictures to be resampled at once."""
@@ -345,25 +348,30 @@ class ScoringSampler(Sampler[list[Draw]]):
 
 
 def make_loader(
-    samples: Samples,
-    sampler: Sampler[list[Draw]],
-    *,
-    workers: int = 0,
-    memory: Literal["pageable", "pinned"] = "pageable",
+    samples: Samples, sampler: Sampler[list[Draw]], *, workers: int = 0, memory: Memory = "pageable"
 ) -> DataLoader[Batch]:
-    """Batch samples, in this process or in others.
+    """Batch images with labels. Arguments as in `loader_of`."""
+    made_by = partial(collate, image=samples.transforms[-1].pre.image)
+    return loader_of(samples, sampler, made_by, workers=workers, memory=memory)
+
+
+def loader_of(
+    samples: Dataset[Any], sampler: Sampler[list[Draw]], collate: Callable[[Any], B], *, workers: int, memory: Memory
+) -> DataLoader[B]:
+    """Batch samples, in this process or in others. The batches are the same.
 
     Args:
         samples: what to batch.
         sampler: what each batch holds.
-        workers: processes that prepare batches; 0 prepares them here. The batches are the same.
+        collate: makes a batch of samples.
+        workers: processes that prepare batches; 0 prepares them here.
         memory: "pinned" batches travel to a GPU while it computes.
     """
     return DataLoader(
-        samples,  # type: ignore[arg-type]  # of samples; what the loader gives is what `collate` makes of them
+        samples,
         batch_sampler=sampler,
         num_workers=workers,
-        collate_fn=partial(collate, image=samples.transforms[-1].pre.image),
+        collate_fn=collate,
         pin_memory=memory == "pinned",
         worker_init_fn=leave_interrupts_to_the_main_process,
         generator=torch.Generator(),  # its own, or starting an epoch would draw from the global one

@@ -11,8 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision import tv_tensors
 
 from visiongraft.data.images import UnreadableImage
-from visiongraft.data.loader import Draw, Failure
-from visiongraft.data.reading import leave_interrupts_to_the_main_process
+from visiongraft.data.loader import Draw, Failure, Memory, loader_of
 from visiongraft.detect.annotations import DetectionSet
 from visiongraft.detect.scenes import Scene, Step, without_vanished
 from visiongraft.errors import DataError
@@ -209,29 +208,10 @@ def target_of(scene: Scene, index: int, name: str) -> Target:
 
 
 def make_detection_loader(
-    samples: DetectionSamples,
-    sampler: Sampler[list[Draw]],
-    *,
-    workers: int = 0,
-    memory: Literal["pageable", "pinned"] = "pageable",
+    samples: DetectionSamples, sampler: Sampler[list[Draw]], *, workers: int = 0, memory: Memory = "pageable"
 ) -> DataLoader[DetectionBatch]:
-    """Batch samples, in this process or in others; the batches are the same.
-
-    Args:
-        samples: what to batch.
-        sampler: what each batch holds.
-        workers: processes that prepare batches; 0 prepares them here.
-        memory: "pinned" batches travel to a GPU while it computes.
-    """
-    return DataLoader(
-        samples,  # type: ignore[arg-type]  # of samples; what the loader gives is what is made of them
-        batch_sampler=sampler,
-        num_workers=workers,
-        collate_fn=collate_scenes,
-        pin_memory=memory == "pinned",
-        worker_init_fn=leave_interrupts_to_the_main_process,
-        generator=torch.Generator(),  # its own, or starting an epoch would draw from the global one
-    )
+    """Batch images with their objects. Arguments as in `data.loader.loader_of`."""
+    return loader_of(samples, sampler, collate_scenes, workers=workers, memory=memory)
 
 
 def collate_scenes(samples: Sequence[DetectionSample | Failure]) -> DetectionBatch:
