@@ -12,7 +12,7 @@ from visiongraft.blocks.site import Block, Runtime, Site, shrink
 from visiongraft.blocks.stems import Patches, SmallStem, Stem, grid_after
 from visiongraft.errors import ImageSizeError, SpecError
 from visiongraft.kernels.types import Grid
-from visiongraft.vocabulary import MOST_BLOCKS, check_choices, decode, encode, register
+from visiongraft.vocabulary import MOST_BLOCKS, check_choices, decode, encode, read_document, register
 
 FORMAT = "visiongraft.spec/1"
 """Name and version of the JSON form. It rises when an older document would be misread."""
@@ -182,13 +182,7 @@ class Backbone:
     @staticmethod
     def from_json(text: str) -> "Backbone":
         """Make the spec that `to_json` described. Raises SpecError where the text is not one."""
-        try:
-            document = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise SpecError(f"A network description must be JSON: {error}.") from error
-        if not isinstance(document, dict):
-            raise SpecError(f"A network description must be a JSON object, not {type(document).__name__}.")
-        return Backbone.from_dict(document)
+        return Backbone.from_dict(read_document(text, "A network description"))
 
     def _shrink(self, image: Grid) -> tuple[Grid, ...]:
         grids = [grid_after(self.stem, image)]

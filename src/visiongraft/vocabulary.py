@@ -1,6 +1,7 @@
 """The words that networks are described with, and how a document writes them: each with its kind and its choices."""
 
 import ast
+import json
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
@@ -165,6 +166,25 @@ def decode_choices(word: type[Made], content: Mapping[str, object]) -> Made:
         if not _fits(each, hints[key]):
             raise SpecError(f"The {key} of a {name} cannot be {each!r}. Expected {_in_words(hints[key])}.")
     return word(**values)
+
+
+def read_document(text: str, what: str) -> dict[str, object]:
+    """Read a JSON object.
+
+    Args:
+        text: of the file.
+        what: it is, for errors, such as "A network description".
+
+    Raises:
+        SpecError: if it is none.
+    """
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise SpecError(f"{what} must be JSON: {error}.") from error
+    if not isinstance(document, dict):
+        raise SpecError(f"{what} must be a JSON object, not {type(document).__name__}.")
+    return document
 
 
 def _fields(word: type) -> tuple[Field[Any], ...]:

@@ -9,7 +9,7 @@ from visiongraft.errors import SpecError, nearest
 from visiongraft.preprocessing import IMAGENET_MEAN, IMAGENET_STD, RGB
 from visiongraft.spec import LARGEST_IMAGE
 from visiongraft.surgery.foreign import OWN, Blueprint, Foreign, Grafted
-from visiongraft.vocabulary import decode_choices, encode_choices
+from visiongraft.vocabulary import decode_choices, encode_choices, read_document
 
 FORMAT = "visiongraft.detector/1"
 """Name and version of the JSON form. It rises when an older document would be misread."""
@@ -152,13 +152,7 @@ class Detector:
     @staticmethod
     def from_json(text: str) -> "Detector":
         """Make the detector that `to_json` described. Raises SpecError where the text is not one."""
-        try:
-            document = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise SpecError(f"The description of a detector must be JSON: {error}.") from error
-        if not isinstance(document, dict):
-            raise SpecError(f"The description of a detector must be a JSON object, not {type(document).__name__}.")
-        return Detector.from_dict(document)
+        return Detector.from_dict(read_document(text, "The description of a detector"))
 
 
 _RGB = 3
