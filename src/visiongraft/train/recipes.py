@@ -186,6 +186,32 @@ _PLAIN_IN1K = replace(
     weight_decay=5e-5,
 )
 
+_COATNET_384 = NamedRecipe(
+    "coatnet_in1k_384",
+    _COATNET_FINE,
+    model="coatnet_0",
+    data="imagenet",
+    source="arXiv:2106.04803v2, table 10, second column",
+    published="83.9% (CoAtNet-0), 85.1% (-1), 85.7% (-2), 85.8% (-3)",
+    departures=_COATNET_DEPARTURES,
+    image=384,
+    crop_pct=1.0,
+    weights="runs/coatnet_0-imagenet",
+)
+
+_CONVMIXER_25 = NamedRecipe(
+    "convmixer_cifar",
+    _CONVMIXER_CIFAR,
+    model="convmixer_256_8",
+    data="cifar10",
+    source="the authors' convmixer-cifar10, README, 25 epochs",
+    published="92.60% (CIFAR-10)",
+    departures=(_AMP, _RA12, _FILL, _NO_DECAY, _LAST_BATCH),
+    image=32,
+    mean=_CIFAR_MEAN,
+    std=_CONVMIXER_STD,
+)
+
 RECIPES = (
     NamedRecipe(
         "small_data",
@@ -274,28 +300,14 @@ RECIPES = (
         published="81.6% (CoAtNet-0), 83.3% (-1), 84.1% (-2), 84.5% (-3), at 224",
         departures=("The 10,000 steps of warm-up are 32 epochs of 1.28 million images.", *_COATNET_DEPARTURES),
     ),
-    NamedRecipe(
-        "coatnet_in1k_384",
-        _COATNET_FINE,
-        model="coatnet_0",
-        data="imagenet",
-        source="arXiv:2106.04803v2, table 10, second column",
-        published="83.9% (CoAtNet-0), 85.1% (-1), 85.7% (-2), 85.8% (-3)",
-        departures=_COATNET_DEPARTURES,
-        image=384,
-        crop_pct=1.0,
-        weights="runs/coatnet_0-imagenet",
-    ),
-    NamedRecipe(
-        "coatnet_in1k_512",
-        replace(_COATNET_FINE, drop_path=0.5),
+    _COATNET_384,
+    replace(
+        _COATNET_384,
+        name="coatnet_in1k_512",
+        recipe=replace(_COATNET_FINE, drop_path=0.5),
         model="coatnet_2",
-        data="imagenet",
-        source="arXiv:2106.04803v2, table 10, second column",
         published="85.9% (CoAtNet-2), 86.0% (-3)",
-        departures=_COATNET_DEPARTURES,
         image=512,
-        crop_pct=1.0,
         weights="runs/coatnet_2-imagenet",
     ),
     NamedRecipe(
@@ -314,29 +326,13 @@ RECIPES = (
         ),
         crop_pct=0.96,
     ),
-    NamedRecipe(
-        "convmixer_cifar",
-        _CONVMIXER_CIFAR,
-        model="convmixer_256_8",
-        data="cifar10",
-        source="the authors' convmixer-cifar10, README, 25 epochs",
-        published="92.60% (CIFAR-10)",
-        departures=(_AMP, _RA12, _FILL, _NO_DECAY, _LAST_BATCH),
-        image=32,
-        mean=_CIFAR_MEAN,
-        std=_CONVMIXER_STD,
-    ),
-    NamedRecipe(
-        "convmixer_cifar_100",
-        replace(_CONVMIXER_CIFAR, epochs=100, color_jitter=0.2, reprob=0.2),
-        model="convmixer_256_8",
-        data="cifar10",
+    _CONVMIXER_25,
+    replace(
+        _CONVMIXER_25,
+        name="convmixer_cifar_100",
+        recipe=replace(_CONVMIXER_CIFAR, epochs=100, color_jitter=0.2, reprob=0.2),
         source="the authors' convmixer-cifar10, README, 100 epochs",
         published="above 94% (CIFAR-10)",
-        departures=(_AMP, _RA12, _FILL, _NO_DECAY, _LAST_BATCH),
-        image=32,
-        mean=_CIFAR_MEAN,
-        std=_CONVMIXER_STD,
     ),
     NamedRecipe(
         "convmixer_cifar_200",
