@@ -17,16 +17,16 @@ from visiongraft.cli.entrants import (
     reference_among,
 )
 from visiongraft.cli.groups import Grafts, Images, Machine, Shown, Source
-from visiongraft.cli.progress import progress_bar
+from visiongraft.cli.narrator import Teller
 from visiongraft.cli.runs import RUNS, short_name
 from visiongraft.cli.values import ImageSize, check_share, check_writable, parse_image
 from visiongraft.compare.budget import parse_budget
-from visiongraft.compare.folder import ComparisonFolder, Failed, Result
+from visiongraft.compare.folder import ComparisonFolder
 from visiongraft.compare.plan import Entry, Plan, mark_of, mark_of_weights
 from visiongraft.compare.table import Comparison, Row, points
 from visiongraft.compare.trials import Circumstances, run_comparison
 from visiongraft.data.kept import kept_in_memory
-from visiongraft.errors import DataError, GraftError, counted, printable
+from visiongraft.errors import DataError, GraftError, printable
 from visiongraft.explain.comparison import write_comparison
 from visiongraft.kernels.types import Grid
 from visiongraft.surgery.words import Graft
@@ -231,71 +231,6 @@ def _command(options: Mapping[str, object]) -> dict[str, object]:
     """Give the options that are not what they are when nothing is said."""
     when_nobody_says = usual(run) | defaults(str(options["recipe"]))
     return {name: value for name, value in options.items() if value != when_nobody_says[name]}
-
-
-class Teller:
-    """A witness of a comparison that prints a line for each run, and shows a bar where somebody watches.
-
-    Args:
-        notes: about the data, printed before the first run.
-    """
-
-    def __init__(self, notes: tuple[str, ...]) -> None:
-        self._notes = notes
-        self._bar = progress_bar()
-        self._task = self._bar.add_task("", total=None)
-        self._runs, self._number = 0, 0
-
-    def __enter__(self) -> "Teller":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def say(self, text: str) -> None:
-        """Print a line."""
-        self._bar.console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
-
-    def timing(self, name: str) -> None:
-        """Show which network is timed."""
-        self._bar.update(self._task, description=f"timing {name}")
-
-    def planned(self, plan: Plan, finished: int) -> None:
-        """Print the plan, and what is finished of it."""
-        for note in self._notes:
-            self.say(note)
-        self._runs, self._number = len(plan), finished
-        width = max(len(each.name) for each in plan.entries)
-        for each in plan.entries:
-            pace = "" if each.epoch_seconds is None else f", about {each.epoch_seconds:.1f} s each"
-            self.say(
-                f"{each.name:{width}}  {counted(len(plan.seeds), 'run')} of {counted(each.epochs, 'epoch')}{pace}"
-            )
-        if finished:
-            self.say(f"{finished} of {counted(len(plan), 'run')} finished before")
-
-    def begun(self, entry: Entry, seed: int) -> None:
-        """Show which run it is."""
-        self._number += 1
-        words = f"{entry.name}, seed {seed}, run {self._number} of {self._runs}"
-        self._bar.update(self._task, description=words, completed=0, total=None)
-
-    def step(self, done: int, steps: int) -> None:
-        """Advance the bar."""
-        self._bar.update(self._task, completed=done, total=steps)
-
-    def note(self, text: str) -> None:
-        """Print it."""
-        self.say(text)
-
-    def ended(self, result: Result | Failed) -> None:
-        """Print what a run gave."""
-        head = f"{self._number:3d} of {self._runs}  {result.model}, seed {result.seed}: "
-        if isinstance(result, Failed):
-            self.say(f"{head}diverged. {result.reason}")
-        else:
-            self.say(f"{head}top-1 {result.top1:.2%} after {result.seconds:.0f} s")
 
 
 def as_json(found: Comparison) -> dict[str, object]:
