@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from visiongraft.data.findings import Finding, severity_of, share_of
+from visiongraft.data.findings import Finding, named, severity_of, share_of
 from visiongraft.data.oddities import ODDITIES
 from visiongraft.data.survey import Survey
 from visiongraft.errors import counted
@@ -93,18 +93,18 @@ def check_classes(seen: Survey) -> Iterator[Finding]:
         yield Finding(
             "val_only",
             "grave",
-            f"Classes that val has and train lacks: {_named(seen, unlearnt)}",
+            f"Classes that val has and train lacks: {named(seen.data.classes, unlearnt)}",
             "Add images of them to train, or remove them from val: what is not learnt cannot be right",
             np.flatnonzero(seen.held_out & unlearnt[seen.labels]),
         )
     empty = learnt + scored == 0
     if empty.any():
         remedy = "Add images, or remove the classes: a network would get outputs that are never right"
-        yield Finding("empty", "warning", f"Classes without any image: {_named(seen, empty)}", remedy)
+        yield Finding("empty", "warning", f"Classes without any image: {named(seen.data.classes, empty)}", remedy)
     unscored = (learnt > 0) & (scored == 0)
     if unscored.any():
         remedy = "Nothing tells how well they are learnt: move some of their images to val"
-        yield Finding("unscored", "warning", f"Classes that val lacks: {_named(seen, unscored)}", remedy)
+        yield Finding("unscored", "warning", f"Classes that val lacks: {named(seen.data.classes, unscored)}", remedy)
     yield from _check_balance(seen, learnt, scored)
 
 
@@ -121,7 +121,7 @@ def _check_balance(seen: Survey, learnt: NDArray[np.int64], scored: NDArray[np.i
     """Look for classes that are small, absolutely or beside others, and for a small val."""
     few = (learnt > 0) & (learnt < FEW)
     if few.any():
-        what = f"Classes of fewer than {FEW} images to learn from: {_named(seen, few)}"
+        what = f"Classes of fewer than {FEW} images to learn from: {named(seen.data.classes, few)}"
         yield Finding("few", "warning", what, "Add images of them, or merge them with others")
     if learnt.any():
         large, small = int(learnt.argmax()), int(np.where(learnt > 0, learnt, np.iinfo(np.int64).max).argmin())
@@ -167,10 +167,3 @@ _NARROW, _WIDE = 0.5, 2.0
 
 def _three(values: Iterable[float]) -> str:
     return ", ".join(f"{each:.2f}" for each in values)
-
-
-def _named(seen: Survey, chosen: NDArray[np.bool_]) -> str:
-    """Write how many classes were chosen of how many, and the names of the first three."""
-    names = [repr(seen.data.classes[label]) for label in np.flatnonzero(chosen)[:3]]
-    more = ", ..." if chosen.sum() > len(names) else ""
-    return f"{share_of(int(chosen.sum()), len(chosen))}: {', '.join(names)}{more}"

@@ -1,7 +1,4 @@
-"""What is wrong with a data set of labelled images, found before the first step. Nothing is mended here.
-
-Data with boxes or masks will want checks of their own; `findings` and `survey` are for them as well.
-"""
+"""What is wrong with a data set of labelled images, found before the first step. Nothing is mended here."""
 
 import os
 from collections.abc import Callable, Iterator

@@ -1,6 +1,6 @@
 """What was found wrong with a data set, whatever kind of data it is: a fact, a remedy, and the images concerned."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -61,6 +61,13 @@ def severity_of(number: int, total: int) -> Severity:
 def by_severity(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Sort findings, the grave ones first, and leave those of one severity in their order."""
     return tuple(sorted(findings, key=lambda each: SEVERITIES.index(each.severity)))
+
+
+def named(names: Sequence[str], chosen: NDArray[np.bool_]) -> str:
+    """Write how many classes were chosen of how many, and the names of the first three."""
+    first = [repr(names[place]) for place in np.flatnonzero(chosen)[:3]]
+    more = ", ..." if chosen.sum() > len(first) else ""
+    return f"{share_of(int(chosen.sum()), len(chosen))}: {', '.join(first)}{more}"
 
 
 def share_of(number: int, total: int) -> str:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from visiongraft.data.checks import FEW, check_files
 from visiongraft.data.copies import check_copies
-from visiongraft.data.findings import Finding, Places, by_severity, severity_of, share_of
+from visiongraft.data.findings import Finding, Places, by_severity, named, severity_of, share_of
 from visiongraft.data.images import image_size
 from visiongraft.data.sets import FileImages, ImageData
 from visiongraft.data.survey import Survey, survey
@@ -273,21 +273,16 @@ _SURE = 16.0  # pixels: a shape of more covers one, unless it is far thinner tha
 def _check_categories(data: DetectionData) -> Iterator[Finding]:
     """Look at how many objects each category has."""
     learnt, scored = (counts_of(each, len(data.categories)) for each in (data.train, data.val))
-
-    def named(chosen: NDArray[np.bool_]) -> str:
-        names = [repr(data.categories[place]) for place in np.flatnonzero(chosen)[:3]]
-        return f"{share_of(int(chosen.sum()), len(chosen))}: {', '.join(names)}{', ...' if chosen.sum() > 3 else ''}"
-
     if ((learnt == 0) & (scored > 0)).any():
-        what = f"Categories that val has and train lacks: {named((learnt == 0) & (scored > 0))}"
+        what = f"Categories that val has and train lacks: {named(data.categories, (learnt == 0) & (scored > 0))}"
         yield Finding("val_only", "warning", what, "Annotate some in train: what is not learnt cannot be found")
     if ((learnt > 0) & (scored == 0)).any():
-        what = f"Categories that val lacks: {named((learnt > 0) & (scored == 0))}"
+        what = f"Categories that val lacks: {named(data.categories, (learnt > 0) & (scored == 0))}"
         yield Finding("unscored", "warning", what, "Nothing tells how well they are learnt: annotate some in val")
     if (learnt + scored == 0).any():
-        what = f"Categories without any object: {named(learnt + scored == 0)}"
+        what = f"Categories without any object: {named(data.categories, learnt + scored == 0)}"
         yield Finding("unused", "note", what, "Nothing has to be done: they are never found")
     few = (learnt > 0) & (learnt < FEW)
     if few.any():
-        what = f"Categories of fewer than {counted(FEW, 'object')} to learn from: {named(few)}"
+        what = f"Categories of fewer than {counted(FEW, 'object')} to learn from: {named(data.categories, few)}"
         yield Finding("few", "warning", what, "Annotate more of them, or merge them with others")
