@@ -201,7 +201,7 @@ def spelt(word: object) -> str:
     if not is_dataclass(word) or isinstance(word, type):
         return repr(word)
     said = (
-        (each.name, getattr(word, each.name)) for each in fields(word) if getattr(word, each.name) != _default(each)
+        (each.name, getattr(word, each.name)) for each in fields(word) if getattr(word, each.name) != default_of(each)
     )
     return f"{type(word).__name__}({', '.join(f'{name}={spelt(value)}' for name, value in said)})"
 
@@ -242,7 +242,8 @@ def _document(node: ast.expr) -> object:
             return ast.literal_eval(node)
 
 
-def _default(field: Field[Any]) -> object:
+def default_of(field: Field[Any]) -> object:
+    """Give what a field is where nobody says; `MISSING` where it has to be said."""
     return field.default if field.default_factory is MISSING else field.default_factory()
 
 

@@ -5,15 +5,16 @@ The records lie in the package, since `graft info` shows them where there is no 
 
 import json
 from collections.abc import Iterable
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cache
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from visiongraft.kernels.types import Grid
 from visiongraft.spec import Backbone
+from visiongraft.vocabulary import default_of
 
 FOLDER = Path(__file__).parent
 COUNTS = FOLDER / "counts.jsonl"
@@ -102,7 +103,7 @@ _DIGITS = 12
 def _essence(value: object) -> object:
     if is_dataclass(value) and not isinstance(value, type):
         chosen = {each.name: getattr(value, each.name) for each in fields(value)}
-        defaults = {each.name: _default(each) for each in fields(value)}
+        defaults = {each.name: default_of(each) for each in fields(value)}
         kept = {key: _essence(each) for key, each in chosen.items() if each != defaults[key]}
         if isinstance(value, Backbone):
             del kept["name"]
@@ -110,10 +111,6 @@ def _essence(value: object) -> object:
     if isinstance(value, tuple):
         return [[len(list(run)), _essence(each)] for each, run in groupby(value)]
     return value
-
-
-def _default(field: Any) -> object:  # noqa: ANN401 - dataclasses.Field is generic in what it holds
-    return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 Row = TypeVar("Row", Count, Parity)
