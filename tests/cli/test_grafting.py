@@ -13,6 +13,7 @@ from torchvision import models
 
 from tests.cli.running import answer, complaint
 from tests.pictures import write_npz
+from tests.train import pair
 from tests.weights.fake_hub import put_into_cache
 from visiongraft import vocabulary
 from visiongraft.cli.grafting import parse_grafts
@@ -23,17 +24,7 @@ from visiongraft.surgery.foreign import Foreign, Grafted
 from visiongraft.surgery.network import build
 from visiongraft.weights.store import read
 
-PLUGIN = """
-from dataclasses import dataclass
-from torch import nn
-
-@dataclass(frozen=True)
-class Window:
-    kernel: int = 3
-
-    def build(self, site):
-        return nn.Conv2d(site.in_width, site.width, self.kernel, stride=site.stride, padding=self.kernel // 2)
-
+PLUGIN = f"""{pair.PLUGIN}
 @dataclass(frozen=True)
 class Wide:
     def build(self, site):

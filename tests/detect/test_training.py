@@ -1,7 +1,6 @@
 """The training of a detector: each bit follows from the step, and what is kept is what is scored."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from torch import nn
 from tests.detect.boxes import document, picture, write_images, write_json
 from tests.detect.tiny import built
 from tests.train.endings import ending, same
+from tests.train.killer import Killed, Killer
 from visiongraft.data.loader import Share
 from visiongraft.detect.course import DetectionCourse, parse_jitter
 from visiongraft.detect.judging import judge
@@ -54,27 +54,6 @@ def run(folder: RunFolder, data: Path, course: DetectionCourse = QUICK, **more) 
     detector = built(more.pop("kind", "mask_rcnn"), more.pop("network", "resnet_pico"), **choices)
     more = {"hardware": CPU, "save_minutes": 0.0, **more}
     return train(Detecting(detector, open_detection(data), course), folder, **more)
-
-
-class Killed(BaseException):
-    """Stands for the end of the process: nobody catches it."""
-
-
-class Killer:
-    """Ends the process after a step."""
-
-    def __init__(self, after: int) -> None:
-        self.after = after
-
-    def go_on(self, done: int, steps: int, notes: Sequence[str]) -> None:
-        pass
-
-    def step(self, done: int, steps: int, loss: float) -> None:
-        if done == self.after:
-            raise Killed
-
-    def epoch(self, row: dict) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,10 @@ from tests.cli.running import answer
 from tests.once import Once
 from tests.pictures import SIDE, write_npz
 from tests.train.endings import ending, same
+from tests.train.killer import Killed, Killer
 from tests.train.pair import GRAFTED, OPTIONS, rows, train_together
 from tests.train.test_compiling import COMPILED, PLAIN, losses
 from tests.train.test_engine import QUICK
-from tests.train.test_resume import Killed, Killer
 from visiongraft import vocabulary
 from visiongraft.data.sources import open_data
 from visiongraft.preprocessing import Preprocessing

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from tests.networks import shallow
 from tests.pictures import SIDE, write_folder, write_npz
 from tests.train.endings import ending, same
+from tests.train.killer import Killed, Killer
 from tests.train.test_engine import QUICK
-from tests.train.test_resume import Killed, Killer
 from visiongraft.data.sources import open_data
 from visiongraft.errors import GraftError, RunError
 from visiongraft.preprocessing import Preprocessing

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 
 from tests.pictures import SIDE, stripes, write_folder, write_npz
 from tests.train.endings import ending, same
+from tests.train.killer import Killed, Killer
 from tests.train.test_engine import CPU, QUICK, READING
 from visiongraft.data.sources import open_data
 from visiongraft.errors import RunError
@@ -58,28 +58,6 @@ RICH = replace(
     sampler="balanced",
 )
 """A recipe that draws all that a recipe can."""
-
-
-class Killed(BaseException):
-    """Stands for the end of the process: nobody catches it."""
-
-
-class Killer:
-    """Ends the process after a step."""
-
-    def __init__(self, after: int) -> None:
-        self.after = after
-        self.heard: list[tuple[int, int, tuple[str, ...]]] = []
-
-    def go_on(self, done: int, steps: int, notes: Sequence[str]) -> None:
-        self.heard.append((done, steps, tuple(notes)))
-
-    def step(self, done: int, steps: int, loss: float) -> None:
-        if done == self.after:
-            raise Killed
-
-    def epoch(self, row: dict) -> None:
-        pass
 
 
 def begin(folder: RunFolder, data: Path, recipe: Recipe = RICH, **more) -> Outcome:
