@@ -15,7 +15,8 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode, v2
 
 from visiongraft.data.flowers import open_flowers
-from visiongraft.data.loader import Draw, Samples, collate
+from visiongraft.data.loader import Samples, collate
+from visiongraft.data.sampling import Draw
 from visiongraft.data.transforms import TrainTransform, jitter_colors, rotate, to_tensor
 from visiongraft.data.views import cut_out
 from visiongraft.preprocessing import Preprocessing

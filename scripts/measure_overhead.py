@@ -20,7 +20,8 @@ import torch
 
 from scripts.records import circumstances, load, publish
 from visiongraft.data.flowers import open_flowers
-from visiongraft.data.loader import Samples, StepSampler, make_loader
+from visiongraft.data.loader import Samples, make_loader
+from visiongraft.data.sampling import StepSampler
 from visiongraft.data.sets import ImageData
 from visiongraft.families.zoo import get_spec
 from visiongraft.network import Network

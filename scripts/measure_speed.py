@@ -23,7 +23,8 @@ from torch import Tensor
 
 from scripts.records import circumstances, load, publish, without_place
 from visiongraft.data.kept import kept_in_memory
-from visiongraft.data.loader import Batch, Samples, Share, StepSampler, make_loader
+from visiongraft.data.loader import Batch, Samples, make_loader
+from visiongraft.data.sampling import Share, StepSampler
 from visiongraft.data.sets import ImageData
 from visiongraft.data.sources import open_data
 from visiongraft.families.zoo import get_spec

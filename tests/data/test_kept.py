@@ -14,7 +14,8 @@ from visiongraft.data import kept
 from visiongraft.data.fingerprint import fingerprint
 from visiongraft.data.images import ORIENTATION
 from visiongraft.data.kept import Cache, KeptImages, kept_in_memory
-from visiongraft.data.loader import Batch, Samples, StepSampler, make_loader
+from visiongraft.data.loader import Batch, Samples, make_loader
+from visiongraft.data.sampling import StepSampler
 from visiongraft.data.sets import FileImages, ImageData
 from visiongraft.data.sources import open_data
 from visiongraft.data.transforms import TrainTransform

@@ -12,19 +12,8 @@ import torch
 from PIL import Image
 
 from visiongraft.data.flowers import open_flowers
-from visiongraft.data.loader import (
-    Batch,
-    Draw,
-    Failure,
-    Sample,
-    Samples,
-    ScoringSampler,
-    Share,
-    StepSampler,
-    collate,
-    make_loader,
-    mix,
-)
+from visiongraft.data.loader import Batch, Failure, Sample, Samples, collate, make_loader
+from visiongraft.data.sampling import Draw, ScoringSampler, Share, StepSampler, mix
 from visiongraft.data.sets import ArrayImages, FileImages
 from visiongraft.data.transforms import EvalTransform, TrainTransform
 from visiongraft.data.views import Views, cut_out

@@ -10,9 +10,10 @@ from PIL import Image
 from tests.pictures import stripes
 from visiongraft.data.augment import Augmented, RandPolicy, TrivialPolicy, parse_policy
 from visiongraft.data.erasing import AREA, cutout, erase
-from visiongraft.data.loader import Draw, Samples, Share, StepSampler, collate
+from visiongraft.data.loader import Samples, collate
 from visiongraft.data.mixing import Blend, Mixing
 from visiongraft.data.order import Order
+from visiongraft.data.sampling import Draw, Share, StepSampler
 from visiongraft.data.sets import ArrayImages
 from visiongraft.data.transforms import PaddedCrop, Rows, TrainTransform
 from visiongraft.data.views import cut_out

@@ -17,9 +17,10 @@ from tests.pictures import write_folder, write_npz
 from visiongraft.data import packing
 from visiongraft.data.fingerprint import changes, fingerprint
 from visiongraft.data.images import UnreadableImage
-from visiongraft.data.loader import Samples, ScoringSampler, StepSampler, make_loader
+from visiongraft.data.loader import Samples, make_loader
 from visiongraft.data.order import WINDOW, Order
 from visiongraft.data.packing import write_shards
+from visiongraft.data.sampling import ScoringSampler, StepSampler
 from visiongraft.data.sets import ImageSet
 from visiongraft.data.shards import MANIFEST
 from visiongraft.data.sources import open_data

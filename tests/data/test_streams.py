@@ -18,8 +18,9 @@ from tests.data.bucket import serving
 from tests.data.shards import SMALL, by_name, far, message, names, opened, overwrite, written
 from tests.pictures import write_folder
 from visiongraft.data import streams
-from visiongraft.data.loader import Ahead, Samples, ScoringSampler, StepSampler, make_loader
+from visiongraft.data.loader import Samples, make_loader
 from visiongraft.data.packing import open_shards, write_shards
+from visiongraft.data.sampling import Ahead, ScoringSampler, StepSampler
 from visiongraft.data.shards import MANIFEST
 from visiongraft.data.sources import open_data
 from visiongraft.data.streams import LostChunk

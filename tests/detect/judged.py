@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.detect.tiny import built
-from visiongraft.data.loader import Share
+from visiongraft.data.sampling import Share
 from visiongraft.detect.course import DetectionCourse
 from visiongraft.detect.opening import open_detection
 from visiongraft.detect.training import Detecting

@@ -8,7 +8,8 @@ from torchvision import tv_tensors
 
 from tests.detect.boxes import HEIGHT, WIDTH, document, write_coco, write_json
 from tests.detect.tiny import built
-from visiongraft.data.loader import Draw, Failure, ScoringSampler, StepSampler
+from visiongraft.data.loader import Failure
+from visiongraft.data.sampling import Draw, ScoringSampler, StepSampler
 from visiongraft.detect.opening import open_detection
 from visiongraft.detect.samples import DetectionSamples, make_detection_loader
 from visiongraft.detect.scenes import (

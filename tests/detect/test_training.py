@@ -12,7 +12,7 @@ from tests.detect.boxes import document, picture, write_images, write_json
 from tests.detect.tiny import built
 from tests.train.endings import ending, same
 from tests.train.killer import Killed, Killer
-from visiongraft.data.loader import Share
+from visiongraft.data.sampling import Share
 from visiongraft.detect.course import DetectionCourse, parse_jitter
 from visiongraft.detect.judging import judge
 from visiongraft.detect.opening import open_detection

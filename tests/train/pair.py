@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.detect.test_training import write_scenes
 from tests.pictures import write_folder, write_npz
 from visiongraft.cli.main import main
-from visiongraft.data.loader import Share, StepSampler
+from visiongraft.data.sampling import Share, StepSampler
 from visiongraft.data.sources import open_data
 from visiongraft.train.devices import Strategy
 from visiongraft.train.run import RunFolder

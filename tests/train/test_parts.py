@@ -11,7 +11,8 @@ from tests.once import Once
 from tests.train.pair import MISSING, rows, train_together
 from tests.train.test_step import BUSY, PRE, Looker, batch, part_of
 from visiongraft.cli.main import main
-from visiongraft.data.loader import Batch, Share
+from visiongraft.data.loader import Batch
+from visiongraft.data.sampling import Share
 from visiongraft.train.parts import Turn, turns_of
 from visiongraft.train.run import RunFolder
 from visiongraft.train.state import read_state

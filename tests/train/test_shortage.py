@@ -13,7 +13,8 @@ from tests.train.endings import ending, same
 from tests.train.test_engine import QUICK, run
 from tests.train.test_resume import go_on
 from visiongraft import create_model
-from visiongraft.data.loader import FEWEST, Batch, Share
+from visiongraft.data.loader import Batch
+from visiongraft.data.sampling import FEWEST, Share
 from visiongraft.data.sources import open_data
 from visiongraft.errors import RunError, is_shortage
 from visiongraft.network import Network

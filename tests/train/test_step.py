@@ -11,7 +11,8 @@ from torch import Tensor
 
 from tests.pictures import stripes, write_folder, write_npz
 from visiongraft.data.augment import Augmented, RandPolicy
-from visiongraft.data.loader import Batch, Draw, Samples, Share
+from visiongraft.data.loader import Batch, Samples
+from visiongraft.data.sampling import Draw, Share
 from visiongraft.data.sets import ArrayImages, ImageData
 from visiongraft.data.sources import open_data
 from visiongraft.data.transforms import PaddedCrop, TrainTransform

@@ -7,7 +7,8 @@ from time import perf_counter
 
 import numpy as np
 
-from visiongraft.data.loader import Batch, Samples, StepSampler, make_loader
+from visiongraft.data.loader import Batch, Samples, make_loader
+from visiongraft.data.sampling import StepSampler
 from visiongraft.data.sets import ImageSet
 from visiongraft.data.transforms import TrainTransform
 from visiongraft.data.views import cut_out

@@ -20,7 +20,8 @@ import torch
 from PIL import Image
 
 from visiongraft.data.images import UnreadableImage, read_image
-from visiongraft.data.loader import Failure, allowed_failures, mix
+from visiongraft.data.loader import Failure, allowed_failures
+from visiongraft.data.sampling import mix
 from visiongraft.data.sets import ArrayImages, FileImages, ImageData, ImageSet, Parts, no_images
 from visiongraft.data.shards import MANIFEST, PARTS, Chunk, FolderOfChunks, ShardImages, Shards, read_manifest
 from visiongraft.data.streams import SCHEMES, Bucket, ChunkWriter

@@ -7,7 +7,8 @@ from time import perf_counter
 import torch
 from torch import nn
 
-from visiongraft.data.loader import Failure, ScoringSampler, Share
+from visiongraft.data.loader import Failure
+from visiongraft.data.sampling import ScoringSampler, Share
 from visiongraft.detect.annotations import DetectionSet
 from visiongraft.detect.build import spec_of
 from visiongraft.detect.checks import fault_of_image

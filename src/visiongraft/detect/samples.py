@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision import tv_tensors
 
 from visiongraft.data.images import UnreadableImage
-from visiongraft.data.loader import Draw, Failure, Memory, loader_of
+from visiongraft.data.loader import Failure, Memory, loader_of
+from visiongraft.data.sampling import Draw
 from visiongraft.detect.annotations import DetectionSet
 from visiongraft.detect.scenes import Scene, Step, without_vanished
 from visiongraft.errors import DataError

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from visiongraft.data.loader import Share, StepSampler, mix
+from visiongraft.data.sampling import Share, StepSampler, mix
 from visiongraft.detect.annotations import DetectionData
 from visiongraft.detect.build import spec_of
 from visiongraft.detect.course import DetectionCourse

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from visiongraft.data.fingerprint import fingerprint
-from visiongraft.data.loader import FEWEST, Batch, Samples, Share, StepSampler, make_loader
+from visiongraft.data.loader import Batch, Samples, make_loader
+from visiongraft.data.sampling import FEWEST, Share, StepSampler
 from visiongraft.data.sets import ImageData
 from visiongraft.data.transforms import Transform
 from visiongraft.errors import DataError, GraftError, RunError, WeightsError

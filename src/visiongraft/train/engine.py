@@ -8,7 +8,8 @@ from typing import Generic, Literal, TypeVar
 import torch
 from torch import nn
 
-from visiongraft.data.loader import Failure, Share
+from visiongraft.data.loader import Failure
+from visiongraft.data.sampling import Share
 from visiongraft.errors import GraftError, RunError
 from visiongraft.network import Network
 from visiongraft.surgery.foreign import Blueprint

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
-from visiongraft.data.loader import Failure, Samples, ScoringSampler, Share, make_loader
+from visiongraft.data.loader import Failure, Samples, make_loader
+from visiongraft.data.sampling import ScoringSampler, Share
 from visiongraft.data.sets import ImageSet
 from visiongraft.data.transforms import EvalTransform
 from visiongraft.errors import DataError, RunError, is_shortage

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from visiongraft.data.loader import FEWEST
+from visiongraft.data.sampling import FEWEST
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from visiongraft.data.loader import Share
+from visiongraft.data.sampling import Share
 from visiongraft.errors import RunError, counted, is_shortage
 from visiongraft.train.course import Course
 from visiongraft.train.task import P, Part

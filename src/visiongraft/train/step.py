@@ -10,9 +10,10 @@ from torch import Tensor
 
 from visiongraft.data.augment import Augmented, parse_policy
 from visiongraft.data.erasing import cutout, erase
-from visiongraft.data.loader import Ahead, Batch, Share, mix
+from visiongraft.data.loader import Batch
 from visiongraft.data.mixing import Blend, Mixing
 from visiongraft.data.order import Order
+from visiongraft.data.sampling import Ahead, Share, mix
 from visiongraft.data.sets import ImageData
 from visiongraft.data.shards import ShardImages
 from visiongraft.data.streams import AHEAD

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from visiongraft.data.loader import Share
+from visiongraft.data.sampling import Share
 from visiongraft.errors import RunError, is_shortage
 from visiongraft.train.average import averaged
 from visiongraft.train.compiling import Code, stance

@@ -8,7 +8,8 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
-from visiongraft.data.loader import Failure, Share
+from visiongraft.data.loader import Failure
+from visiongraft.data.sampling import Share
 from visiongraft.train.course import Course
 from visiongraft.train.devices import Hardware
 from visiongraft.train.team import Team
