@@ -91,8 +91,8 @@ def run(
 
     Args:
         data: a folder of images with annotations
-        recipe: small, for few images and weights that begin at random, or the set-up of a paper; options that are
-            given beside it win
+        recipe: small, nuclei_cpu or bccd_cpu, for few images and random weights, or the set-up of a paper; options
+            that are given beside it win
         kind: of the detector; by default mask_rcnn where all objects have masks, else faster_rcnn
         backbone: a name of `graft list`, or a library's, as torchvision:resnet50; by default the recipe's, or what
             --weights is of
