@@ -198,9 +198,12 @@ def test_a_detector_begins_with_the_backbone_of_a_classifier(
     file = vg.save(vg.create_model("resnet_pico", num_classes=2, image=32), tmp_path / "classifier.safetensors")
     small = DETECTOR[2:]  # without --backbone
     words = ["detect", "train", "--data", data, "--weights", file, "--output", tmp_path / "run", *small]
-    assert answer(capsys, *words)["epochs"] == 1
+    begun = answer(capsys, *words)
+    assert begun["epochs"] == 1
+    assert begun["notes"] == ["99.8% of the weights of resnet_pico are kept."]
     file.unlink()
-    assert answer(capsys, "detect", "train", "--resume", tmp_path / "run")["epochs"] == 1
+    again = answer(capsys, "detect", "train", "--resume", tmp_path / "run")
+    assert (again["epochs"], again["notes"]) == (1, [])
 
 
 def test_two_processes_train_together_and_go_on_as_if_they_had_never_been_stopped(once: Once) -> None:

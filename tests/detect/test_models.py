@@ -77,6 +77,22 @@ def test_a_backbone_begins_with_the_weights_of_a_file(file: Path) -> None:
     assert share_kept(detector, source) == pytest.approx(1 - (classifier + changed.numel()) / whole)
 
 
+def test_a_detector_that_would_keep_nothing_of_its_weights_is_refused(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "adapted_to", lambda source, spec: backbone_of_others(spec))
+    with pytest.raises(WeightsError, match="^Nothing of the weights of botnet_pico is left in fcos_botnet_pico"):
+        create_detector("fcos", weights=file, image=64, **SMALL)
+
+
+def backbone_of_others(spec: vg.Backbone) -> nn.Module:
+    """Build a network of which no number is that of a file."""
+    network = vg.build(spec)
+    for each in network.parameters():
+        nn.init.normal_(each)
+    return network
+
+
 def test_position_tables_of_the_weights_are_resampled_for_the_detectors_size(file: Path) -> None:
     detector = create_detector("faster_rcnn", backbone=backbone("botnet_pico"), weights=file, norm="train", **SMALL)
     assert spec_of(detector).norm == "train"

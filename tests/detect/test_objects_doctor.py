@@ -66,6 +66,16 @@ def test_crowds_copies_and_hollow_shapes_are_counted(tmp_path):
     assert found["hollow_shape"].what == "Shapes that cover no pixel: 1 of 7 (14.3%)"
 
 
+@pytest.mark.parametrize(("part", "kind"), [("train", "nothing_to_learn_from"), ("val", "nothing_to_be_scored_on")])
+def test_a_part_that_shows_nothing_but_crowds_is_grave(tmp_path, part, kind):
+    content = document(start={"train": 1, "val": 11}[part])
+    for each in content["annotations"]:
+        each["iscrowd"] = 1
+    found = findings(write_coco(tmp_path / "set", **{part: content}))[kind]
+    assert found.severity == "grave"
+    assert found.what == f"There is no object to {kind[11:].replace('_', ' ')} in 3 images"
+
+
 def test_boxes_of_a_pixel_are_told(tmp_path):
     found = findings(write_coco(tmp_path / "set", spoil(document(), bbox=[5, 5, 1, 9])))
     assert found["tiny"].what == "Boxes of less than 2 pixels in width or height: 1"

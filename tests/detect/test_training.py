@@ -20,6 +20,7 @@ from visiongraft.detect.store import read
 from visiongraft.detect.training import TERMS, Detecting, DetectionOutcome
 from visiongraft.detect.value import Kind
 from visiongraft.errors import DataError, GraftError, RunError
+from visiongraft.surgery.foreign import Foreign
 from visiongraft.train.devices import Hardware
 from visiongraft.train.engine import train
 from visiongraft.train.run import RunFolder, plan_run
@@ -165,9 +166,13 @@ def test_a_run_of_other_data_or_another_course_cannot_go_on(
 
 
 def test_the_networks_of_others_and_fixed_norms_learn_as_well(tmp_path: Path, data: Path) -> None:
-    detector = built("faster_rcnn", "convmixer_pico", num_classes=2, min_size=(32,), max_size=48, norm="frozen")
+    choices = {"num_classes": 2, "min_size": (32,), "max_size": 48, "norm": "frozen"}
+    detector = built("faster_rcnn", Foreign("timm:test_efficientnet", image=(32, 32)), **choices)
+    before = {name: each.clone() for name, each in detector.backbone.body.state_dict().items()}
     course = replace(QUICK, epochs=1, model_ema_decay=0.0)
     train(Detecting(detector, open_detection(data), course), plan_run(tmp_path / "run", name=""), hardware=CPU)
+    still = {name for name, each in detector.backbone.body.state_dict().items() if torch.equal(each, before[name])}
+    assert still == {name for name in before if "bn" in name}
 
 
 def test_a_detector_of_other_categories_is_refused(data: Path) -> None:

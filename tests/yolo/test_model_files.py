@@ -119,6 +119,10 @@ def test_the_same_seed_gives_the_same_weights_with_a_mixer_as_without() -> None:
             "Row 3 of the model file names the layer 'MHSA', which neither Ultralytics nor visiongr",
         ),
         ([1, 1, "Conv2dNormActivation", [4]], "Mixers of visiongraft are "),
+        (
+            [-1, 1, "NonLocal"],
+            "Row 3 of the model file has 3 entries. A row is [from, repeats, name, arguments], as [-1, 1, NonLoc",
+        ),
     ],
 )
 def test_a_row_that_cannot_be_is_refused_in_one_line(row: list, text: str) -> None:

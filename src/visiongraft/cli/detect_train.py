@@ -41,6 +41,7 @@ from visiongraft.train.devices import Hardware, keep_freed_memory, workers_for
 from visiongraft.train.engine import train
 from visiongraft.train.run import RunFolder
 from visiongraft.train.state import belongings
+from visiongraft.weights.libraries import source_and_tag
 
 VERB = "graft detect train"
 
@@ -86,7 +87,8 @@ def run(
         graft detect train --data nuclei/
         graft detect train --data nuclei/ --kind mask_rcnn --backbone botnet50 --min-size 512 --max-size 512
         graft detect train --data cells/ --kind faster_rcnn --weights runs/coatnet_pico-photos --norm frozen
-        graft detect train --data coco/ --recipe cotnet_1x --pretrained
+        graft detect train --data cells/ --backbone torchvision:resnet50 --pretrained
+        graft detect train --data coco/ --recipe cotnet_1x --weights runs/cotnet50-imagenet
         graft detect train --resume runs/mask_rcnn_botnet_pico-nuclei
 
     Args:
@@ -144,9 +146,10 @@ def run(
     if former is not None:  # trained weights are not read again: the state takes their place, and they may be gone
         detector = build_detector(Detector.from_dict(former["spec"]))
     else:
+        base, tag = source_and_tag(backbone) if source.pretrained and backbone else (backbone, "")
         detector = create_detector(
             kind,
-            backbone=grafted(blueprint_named(backbone), grown) if backbone and grown else backbone,
+            backbone=grafted(blueprint_named(base), grown) if base and grown else base,
             num_classes=len(images.categories),
             min_size=sizes,
             max_size=max_size,
@@ -157,7 +160,7 @@ def run(
             anchors=sides,
             ratios=shapes,
             proposals=proposals,
-            pretrained=source.pretrained,
+            pretrained=tag or source.pretrained,
             weights=best_of(source.weights) if source.weights else None,
             weights_dir=source.weights_dir,
             offline=source.offline,

@@ -82,7 +82,13 @@ def examine_detection(
         ImageData(data.name, ("image",), _files(data.train), _files(data.val)), workers=workers, on_images=on_images
     )
     findings = [*_check_faults(data), *check_files(seen), *_check_sizes(data, seen), *_check_copies(seen)]
-    findings += [*_check_boxes(data), *_check_images(data), *_check_shapes(data), *_check_categories(data)]
+    findings += [
+        *_check_objects(data),
+        *_check_boxes(data),
+        *_check_images(data),
+        *_check_shapes(data),
+        *_check_categories(data),
+    ]
     return DetectionDiagnosis(data, seen, by_severity(findings))
 
 
@@ -184,6 +190,16 @@ def _check_boxes(data: DetectionData) -> Iterator[Finding]:
             "Look at them: most are slips of the mouse, and nothing that small is found",
             np.flatnonzero(slips),
         )
+
+
+def _check_objects(data: DetectionData) -> Iterator[Finding]:
+    """Look for a part without any object, of which crowds are none."""
+    for use, images in (("learn from", data.train), ("be scored on", data.val)):
+        if images.crowd.all():
+            what = f"There is no object to {use} in {counted(len(images), 'image')}"
+            yield Finding(
+                f"nothing_to_{use.replace(' ', '_')}", "grave", what, "Add some: a training refuses the data"
+            )
 
 
 def _check_images(data: DetectionData) -> Iterator[Finding]:

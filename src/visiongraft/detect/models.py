@@ -9,7 +9,7 @@ from torch import nn
 
 from visiongraft.detect.build import build_detector, spec_of
 from visiongraft.detect.value import Detector, Heads, Kind, Norm
-from visiongraft.errors import SpecError
+from visiongraft.errors import SpecError, WeightsError
 from visiongraft.families.zoo import get_spec
 from visiongraft.kernels.types import Grid
 from visiongraft.network import Network
@@ -104,8 +104,27 @@ def create_detector(  # noqa: PLR0913 - the choices of a detector, one by one
             "norm='frozen' keeps what trained weights say, and these are random, with branches that are silent until"
             " they learn. Give pretrained or weights, or norm='train'."
         )
-    network = adapted_to(start.network, value.backbone) if start else None
-    return build_detector(value, network=network)
+    if start is None:
+        return build_detector(value)
+    detector = build_detector(value, network=adapted_to(start.network, value.backbone))
+    _check_kept(detector, start.network)
+    return detector
+
+
+KEPT = "_visiongraft_kept"
+"""The attribute in which a detector tells, in a sentence, how much of trained weights it begins with."""
+
+
+def _check_kept(detector: nn.Module, source: AnyNetwork) -> None:
+    """Note how much of trained weights a detector begins with.
+
+    Raises:
+        WeightsError: if it is nothing, and a training would be blind to them.
+    """
+    share = share_kept(detector, source)
+    if not share:
+        raise WeightsError(f"Nothing of the weights of {source.spec.name} is left in {spec_of(detector).name}.")
+    setattr(detector, KEPT, f"{share:.1%} of the weights of {source.spec.name} are kept.")
 
 
 def _value(kind: Kind | Detector, spec: Blueprint, choices: dict[str, Any], start: Trained | None) -> Detector:

@@ -15,6 +15,7 @@ from visiongraft.detect.build import spec_of
 from visiongraft.detect.course import DetectionCourse
 from visiongraft.detect.fingerprint import detection_fingerprint
 from visiongraft.detect.judging import DetectionEvaluation, judge
+from visiongraft.detect.models import KEPT
 from visiongraft.detect.samples import (
     DetectionBatch,
     DetectionSamples,
@@ -112,8 +113,9 @@ class Detecting:
         )
 
     def begun(self) -> tuple[nn.Module, tuple[str, ...]]:
-        """Give the detector as it begins."""
-        return self.detector, ()
+        """Give the detector as it begins, and tell how much of trained weights it has."""
+        kept = getattr(self.detector, KEPT, None)
+        return self.detector, () if kept is None else (kept,)
 
     def outlined(self) -> nn.Module:
         """Give the same: no process is told its numbers."""

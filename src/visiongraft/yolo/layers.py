@@ -68,11 +68,16 @@ def read_row(index: int, row: Sequence[object], known: Iterable[str]) -> Row | N
     Raises:
         SpecError: if nobody has a layer of that name, or its arguments cannot be.
     """
-    source, _, name, arguments = row
+    name = row[_NAME] if isinstance(row, list | tuple) and len(row) > _NAME else None
     known = set(known)
     if not isinstance(name, str) or name in known or name.startswith(("nn.", "torchvision.ops.")):
         return None
     where = f"Row {index} of the model file"
+    if len(row) != _ENTRIES:
+        raise SpecError(
+            f"{where} has {len(row)} entries. A row is [from, repeats, name, arguments], as [-1, 1, {name}, []]."
+        )
+    source, arguments = row[0], row[-1]
     word = mixers().get(name)
     if word is None:
         raise SpecError(
@@ -82,6 +87,9 @@ def read_row(index: int, row: Sequence[object], known: Iterable[str]) -> Row | N
     if not isinstance(source, int):
         raise SpecError(f"{where}: {name} takes the maps of one layer, not of {source!r}.")
     return Row(index, source, read_mixer(name, arguments, where=where))
+
+
+_NAME, _ENTRIES = 2, 4
 
 
 def read_mixer(name: str, arguments: object, *, where: str) -> Block:
