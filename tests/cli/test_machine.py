@@ -12,12 +12,11 @@ from tests.pictures import SIDE, write_folder, write_npz
 from visiongraft.cli import train as verb
 from visiongraft.data import kept
 from visiongraft.data.kept import KeptImages
-from visiongraft.data.sets import FileImages, ImageData
+from visiongraft.data.sets import FileImages
 from visiongraft.errors import GraftError
 from visiongraft.network import Network
-from visiongraft.spec import Backbone
+from visiongraft.train.classification import Classifying
 from visiongraft.train.devices import Hardware
-from visiongraft.train.recipe import Recipe
 from visiongraft.train.run import RunFolder
 
 QUICK = ["--epochs", "1", "--batch-size", "16", "--image", str(SIDE), "--model", "resnet_pico"]
@@ -28,8 +27,8 @@ def test_compile_and_cache_reach_the_training(
 ) -> None:
     seen: list[tuple[str, type]] = []
 
-    def note(spec: Backbone, data: ImageData, recipe: Recipe, run: RunFolder, *, hardware: Hardware, **_: object):
-        seen.append((hardware.code, type(data.train)))
+    def note(job: Classifying, run: RunFolder, *, hardware: Hardware, **_: object):
+        seen.append((hardware.code, type(job.data.train)))
         raise GraftError("Enough.")
 
     monkeypatch.setattr(verb, "train", note)

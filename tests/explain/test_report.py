@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from tests.networks import shallow
+from visiongraft.cli.arguments import flat
 from visiongraft.cli.options import parse
 from visiongraft.cli.verbs import VERBS
 from visiongraft.data.loader import Failure
@@ -299,10 +300,11 @@ def test_the_commands_on_the_page_are_ones_that_graft_takes(write, tmp_path):
     commands = code_on(write(judged(PREDICTIONS, LABELS), INSECTS, options=options))
     train, score, predict = (shlex.split(line) for each in commands[:2] for line in each.splitlines())
     verbs = {verb.name: verb for verb in VERBS}
-    chosen = [parse(verbs[words[1]], words[2:]) for words in (train, score, predict)]
-    assert [each.arguments["data"] for each in chosen[:2]] == ["it's", "it's"]
-    assert chosen[1].arguments["data_dir"] == tmp_path / "a b"
-    assert chosen[1].arguments["weights"] == chosen[2].arguments["weights"] == tmp_path / "run" / "best.safetensors"
+    parsed = [(verbs[words[1]], parse(verbs[words[1]], words[2:])) for words in (train, score, predict)]
+    chosen = [flat(verb.load().run, each.arguments) for verb, each in parsed]
+    assert [each["data"] for each in chosen[:2]] == ["it's", "it's"]
+    assert chosen[1]["data_dir"] == tmp_path / "a b"
+    assert chosen[1]["weights"] == chosen[2]["weights"] == tmp_path / "run" / "best.safetensors"
 
 
 def test_the_lines_of_python_on_the_page_run(write, tmp_path, monkeypatch, capsys):

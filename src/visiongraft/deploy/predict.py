@@ -78,7 +78,7 @@ def predict(
             f"{model.network.spec.name} has no classifier with these weights: it gives features and no classes. Train"
             " one, with `graft train`, or use other weights."
         )
-    network = fold(model.network).to(device)
+    network, checked = fold(model.network).to(device), False
     transform = EvalTransform(model.preprocessing)
     files = iter(files)
     while chunk := list(islice(files, batch_size)):
@@ -88,6 +88,10 @@ def predict(
                 images.append(transform(read_image(path)))
             except UnreadableImage as error:
                 errors[path] = error.reason
+        if images and not checked:
+            # A folded network may answer where this one gives NaN: oneDNN's rectifier makes 0 of it.
+            _classified(model, model.network.eval().to(device), torch.stack(images[:1]).to(device), top)
+            checked = True
         tops = iter(_classified(model, network, torch.stack(images).to(device), top) if images else ())
         for path in chunk:
             yield Prediction(path, error=errors[path]) if path in errors else Prediction(path, next(tops))
