@@ -73,6 +73,35 @@ def test_a_sequence_is_folded_and_follows_other_weights_that_it_is_given() -> No
         assert apart(folded(images), 2 * first) < 1e-6
 
 
+def test_what_is_called_twice_is_called_twice() -> None:
+    torch.manual_seed(0)
+    shrink = nn.Tanh()
+    network = nn.Sequential(nn.Conv2d(3, 3, 3), shrink, nn.Conv2d(3, 3, 3), shrink).eval()
+    images = torch.randn(2, 3, 16, 16)
+    with torch.no_grad():
+        assert apart(fold(network)(images), network(images)) < 1e-6
+
+
+@pytest.mark.parametrize("options", [{"affine": False}, {"track_running_stats": False}])
+def test_normalisations_without_numbers_of_their_own_are_right_too(options: dict[str, bool]) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8, **options), nn.ReLU()).eval()
+    images = torch.randn(2, 3, 16, 16)
+    with torch.no_grad():
+        assert apart(fold(network)(images), network(images)) < 1e-5
+
+
+def test_a_folded_network_takes_batches_of_any_length_and_numbers_of_any_precision() -> None:
+    network = awake(narrow("botnet_pico"))
+    folded = fold(network)
+    with torch.no_grad():
+        for shape in ((2, 3, 64, 64), (0, 3, 64, 64), (3, 3, 101, 67), (1, 3, 64, 96)):
+            images = torch.randn(shape)
+            assert_close(folded(images), network(images), rtol=1e-3, atol=1e-3)
+        with torch.autocast("cpu", torch.float16):
+            assert folded(torch.randn(2, 3, 64, 64)).dtype == torch.float16
+
+
 def test_a_normalisation_that_does_more_is_not_taken_for_one_that_does_not() -> None:
     class Louder(nn.BatchNorm2d):
         def forward(self, maps: torch.Tensor) -> torch.Tensor:

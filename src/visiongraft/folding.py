@@ -2,8 +2,8 @@
 
 import copy
 import operator
-from collections import OrderedDict
 from collections.abc import Iterator
+from inspect import signature
 from typing import Any, TypeGuard
 
 import torch
@@ -84,8 +84,9 @@ def _folded(module: nn.Module) -> nn.Module:
         if not isinstance(part, FusedConv):
             module.set_submodule(target, _folded(part))
     if _is_row(module):  # whose calls are a row, and whoever goes through its parts may go on to
-        row = (str(node.target) for node in graph.nodes if node.op == "call_module")
-        return nn.Sequential(OrderedDict((each.replace(".", "_"), module.get_submodule(each)) for each in row))
+        return nn.Sequential(
+            *(module.get_submodule(str(node.target)) for node in graph.nodes if node.op == "call_module")
+        )
     return fx.GraphModule(module, graph, class_name=type(module).__name__)
 
 
@@ -105,12 +106,17 @@ def _is_row(module: nn.Module) -> bool:
 def _calls_of(module: nn.Module) -> fx.Graph | None:
     """Follow what a module calls; None where it decides by what it is given, or has nothing inside."""
     known = type(module).__module__.startswith(FOLLOWED) and not isinstance(module, (*KEPT, nn.Sequential))
-    if next(module.children(), None) is None or not (known or _is_row(module)):
+    if next(module.children(), None) is None or not (known or _is_row(module)) or _has_options(module):
         return None
     try:
         return _OneDeep(autowrap_functions=ATOMS).trace(module)
-    except (TypeError, NotImplementedError, fx.proxy.TraceError):
+    except Exception:  # whatever the code of others raises where it meets a name in place of a tensor
         return None
+
+
+def _has_options(module: nn.Module) -> bool:
+    """Tell whether a forward can be called in several ways: followed in one, it would forget the others."""
+    return any(each.default is not each.empty for each in signature(module.forward).parameters.values())
 
 
 def simplify(module: nn.Module, graph: fx.Graph) -> None:
@@ -206,8 +212,11 @@ _MAKERS = (FusedConv, Affine, Gated, ScaledSum, Activated, HalveMean)
 
 def _take_in_affine(calls: Calls, node: fx.Node) -> None:
     """Let a convolution before or behind take in a normalisation or a scale, or whatever else can."""
-    scale, shift = _affine(calls.part(node))
-    dtype = next(calls.part(node).parameters()).dtype
+    part = calls.part(node)
+    like = part.gamma if isinstance(part, ChannelScale) else part.running_mean
+    if like is None:  # it goes by each batch
+        return
+    (scale, shift), dtype = _affine(part), like.dtype
     before = calls.source(node)
     host = calls.part(before) if calls.only_user(before) is node else None
     behind = calls.only_user(node)

@@ -90,19 +90,19 @@ def contenders(case: Case, peers: Sequence[Peer], *, device: torch.device) -> li
             plain.load_state_dict(ours.state_dict())
             found.append(Contender(peer, plain, torch.contiguous_format))
         elif (library := peer.partition("-")[0]) in foreign:
-            found.append(_peer(peer, copy.deepcopy(foreign[library])))
+            found.append(_peer(peer, copy.deepcopy(foreign[library]), case))
     for each in found:
         each.network.to(device)
     return found
 
 
-def _peer(peer: Peer, network: nn.Module) -> Contender:
+def _peer(peer: Peer, network: nn.Module, case: Case) -> Contender:
     """Give a network of others the form that it is to be raced in."""
     form = peer.partition("-")[2]
     layout = torch.channels_last if form in ("channels-last", "compiled") else torch.contiguous_format
     network = network.to(memory_format=layout)
     if form == "compiled":
-        network.compile(**COMPILER["inference"])
+        network.compile(**COMPILER[case.direction])
     elif form == "onnxruntime":
         network = OnnxRuntime(network)
     return Contender(peer, network, layout)

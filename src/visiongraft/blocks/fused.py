@@ -13,7 +13,6 @@ from visiongraft.kernels.convolution import (
     packed,
     takes_packed,
 )
-from visiongraft.kernels.types import Path
 
 
 class FusedConv(nn.Module):
@@ -21,7 +20,6 @@ class FusedConv(nn.Module):
 
     Args:
         layer: the convolution; its padding is zeros.
-        path: which form runs.
 
     What PyTorch would lay out anew at every call is kept: the weights, for the precision at hand.
     """
@@ -29,7 +27,7 @@ class FusedConv(nn.Module):
     weight: Tensor
     bias: Tensor | None
 
-    def __init__(self, layer: nn.Conv2d, path: Path = "auto") -> None:
+    def __init__(self, layer: nn.Conv2d) -> None:
         super().__init__()
         self.register_buffer("weight", layer.weight.detach().clone())
         self.register_buffer("bias", None if layer.bias is None else layer.bias.detach().clone())
@@ -37,7 +35,6 @@ class FusedConv(nn.Module):
         assert not isinstance(padding, str)
         self.geometry = Geometry(layer.stride, padding, layer.dilation, layer.groups)  # type: ignore[arg-type]
         self.ending: Ending = "none"
-        self.path = path
         self._kept: tuple[object, Tensor, Tensor | None] | None = None
 
     def scale_results(self, scale: Tensor, shift: Tensor) -> None:
@@ -60,9 +57,9 @@ class FusedConv(nn.Module):
         self.register_buffer("bias", bias.to(like.dtype))
 
     def forward(self, maps: Tensor, other: Tensor | None = None) -> Tensor:
-        if not takes_packed(maps, self.path):
-            return convolution_plain(maps, self.weight, self.bias, self.geometry, ending=self.ending, other=other)
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else maps.dtype
+        if not takes_packed(maps, dtype):
+            return convolution_plain(maps, self.weight, self.bias, self.geometry, ending=self.ending, other=other)
         maps = maps.to(dtype)
         other = None if other is None else other.to(dtype)
         weight, bias = self._laid_out(maps)

@@ -7,8 +7,6 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from visiongraft.kernels.types import Path
-
 Maps = Float[Tensor, "b c h w"]
 Sums = Float[Tensor, "b d i j"]
 Ending = Literal["none", "relu", "silu", "gelu"]
@@ -84,9 +82,9 @@ def convolution_packed(
     return end(done, ending)
 
 
-def takes_packed(maps: Maps, path: Path = "auto") -> bool:
-    """Tell whether `convolution_packed` takes these maps here and now."""
-    if path == "plain" or maps.device.type != "cpu" or maps.dtype not in (torch.float32, torch.bfloat16):
+def takes_packed(maps: Maps, dtype: torch.dtype) -> bool:
+    """Tell whether `convolution_packed` takes these maps, as such numbers, here and now."""
+    if maps.device.type != "cpu" or not len(maps) or dtype not in (torch.float32, torch.bfloat16):
         return False
     recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     return not recorded and not torch.is_grad_enabled() and torch.backends.mkldnn.is_available()
